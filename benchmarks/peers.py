@@ -186,7 +186,7 @@ def redis_server() -> Iterator[Any]:
     _need("redis")
     program = shutil.which("redis-server")
     if program is None:
-        raise Absent("redis-server is not on the path")
+        raise Absent("redis-server is absent: apt-get install redis-server")
     import redis
 
     with tempfile.TemporaryDirectory() as folder:

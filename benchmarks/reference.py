@@ -35,7 +35,7 @@ class Reference:
     def __init__(self, book: LargeBook) -> None:
         found = library()
         if found is None:
-            raise SystemExit("no C compiler: the C reference is omitted")
+            raise SystemExit("no C compiler for the C reference: apt-get install gcc")
         self.c, self.book = found, book
         self.pnl, self.equity = np.zeros(book.size, np.int64), np.zeros(book.accounts, np.int64)
         self.rank, self.indicator = np.zeros(book.size, np.int32), np.zeros(book.size, np.int8)

@@ -16,7 +16,7 @@ from reference import Reference
 
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.kernels import ParallelMap, fastest
+from delever.core.kernels import ParallelMap, WorkSharing, fastest
 from delever.core.messages import Side
 from delever.core.risk.publication.cache import PublishedIndicators, publish
 
@@ -63,7 +63,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         taken = in_turns(
             2 * options.rounds,
             ours=lambda number: refreshed(built, book, number),
-            threads=lambda number: refreshed(built, book, number, pool.map),
+            threads=lambda number: refreshed(built, book, number, WorkSharing(pool, THREADS)),
             reference=lambda number: reference.refresh(book.marks(number)),
         )
     yield Row(f"full refresh of {names}, one thread", ms(taken["ours"]))

@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from requirements import absences
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "results" / "performance.md"
 
@@ -19,6 +21,7 @@ SCRIPTS = {
     "recording": "Through the engine, with the journal",
     "rounds": "An ADL round",
     "memory": "Memory",
+    "copying": "Copies and snapshots",
     "startup": "Start-up",
     "scaling": "Scaling",
     "serving": "Served",
@@ -86,7 +89,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", type=Path, default=PAGE)
     options = parser.parse_args()
-    parts, start = [HEAD, conditions() + "\n"], time.monotonic()
+    for line in (absent := absences()):
+        print(line, flush=True)
+    missing = "".join(f"Not measured here: {line}.\n" for line in absent)
+    parts, start = [HEAD, conditions() + "\n", missing], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         for script, title in SCRIPTS.items():
             found = Path(folder) / f"{script}.json"
@@ -98,7 +104,7 @@ def main() -> None:
             parts.append(section(title, script, json.loads(found.read_text())))
     minutes = (time.monotonic() - start) / 60
     parts.append(f"The whole run took {minutes:.1f} minutes.\n")
-    options.output.write_text("\n".join(parts))
+    options.output.write_text("\n".join(filter(None, parts)))
 
 
 def section(title: str, script: str, rows: list[dict[str, object]]) -> str:

@@ -12,12 +12,12 @@ from measure import Row, in_turns, main
 from reference import Reference, library
 
 from delever.core.engine import step
-from delever.core.kernels import fastest
+from delever.core.kernels import WorkSharing, fastest
 from delever.core.risk.publication.cache import publish, rank_contracts
-from delever.core.risk.publication.ranking import RankedContract
+from delever.core.risk.publication.ranked_batch import RankedContracts
 
 
-def digests(ranked: dict[str, RankedContract]) -> list[str]:
+def digests(ranked: RankedContracts) -> list[str]:
     return [side.digest() for contract in ranked.values() for side in contract.sides.values()]
 
 
@@ -29,7 +29,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         built, reference = build(book), Reference(book)
         publish(built)
         states = list(built.contracts.values())
-        found: dict[int, dict[str, RankedContract]] = {}
+        found: dict[int, RankedContracts] = {}
 
         def published(threads: int, states: list = states, built: object = built) -> None:
             for state in states:
@@ -39,7 +39,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
                 found[1] = rank_contracts(built, states)
                 return
             with ThreadPoolExecutor(threads) as pool:
-                found[threads] = rank_contracts(built, states, pool.map)
+                found[threads] = rank_contracts(built, states, WorkSharing(pool, threads))
 
         c, n = library(), ctypes.c_int64(book.size)
         target = np.zeros(book.size, np.int64)

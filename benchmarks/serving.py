@@ -201,7 +201,7 @@ def fan_out(url: str, subscribers: int, most: float) -> Iterator[Row]:
 def rows(_options: argparse.Namespace) -> Iterator[Row]:
     """Yield every result."""
     if shutil.which("wrk") is None:
-        yield Row("the served APIs", "skipped: wrk is not installed")
+        yield Row("the served APIs", "omitted: wrk is absent: apt-get install wrk")
         return
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(20_000, most), most))

@@ -25,7 +25,14 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "src" / "delever" / "core"
 REFERENCE = ROOT / "docs" / "reference"
 
-ROWS = (messages.PositionRow, messages.BalanceRow, messages.MarginTier, messages.TriggerLimits)
+ROWS = (
+    messages.PositionRow,
+    messages.BalanceRow,
+    messages.MarginTier,
+    messages.CollateralTier,
+    messages.TriggerLimits,
+    messages.MarkLimits,
+)
 PARTS = (messages.Rating, messages.RatingPart, messages.StressPoint, messages.SideIndicators)
 EVENT_ENUMS = (messages.NoticeKind, messages.RiskLevel, messages.RatingInput, messages.RatingMethod)
 COMMAND_ENUMS = (
@@ -48,7 +55,19 @@ MEANINGS = {
     "unknown_pool": "No pool has this name.",
     "unknown_account": "No account has this name.",
     "unknown_asset": "No pool or contract settles in this asset.",
+    "unknown_collateral": "The asset is not defined as collateral.",
+    "invalid_collateral_tiers": "Collateral tiers do not start at 0, do not ascend, or their rates "
+    "rise; or a tier has not exactly one of quantity_from and value_from.",
+    "margin_currency_mismatch": "The book has another margin currency.",
+    "invalid_index_price": "The margin currency has an index price other than 1, or a buffer.",
+    "multi_asset_account": "The account is in multi-asset mode: the engine values its collateral.",
+    "exceeds_pool_collateral": "The pool has less of the asset, or none.",
     "unknown_rule_set": "No rule set has this name; `delever rules` lists them.",
+    "fill_of_other_position": "The fill is of another account, or in another contract.",
+    "mark_unconfirmed": "A mark is beyond its contract's limits; `confirm_mark`, or wait.",
+    "mark_moved_too_far": "The move from the mark before is larger than `max_move`.",
+    "mark_too_old": "The mark is older than `max_age_ms`.",
+    "mark_already_confirmed": "The contract's mark is not beyond its limits.",
     "fill_not_outstanding": "The ADL fill does not exist, or the venue has acknowledged it.",
     "unknown_fill": "A snapshot acknowledges an ADL fill that was never made.",
     "pool_asset_mismatch": "The pool's asset is not the contract's settle asset.",
@@ -61,7 +80,7 @@ MEANINGS = {
     "too_many_decimals": "The number has more decimals than its unit.",
     "out_of_range": "The number is outside the range of its field.",
     "invalid_lot_multiple": "The quantity is not a whole number of lots.",
-    "invalid_tick_multiple": "The price is not a whole number of ticks.",
+    "invalid_tick_multiple": "The price is not a whole number of ticks; a mark may be finer.",
     "price_without_contract": "A takeover with a price needs a contract.",
     "fractional_lot_value": "One lot times one tick is not a whole number of cash units.",
     "invalid_margin_tiers": "Margin tiers do not start at 0, or do not ascend.",
@@ -72,6 +91,8 @@ MEANINGS = {
     "hedge_mode_required": "An account in one-way mode has positions on both sides.",
     "exceeds_numeric_range": "The result could leave 64-bit integers: define the asset with fewer "
     "`cash_decimals`.",
+    "time_jump_held": "The time would jump further than the journal allows: an operator confirms.",
+    "internal_error": "The engine raised an error: nothing changed; the log has the details.",
     "exceeds_inventory": "The pool has no inventory on this side.",
     "exceeds_pool_balance": "The withdrawal is larger than the pool's balance.",
     "odd_lots": "A quantity of the book is no multiple of the new lot; the field names the first.",
@@ -92,6 +113,14 @@ MEANINGS = {
     "mark_through_bankruptcy_price": "The same as above, and the pool's equity is 0 or less.",
     "inventory_not_unwound": "The pool has inventory, which the rule set closes at once.",
     "pool_equity_below_mean": "The pool's equity fell too far below its own mean.",
+    "limit_required": "The rule set needs the limit in a managed pool; the value is the rule set.",
+    "takeover_loss_limit": "The fund's loss on one takeover exceeds its cap.",
+    "contract_daily_loss_limit": "The contract's loss since 00:00 UTC exceeds its cap.",
+    "pool_daily_loss_limit": "The fund's loss since 00:00 UTC exceeds its cap.",
+    "liquidator_loss_limit": "The loss of the vault's liquidator since 00:00 UTC exceeds its cap.",
+    "loss_count_limit": "The fund has lost an amount within a minute too often in four hours.",
+    "backlog_limit": "The notional of the pool's inventory has reached its limit.",
+    "mark_beyond_band": "The mark is further beyond a takeover price than the fund's band.",
     "pnl_to_pool_limit": "The unrealized PnL of one side exceeds its limit relative to the pool.",
     "contract_moved_to_other_pool": "The contract moved to another pool, which ends its ADL.",
     "rules_amended": "The new rules of the pool have no such trigger, which ends its ADL.",
@@ -99,6 +128,7 @@ MEANINGS = {
     "zero_prices_not_crossed": "The ADL price is beyond the counterparty's own zero price.",
     "adl_not_used": "The rule set has no ADL; it socializes losses instead.",
     "liquidated_account_itself": "An account is never the counterparty of its own inventory.",
+    "stale_row": "The newest row of the position, or of its balance, was rejected.",
     "position_under_liquidation": "The position itself is being liquidated.",
     "exempt_account": "The account is exempt from ADL.",
     "exempt_contract": "The contract is exempt from ADL.",

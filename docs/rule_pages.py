@@ -52,11 +52,16 @@ TAGS = {
 """What each confidence tag means."""
 
 
+def anchor(name: str) -> str:
+    """Return the anchor of a rule set's heading: GitHub leaves out the `@`."""
+    return name.replace("@", "")
+
+
 def rules_page() -> str:
     """Return the page of rules: confidence tags, general rules, triggers and prices, each venue."""
     stated: set[str] = set()
     venues = [_rule_set(rules, stated) for rules in RULE_SETS.values()]
-    contents = " · ".join(f"[{name}](#{name})" for name in RULE_SETS)
+    contents = " · ".join(f"[{name}](#{anchor(name)})" for name in RULE_SETS)
     parts = [
         INTRO + _tags(),
         f"Rule sets: {contents}.\n",
@@ -121,7 +126,7 @@ def _venue_row(rules: RuleSet) -> list[str]:
     if rules.last_resort:
         prices = _linked([rules.last_resort.name], "../rules.md#last-resorts")
     return [
-        f"[{rules.name}](../rules.md#{rules.name})",
+        f"[{rules.name}](../rules.md#{anchor(rules.name)})",
         starts or "never",
         _score(rules),
         prices,
@@ -196,7 +201,7 @@ def _page_of(name: str) -> str:
     mark = f"<!-- example: {name} -->"
     for page in pages:
         if mark in page.read_text(encoding="utf-8"):
-            return f"venues/{page.name}#{name}"
+            return f"venues/{page.name}#{anchor(name)}"
     raise SystemExit(
         f"docs/venues has no worked example of rule set {name!r}: add a heading '## `{name}`' and "
         f"the lines '{mark}' and '<!-- end -->' to a page (docs/contributing/add-a-venue.md)"

@@ -11,6 +11,7 @@
 
 All numbers are integers: lots of 0.001 BTC, prices in USDT, money in thousandths of a USDT, so that
 lots times price is money. The tick is 1 USDT at first, and amended to 5 USDT in the session.
+Accounts margin in USDT and in BTC: `coins` are thousandths of a BTC, worth a mark each.
 """
 
 import asyncio
@@ -24,9 +25,11 @@ from typing import Any
 
 import httpx2
 
-CONTRACT, ASSET, POOL = "BTCUSDT", "USDT", "fund"
+CONTRACT, ASSET, COIN, POOL = "BTCUSDT", "USDT", "BTC", "fund"
 START, SEED_MONEY = 60_000, 8_000_000
 MAINTENANCE = 200  # maintenance margin is notional / 200
+COIN_RATE = 95  # percent of the value of coins that counts as margin
+CONVERSION_LOSS = 2  # percent of it that a conversion of coins loses
 LEVERAGE = 25
 RETRY_S = 0.02
 
@@ -44,16 +47,21 @@ def text(thousandths: int) -> str:
 
 @dataclass
 class Account:
-    """One account: money, signed lots, and their cost with the same sign."""
+    """One account: money, coins, signed lots, and their cost with the same sign."""
 
     name: str
     wallet: int
+    coins: int = 0
     lots: int = 0
     cost: int = 0
     frozen: bool = False
 
-    def equity(self, mark: int) -> int:
+    def cash_equity(self, mark: int) -> int:
         return self.wallet + self.lots * mark - self.cost
+
+    def equity(self, mark: int) -> int:
+        """Return the equity that margins positions: coins count at a rate."""
+        return self.cash_equity(mark) + self.coins * mark * COIN_RATE // 100
 
     def trade(self, lots: int, price: int) -> None:
         """Add signed lots at a price; closed lots are realized at average cost."""
@@ -195,6 +203,8 @@ class Venue:
         self.last_fill = 0
         self.inventory = 0  # signed lots that the fund has taken over
         self.price_unit = market.tick  # of price_ticks in the events read so far
+        self.fund_coins = 0  # coins that the fund has taken over
+        self.sold_coins = self.proceeds = 0  # what the venue has sold of them, and for how much
         self.in_adl: set[str] = set()
         self.read_until = self.acknowledged = (
             0  # sequences: of the last event read, the last answer
@@ -209,14 +219,20 @@ class Venue:
         """Submit definitions, balances and positions; ids make repeated commands harmless."""
         send = self.link.send
         await send("define_asset", asset=ASSET, cash_decimals=3)
+        await send("define_asset", asset=COIN, cash_decimals=3)
         await send("define_pool", pool=POOL, kind="shared", asset=ASSET, rules="bybit")
         await send(
             "define_contract", contract=CONTRACT, kind="linear", settle=ASSET, pool=POOL,
             tick_size="1", lot_size="0.001",
         )  # fmt: skip
         await send("fund_pool", pool=POOL, amount=text(SEED_MONEY), reason="seed", note="opening")
+        await send(
+            "define_collateral", asset=COIN, margin_currency=ASSET, index_price=str(START),
+            tiers=[{"quantity_from": 0, "rate": str(Decimal(COIN_RATE) / 100)}],
+            conversion_haircut=str(Decimal(CONVERSION_LOSS) / 100),
+        )  # fmt: skip
         for name in self.market.accounts:
-            await send("define_account", account=name)
+            await send("define_account", account=name, multi_asset=True)
         self.market.changed |= set(self.market.accounts)
         await self.submit_mark(START)
         self.submit_changes()
@@ -231,6 +247,7 @@ class Venue:
 
     async def submit_mark(self, mark: int) -> None:
         mark = self.market.mark = self.market.on_tick(mark)
+        await self.ordered("set_index_prices", prices={COIN: str(mark)})
         await self.ordered("set_marks", marks={CONTRACT: str(mark)})
 
     def submit_changes(self) -> None:
@@ -241,7 +258,7 @@ class Venue:
         changed = [self.market.accounts[name] for name in sorted(self.market.changed)]
         self.market.changed.clear()
         header = {"version": self.version, "last_fill": self.last_fill}
-        balances = [{"account": a.name, "asset": ASSET, "balance": text(a.wallet)} for a in changed]
+        balances = [row for account in changed for row in _balances(account)]
         positions = [row for account in changed for row in _rows(account)]
         for kind, rows in (("positions", positions), ("balances", balances)):
             task = asyncio.create_task(self.link.send(f"set_{kind}", **header, **{kind: rows}))
@@ -300,6 +317,21 @@ class Venue:
             if "error" in answer:
                 raise RuntimeError(f"the fund does not have the inventory sold: {answer}")
 
+    async def sell_coins(self) -> None:
+        """Sell the coins that the fund took over, 1 % below the mark, and report the sale."""
+        if self.read_until < self.acknowledged or not self.fund_coins:
+            return
+        coins, proceeds = self.fund_coins, self.fund_coins * self.market.mark * 99 // 100
+        answer = await self.ordered(
+            "convert_collateral", pool=POOL, asset=COIN, quantity=text(coins),
+            proceeds=text(proceeds),
+        )  # fmt: skip
+        if "error" in answer:
+            raise RuntimeError(f"the fund does not have the coins sold: {answer}")
+        self.fund_coins -= coins
+        self.sold_coins += coins
+        self.proceeds += proceeds
+
     # --- applying events ---
 
     async def read_and_apply(self) -> None:
@@ -324,6 +356,11 @@ class Venue:
                 self._changed(account)
             case "wallet_settled" if account:
                 account.wallet -= event["amount_cash"]
+                self._changed(account)
+            case "collateral_taken_over" if account:
+                account.coins -= event["amount_cash"]
+                account.wallet += event["value_cash"]
+                self.fund_coins += event["amount_cash"]
                 self._changed(account)
             case "unwound":
                 self.inventory -= event["lots"] if event["side"] == "long" else -event["lots"]
@@ -392,6 +429,14 @@ class Venue:
         self.market.changed.add(account.name)
 
 
+def _balances(account: Account) -> list[Command]:
+    held = {ASSET: account.wallet, COIN: account.coins}
+    return [
+        {"account": account.name, "asset": asset, "balance": text(amount)}
+        for asset, amount in held.items()
+    ]
+
+
 def _rows(account: Account) -> list[Command]:
     """Return the position rows of an account; without a position, 0 on both sides."""
     row = {"account": account.name, "contract": CONTRACT}
@@ -408,9 +453,12 @@ def _rows(account: Account) -> list[Command]:
 def opened_market(rng: random.Random, accounts: int = 12) -> Market:
     """Return a market in which half of the accounts are long, the other half short."""
     names = [f"acc{number}" for number in range(accounts)]
-    market = Market({name: Account(name, rng.randrange(2_000_000, 9_000_000)) for name in names})
+    money = {name: rng.randrange(2_000_000, 9_000_000) for name in names}
+    market = Market(
+        {name: Account(name, cash // 2, cash // 2 // START) for name, cash in money.items()}
+    )
     for long, short in zip(names[::2], names[1::2], strict=True):
-        poorer = min(market.accounts[long].wallet, market.accounts[short].wallet)
+        poorer = min(money[long], money[short])
         lots = (LEVERAGE - rng.randrange(5, 18)) * poorer // START
         market.place(short, -lots, START)
         market.place(long, lots, START)
@@ -430,6 +478,7 @@ async def turn(venue: Venue, rng: random.Random) -> None:
     if rng.random() < 0.6:
         await venue.read_and_apply()
     await venue.unwind() if rng.random() < 0.7 else None
+    await venue.sell_coins()
     venue.submit_changes()
 
 

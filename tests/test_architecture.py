@@ -28,8 +28,10 @@ PURE_IMPORTS = {
     "bisect",
     "collections",
     "collections.abc",
+    "contextlib",
     "dataclasses",
     "enum",
+    "fractions",
     "functools",
     "hashlib",
     "heapq",
@@ -68,7 +70,7 @@ DIVIDERS = {"divide", "divmod", "floor_divide", "floordiv", "true_divide", "true
 COMPILED = set((CORE / "kernels").glob("compiled*.py"))
 """The only modules that import Numba. Only `kernels_for` imports them, on its first call."""
 
-NUMBA = {"llvmlite", "numba", "numba.core", "numba.extending"}
+NUMBA = {"numba"}
 
 MONEY = {
     "accounting",
@@ -121,8 +123,8 @@ MAY_IMPORT = {
         "lab",
         "rule_registry",
     },
-    "watch": {"config", "core", "field_errors", "lab", "server"},
-    "dashboard": {"api_types", "core", "demo", "formatting", "lab", "watch"},
+    "watch": {"config", "core", "field_errors", "lab", "rule_registry", "server"},
+    "dashboard": {"api_types", "core", "demo", "formatting", "lab", "rule_registry", "watch"},
     "cli": {
         "config",
         "core",

@@ -207,7 +207,7 @@ def test_rules_page_states_every_rule_of_every_rule_set() -> None:
 
 def test_every_rule_set_has_one_worked_example() -> None:
     pages = "\n".join(map(source_text, sorted((DOCS / "venues").glob("*.md"))))
-    examples = re.findall(r"^<!-- example: (\w+) -->$", pages, re.MULTILINE)
+    examples = re.findall(r"^<!-- example: ([\w@-]+) -->$", pages, re.MULTILINE)
     assert sorted(examples) == sorted(RULE_SETS)
 
 

@@ -47,7 +47,7 @@ class ListenConfig(_Section, frozen=True, kw_only=True):
     max_connections: int = 10_000
     """Concurrent connections and requests; beyond this limit the response is 503."""
     max_connections_per_ip: int = 1_000
-    """WebSockets and event streams that one address may have open."""
+    """WebSockets, event streams and direct HTTP connections that one address may have open."""
     send_timeout_ms: int = 10_000
     """How long a stream of the native API waits for a reader that does not read; then it ends."""
     trust_forwarded: bool = False
@@ -69,6 +69,8 @@ class JournalConfig(_Section, frozen=True, kw_only=True):
     """Largest number of commands in one commit."""
     queue_limit: int = 100_000
     """Commands that may be queued for the engine; beyond this limit the response is 503."""
+    max_time_jump_ms: int = 5 * 60_000
+    """How far a command may move the journal's time without an operator's confirmation; 0: any."""
 
 
 class HistoryConfig(_Section, frozen=True, kw_only=True):
@@ -146,6 +148,8 @@ class ApiKeyConfig(_Section, frozen=True, kw_only=True):
 
     id: str
     """The API key, the public identifier that requests carry."""
+    name: str = ""
+    """The key's public name in journal and log; the id if empty, except for trade-account keys."""
     roles: tuple[Role, ...]
     """The roles of the key."""
     secret_env: str = ""
@@ -223,6 +227,10 @@ class ApiConfig(_Section, frozen=True, kw_only=True):
     """Allow reading markets, pools, queues and ADL without a key, with account names masked."""
     anonymous_accounts: bool = False
     """With `anonymous_read`: also accounts and all events, without masks; for demos."""
+    weight_per_minute: int = 60_000
+    """Weight of requests of /v1 that a key, or an address without one, may use in a minute."""
+    queue_detail: bool = False
+    """Show everybody's queue rows, with masked names, to callers without the role read, too."""
 
 
 class Config(_Section, frozen=True, kw_only=True):
@@ -284,8 +292,12 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: {error}")
 
 
+MAY_BE_ZERO = {"max_time_jump_ms"}
+"""Integers that may be 0; the others are at least 1."""
+
+
 def _numbers_errors(config: Config) -> list[str]:
-    """Return errors for ports outside 0 to 65535 and for all other integers below 1."""
+    """Return errors for ports outside 0 to 65535 and for other integers below their least."""
     sections = {name: getattr(config, name) for name in config.__struct_fields__}
     found = []
     for name, section in (*sections.items(), ("notices.mail", config.notices.mail)):
@@ -293,8 +305,9 @@ def _numbers_errors(config: Config) -> list[str]:
             number = getattr(section, field)
             if field == "port" and number not in range(2**16):
                 found.append(f"{name}.port = {number}: must be from 0 to 65535")
-            elif type(number) is int and field != "port" and number < 1:
-                found.append(f"{name}.{field} = {number}: must be at least 1")
+            least = 0 if field in MAY_BE_ZERO else 1
+            if type(number) is int and field != "port" and number < least:
+                found.append(f"{name}.{field} = {number}: must be at least {least}")
     return found
 
 

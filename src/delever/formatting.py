@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
-from delever.core.units import format_scaled
+from delever.core.units import Mark, format_scaled
 
 if TYPE_CHECKING:
     from delever.core.book import Book
@@ -41,9 +41,9 @@ class ContractFormatter:
         """Return an amount in units of the settle asset."""
         return format_scaled(amount_cash, self.cash_decimals)
 
-    def price(self, ticks: int) -> str:
-        """Return a price."""
-        return format_scaled(ticks * self.terms.tick[0], self.terms.tick[1])
+    def price(self, ticks: Mark) -> str:
+        """Return a price, or a mark of any precision."""
+        return format_scaled(*self.terms.decimal_of(ticks))
 
     def quantity(self, lots: int) -> str:
         """Return a quantity."""
@@ -53,9 +53,9 @@ class ContractFormatter:
         """Return an amount in units of the settle asset, as a decimal."""
         return exact_decimal(amount_cash, self.cash_decimals)
 
-    def exact_price(self, ticks: int) -> Decimal:
+    def exact_price(self, ticks: Mark) -> Decimal:
         """Return a price as a decimal."""
-        return exact_decimal(ticks * self.terms.tick[0], self.terms.tick[1])
+        return exact_decimal(*self.terms.decimal_of(ticks))
 
     def exact_quantity(self, lots: int) -> Decimal:
         """Return a quantity as a decimal."""
@@ -131,9 +131,14 @@ _ABBREVIATIONS = {"adl": "ADL", "pnl": "PnL"}
 
 
 _REMEDIES = {
-    "exceeds_numeric_range": "define the asset with fewer `cash_decimals`",
     "already_defined": "change it with `amend_contract` or `amend_pool`",
     "odd_lots": "submit a multiple of the new lot, or close the rest with `odd_lots` close_at_mark",
+    "multi_asset_account": "define the account without `multi_asset`",
+    "exceeds_numeric_range": "define the asset with fewer `cash_decimals`",
+    "time_jump_held": "check the clock; an operator confirms it with `set_time`, `confirmed`",
+    "internal_error": "nothing was changed; report the command with the engine's log",
+    "limit_required": "the rule set has no default for it; set it, or open a pool that is not "
+    "managed",
 }
 
 

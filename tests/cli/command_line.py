@@ -4,7 +4,9 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from sources import ROOT
 
@@ -35,3 +37,26 @@ def run_on_terminal(*words: str) -> tuple[int, str, str]:
         text = (terminal.read(65536) or b"").decode().replace("\r\n", "\n")
     os.close(follower)
     return done.returncode, text, done.stderr.decode()
+
+
+class ServerProcess(NamedTuple):
+    """`delever serve` in a process, and the URL that it reports."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+
+
+@contextmanager
+def serving(*words: str, **environment: str) -> Iterator[ServerProcess]:
+    """Serve until the block ends; the server is ready when the block begins."""
+    command = [sys.executable, "-m", "delever", "serve", *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env=os.environ | environment
+    ) as process:
+        if process.stdout is None:
+            raise OSError("no pipe")
+        try:
+            yield ServerProcess(process, process.stdout.readline().split()[-1])
+        finally:
+            process.kill()

@@ -228,7 +228,7 @@ def test_compare_rules_as_a_table_has_a_column_for_each_rule_set(
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert lines[0] == "contract side account quantity bybit hyperliquid"
     assert "BTCUSDT short bob 4 1 of 4, indicator 5 2 of 3, indicator 2" in lines
-    assert lines[-1] == "BTCUSDT trigger pool equity: 0 % account equity: 0 %"
+    assert lines[-1] == "BTCUSDT trigger pool equity: 0 % liquidator loss: 0 %"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -24,8 +24,8 @@ start -30 %, stop -25 %
 
 # contracts
 contract | asset | taken_over | unwound | closed | inventory | accounts | realized_pnl | haircut | \
-pool_pnl
-BTCUSDT | USDT | 100 | 0 | 100 | 0 | 3 | 350000 | 50000 | -300000
+pool_pnl | unfunded
+BTCUSDT | USDT | 100 | 0 | 100 | 0 | 3 | 350000 | 50000 | -300000 | 0
 
 # fills
 fill | time_ms | contract | side | account | quantity | price | realized_pnl | rank | indicator | \
@@ -35,8 +35,8 @@ liquidated_account
 3 | 3000 | BTCUSDT | short | dan | 20 | 56500 | 70000 | 3 | 1 | ann
 
 # pools
-pool | rules | asset | balance | equity
-main | bybit | USDT | 760000 | 760000
+pool | rules | asset | balance | equity | unfunded
+main | bybit | USDT | 760000 | 760000 | 0
 """.replace(" | ", "\t")
 
 
@@ -108,7 +108,7 @@ def test_run_logs_rejections_by_line_and_continues(delever: Call, tmp_path: Path
         f"delever: {scenario}, line 17, positions[0].account 'amy': rejected: unknown account",
         f"delever: {scenario}, line 21, account 'amy': rejected: unknown account",
     ]
-    assert out.startswith("14 commands (2 rejected) from 0 to 4000 ms: 0 takeovers")
+    assert out.startswith("14 commands (1 rejected) from 0 to 4000 ms: 0 takeovers")
 
 
 def test_run_refuses_a_journal_that_another_process_writes(delever: Call, tmp_path: Path) -> None:

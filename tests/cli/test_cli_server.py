@@ -1,13 +1,17 @@
 """serve and config check: one line for each error, without a traceback."""
 
+import signal
+import tomllib
 from pathlib import Path
 
+import httpx2
 import pytest
-from command_line import Call, run_process
+from command_line import Call, run_process, serving
 
 from delever.cli import ExitCode
 from delever.core.messages import SetTime
 from delever.journal import Recorder
+from waiting import PATIENCE_S, becomes
 
 MAIL = "[notices.mail]\nhost = 'smtp.test'\nusername = 'adl'\npassword_env = 'DELEVER_TEST_NOT_SET'"
 HOOK = "[[notices.recipients]]\naccount = '*'\nwebhook = 'http://x'\nwebhook_secret_env = "
@@ -66,7 +70,6 @@ UNSTARTABLE = (
         ExitCode.USAGE_ERROR,
         "command line: listen.port = 65536: must be from",
     ),
-    ([], f"[history]\nurl = '{NO_SUCH_SERVER}'", ExitCode.FAILURE, "connection failed"),
 )
 
 
@@ -88,6 +91,31 @@ def test_a_server_that_cannot_start_reports_the_cause(
     assert "hush" not in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["unreachable", "garbage"])
+def test_a_server_starts_without_a_database_of_reports_and_says_so(
+    tmp_path: Path, kind: str
+) -> None:
+    file, journal = tmp_path / "delever.toml", tmp_path / "j.db"
+    file.write_text(f"[journal]\npath = '{journal}'\n[api]\nanonymous_read = true")
+    if kind == "garbage":
+        (tmp_path / "j.db.history").write_bytes(b"no database" * 1_000)
+    else:
+        file.write_text(f"{file.read_text()}\n[history]\nurl = '{NO_SUCH_SERVER}'")
+    with serving("--config", str(file), "--port", "0") as server:
+        ready = httpx2.get(f"{server.url}/v1/ready", timeout=PATIENCE_S)
+        assert (ready.status_code, ready.json()["waiting_for"]) == (503, "history")
+        assert httpx2.get(f"{server.url}/v1/health").json()["healthy"]
+        history = httpx2.get(f"{server.url}/v1/adl", timeout=PATIENCE_S)
+        assert history.status_code == 503
+        assert history.json()["error"]["reason"] == "history_unavailable"
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGTERM)
+        _, log = server.process.communicate(timeout=PATIENCE_S)
+        assert server.process.returncode == -signal.SIGTERM
+        assert "the database cannot be used" in log
+        assert "hush" not in log
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -107,3 +135,96 @@ def test_dashboard_rejects_a_url_without_scheme_and_an_unset_key(
     code, out, err = delever("dashboard", *words)
     assert (code, out) == (ExitCode.USAGE_ERROR, "")
     assert err.startswith(f"delever: {message}")
+
+
+def test_a_journal_that_cannot_be_written_ends_the_process_so_that_it_is_restarted(
+    tmp_path: Path,
+) -> None:
+    file, journal = tmp_path / "delever.toml", tmp_path / "j.db"
+    file.write_text(
+        f"[journal]\npath = '{journal}'\n[[keys]]\nid = 'engine'\nroles = ['ingest']\n"
+        "secret_env = 'DELEVER_TEST_SECRET'"
+    )
+    secret = "0123456789abcdef"
+    with serving("--config", str(file), "--port", "0", DELEVER_TEST_SECRET=secret) as server:
+        with Recorder.open(journal) as other_writer:
+            other_writer.submit([SetTime(time_ms=1)])
+        answer = httpx2.post(
+            f"{server.url}/v1/commands",
+            headers={"authorization": f"Bearer engine.{secret}"},
+            json={"type": "set_time"},
+            timeout=PATIENCE_S,
+        )
+        assert answer.status_code == 503
+        assert server.process.wait(PATIENCE_S) == ExitCode.FAILURE
+
+
+def test_a_hangup_reads_the_keys_again(tmp_path: Path) -> None:
+    file, secret_file = tmp_path / "delever.toml", tmp_path / "secret"
+    file.write_text(
+        f"[journal]\npath = '{tmp_path}/j.db'\n[[keys]]\nid = 'desk'\nroles = ['read']\n"
+        f"secret_file = '{secret_file}'"
+    )
+
+    def rotate(secret: str) -> None:
+        secret_file.write_text(secret)
+        secret_file.chmod(0o600)
+
+    rotate("an old secret, of before")
+    with serving("--config", str(file), "--port", "0") as server:
+
+        def status(secret: str) -> int:
+            headers = {"authorization": f"Bearer desk.{secret}"}
+            return httpx2.get(f"{server.url}/v1/status", headers=headers).status_code
+
+        assert status("an old secret, of before") == 200
+        rotate("a new secret, from now on")
+        server.process.send_signal(signal.SIGHUP)
+        becomes(lambda: status("a new secret, from now on"), 200)
+        assert status("an old secret, of before") == 401
+        secret_file.unlink()
+        server.process.send_signal(signal.SIGHUP)
+        server.process.send_signal(signal.SIGTERM)
+        _, log = server.process.communicate(timeout=PATIENCE_S)
+        assert "the keys cannot be read again" in log
+    assert (tmp_path / "j.db").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"desk": ("read", "too short")}, "key 'desk': the secret is shorter than 16 bytes"),
+        (
+            {"desk": ("read", "one secret for both"), "venue": ("ingest", "one secret for both")},
+            "key 'venue': has the secret of key 'desk'",
+        ),
+        (
+            {"ann-1": ("trade-account", "a secret of its own")},
+            "key 'ann-1': the id of a trade-account key is a credential",
+        ),
+    ],
+)
+def test_config_check_refuses_weak_and_equal_secrets_and_guessed_credentials(
+    delever: Call, tmp_path: Path, keys: dict[str, tuple[str, str]], problem: str
+) -> None:
+    file = tmp_path / "delever.toml"
+    lines = [f"[journal]\npath = '{tmp_path}/j.db'"]
+    for key_id, (role, secret) in keys.items():
+        secret_file = tmp_path / key_id
+        secret_file.write_text(secret)
+        secret_file.chmod(0o600)
+        lines.append(f"[[keys]]\nid = '{key_id}'\nroles = ['{role}']\naccounts = ['ann']")
+        lines.append(f"secret_file = '{secret_file}'")
+    file.write_text("\n".join(lines))
+    code, _, err = delever("config", "check", str(file))
+    assert code == ExitCode.INVALID_INPUT
+    assert problem in err
+    assert not any(secret in err for _, secret in keys.values())
+
+
+def test_config_key_makes_another_strong_key_each_time(delever: Call) -> None:
+    made = [delever("config", "key", "--name", "risk desk")[1] for _ in range(2)]
+    ids = {tomllib.loads(text.partition("\n\n")[0])["keys"][0]["id"] for text in made}
+    secrets = {text.strip().rpartition("\n")[2] for text in made}
+    assert len(ids) == len(secrets) == 2
+    assert min(map(len, ids | secrets)) >= 32

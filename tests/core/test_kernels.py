@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delever.core.book.position_table import KernelColumns
-from delever.core.kernels import SCORE_COLUMNS, compiled, plain
+from delever.core.kernels import NO_TIER, SCORE_COLUMNS, compiled, plain
 from delever.core.kernels.plain import CHANGED_AT, MAINTENANCE, UNREALIZED_PNL
-from delever.core.units import div_ceil
+from delever.core.rules import RULE_SETS
+from delever.core.rules.ranking import ProductScore
+from delever.core.units import div_ceil, mixed_fraction
 
 EACH = pytest.mark.parametrize("kernels", [plain, compiled], ids=["plain", "compiled"])
 
@@ -24,6 +26,11 @@ SIZES = st.one_of(st.integers(0, 60), st.integers(60, 6_000))
 TIERS = tuple(
     np.array(column) for column in ([0, 50_000, 10**7], [5_000, 10_000, 10**6], [0, 250, 9_900_250])
 )
+
+LOT_VALUES = st.builds(
+    Fraction, st.integers(-30, 30).filter(bool), st.sampled_from([1, 7, 1000, 10**15 + 37])
+)
+"""What a lot is worth, in Cash: an integer, or the fraction of a mark between two ticks."""
 
 
 def side_columns(seed: int, size: int, accounts: int = 40) -> dict[str, Any]:
@@ -109,9 +116,9 @@ def maintenance_of(notional: int) -> int:
 
 
 @EACH
-@given(SEEDS, st.integers(0, 200), st.integers(-30, 30).filter(bool), st.sampled_from([0, 7, 1000]))
+@given(SEEDS, st.integers(0, 200), LOT_VALUES)
 def test_a_new_mark_adds_the_exact_differences_to_cross_wallets(
-    kernels: ModuleType, seed: int, size: int, factor: int, ticks: int
+    kernels: ModuleType, seed: int, size: int, lot_value: Fraction
 ) -> None:
     rows, (table, _) = side_columns(seed, size), wallets(seed)
     before = {name: rows[name].tolist() for name in ("unrealized_pnl", "maintenance")}
@@ -119,11 +126,11 @@ def test_a_new_mark_adds_the_exact_differences_to_cross_wallets(
     names = "account", "isolated", "lots", "cost"
     columns = [rows[name] for name in names]
     results = rows["unrealized_pnl"], rows["maintenance"], table
-    kernels.revalue(*columns, factor, ticks, *TIERS, *results, 9)
+    factor = mixed_fraction(*lot_value.as_integer_ratio())
+    kernels.revalue(*columns, *factor, *TIERS, *results, 9)
     changes = [[0] * 40, [0] * 40]
     for row, account in enumerate(rows["account"].tolist()):
-        value = int(rows["lots"][row]) * factor
-        value = value // ticks if ticks else value
+        value = int(rows["lots"][row]) * lot_value // 1
         assert rows["unrealized_pnl"][row] == value - rows["cost"][row]
         assert rows["maintenance"][row] == maintenance_of(abs(value))
         if not rows["isolated"][row]:
@@ -133,9 +140,27 @@ def test_a_new_mark_adds_the_exact_differences_to_cross_wallets(
         assert table[:, column].tolist() == [a + b for a, b in zip(old, sums, strict=True)]
     changed = {a for sums in changes for a, amount in enumerate(sums) if amount}
     assert changed <= set(np.flatnonzero(table[:, CHANGED_AT] == 9).tolist())
-    assert kernels.is_stale(rows["account"], table, 8) == bool(
-        np.any(table[rows["account"], CHANGED_AT] == 9)
-    )
+    ranges, since = np.array([[0, size], [0, 0], [size // 2, size // 4]]), np.array([8, 8, 8])
+    stale = kernels.stale_ranges(rows["account"], ranges, table, since)
+    assert stale.tolist() == [
+        bool(np.any(table[rows["account"][start : start + count], CHANGED_AT] == 9))
+        for start, count in ranges.tolist()
+    ]
+
+
+@EACH
+@given(st.lists(st.integers(1, 2**44), min_size=1, max_size=9), SEEDS)
+def test_a_value_is_exact_where_its_product_leaves_int64(
+    kernels: ModuleType, lots: list[int], seed: int
+) -> None:
+    rest, divisor = 10**15 - 1 - seed, 10**15 + 37
+    empty = np.zeros(len(lots), np.int64)
+    rows = {"unrealized_pnl": empty.copy(), "maintenance": empty.copy()}
+    account, isolated = empty.astype(np.int32), empty == 1
+    columns = account, isolated, np.array(lots), empty, -3, rest, divisor
+    kernels.revalue(*columns, *TIERS, *rows.values(), wallets(0)[0], 9)
+    exact = [-3 * each + each * rest // divisor for each in lots]
+    assert rows["unrealized_pnl"].tolist() == exact
 
 
 def score_of(rows: dict[str, Any], table: np.ndarray, row: int, factors: Any) -> float:
@@ -171,10 +196,18 @@ def score_of(rows: dict[str, Any], table: np.ndarray, row: int, factors: Any) ->
     return gain / leverage if leverage else 0.0
 
 
-FACTORS = st.tuples(
-    st.tuples(st.sampled_from(["unrealized_pnl", "joint_pnl"]), st.sampled_from(SCORE_COLUMNS)),
-    st.tuples(st.sampled_from(SCORE_COLUMNS), st.sampled_from(["equity", "cover"])),
-)
+FORMULAS = {
+    tuple((top, bottom) for _, top, bottom in rules.ranking.score)
+    for rules in RULE_SETS.values()
+    if isinstance(rules.ranking.score, ProductScore)
+}
+"""The factors of every venue's score; each formula is compiled on its own."""
+
+FORMULAS |= {
+    (("cover", "joint_notional"), ("notional", "bucket_maintenance")),
+    (("joint_pnl", "joint_notional"), ("bucket_maintenance", "equity")),
+}
+FACTORS = st.sampled_from(sorted(FORMULAS))
 
 
 @EACH
@@ -283,11 +316,8 @@ def positions_of(tables: list[dict[str, Any]]) -> tuple[KernelColumns, list[Rang
     return KernelColumns(*columns), ranges
 
 
-class StubTiers:
-    """The margin tiers of a contract."""
-
-    tiers = np.array(TIERS)
-    tier_bytes = tiers.tobytes()
+TWO_TIERS = np.array([TIERS, [[0, NO_TIER, NO_TIER], [10_000, 0, 0], [0, 0, 0]]])
+"""Tables of three tiers and of one."""
 
 
 def joint(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -309,6 +339,7 @@ def test_compiled_ranks_and_indicators_equal_plain_ones(
     gain, leverage = (tuple(map(SCORE_COLUMNS.index, factor)) for factor in factors)
     arguments = table, exempt, order, gain, leverage, profitable_only, 5, by_count
     size = sum(size for _, size in seeds)
+    positions = positions[0], np.array(positions[1])
     results = [(np.full(size, 9, np.int32), np.full(size, 9, np.int8)) for _ in range(2)]
     for kernels, columns in zip((plain, compiled), results, strict=True):
         kernels.rank_sides(*positions, joined, *arguments, *columns, map)
@@ -316,18 +347,19 @@ def test_compiled_ranks_and_indicators_equal_plain_ones(
     assert computed == expected
 
 
-@given(
-    st.lists(st.tuples(SEEDS, st.integers(0, 200)), min_size=1, max_size=4), st.sampled_from([0, 7])
-)
+@given(st.lists(st.tuples(SEEDS, st.integers(0, 200)), min_size=1, max_size=4), LOT_VALUES)
 def test_compiled_revaluation_of_many_sides_equals_plain_revaluation(
-    seeds: list[tuple[int, int]], ticks: int
+    seeds: list[tuple[int, int]], lot_value: Fraction
 ) -> None:
     results = []
     for kernels in (plain, compiled):
         columns, ranges = positions_of([side_columns(seed, size) for seed, size in seeds])
         table, _ = wallets(0)
-        marked = [(rows, 7 + n, ticks, StubTiers()) for n, rows in enumerate(ranges)]
-        kernels.revalue_sides(columns, marked, table, 9, map)
+        marked = [
+            (*rows, *mixed_fraction(*(lot_value + n).as_integer_ratio()), n % 2)
+            for n, rows in enumerate(ranges)
+        ]
+        kernels.revalue_sides(columns, np.array(marked), TWO_TIERS, table, 9, map)
         results.append([table.tolist(), *(column.tolist() for column in columns)])
     assert results[0] == results[1]
 

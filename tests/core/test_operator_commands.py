@@ -1,4 +1,4 @@
-"""Operator commands: paused rounds, and a forced round."""
+"""Operator commands: paused rounds, a forced round, and a compensation."""
 
 from world import World
 
@@ -50,6 +50,60 @@ def test_a_forced_round_runs_once_without_a_trigger() -> None:
     )
     rejected = world.rejected(m.ForceAdl(time_ms=0, contract="BTC", note="again"))
     assert rejected.reason is m.Reason.NO_INVENTORY_TO_CLOSE
+
+
+def compensated(amount: int) -> World:
+    """Return the world after a forced round whose first fill, of cyd, is compensated."""
+    world = world_with_inventory()
+    world.submit(m.ForceAdl, contract="BTC", note="by mistake")
+    world.submit(
+        m.Compensate, account="cyd", contract="BTC", fill=1, amount=amount, note="best price"
+    )
+    return world
+
+
+def test_a_compensation_goes_from_the_pool_to_the_account() -> None:
+    """CORE-34: cyd has 500 and 60 of profit; position and inventory stay closed."""
+    world = compensated(90)
+    (paid,) = world.events(m.Compensated)
+    assert (paid.compensation, paid.fill, paid.pool, paid.note) == (3, 1, "main", "best price")
+    assert (world.wallet("cyd"), world.balance()) == ("650", "910")
+    assert world.lots("cyd", "BTC", Side.SHORT) == 0
+    (notice,) = world.events(m.Notice)
+    assert (notice.kind, notice.account) == (m.NoticeKind.ACCOUNT_COMPENSATED, "cyd")
+    assert notice.numbers == {"fill": 1, "amount_cash": 90 * 10**8}
+
+
+def test_a_compensation_is_no_drawdown() -> None:
+    """CORE-34: 900 of 1,000 are paid, and no trigger starts."""
+    world = compensated(900)
+    world.mark(BTC=100)
+    pool = world.book.pools["main"]
+    assert pool.equity_peak.peak(world.time_ms) == 100 * 10**8
+    assert world.on("BTC") == ""
+
+
+def test_balances_that_do_not_include_a_compensation_are_corrected() -> None:
+    """CORE-34: balances of before the compensation keep it, later ones include it."""
+    world = compensated(90)
+    world.wallets(cyd=560, last_fill=2)
+    assert world.wallet("cyd") == "650"
+    world.wallets(cyd=650, last_fill=3)
+    assert world.wallet("cyd") == "650"
+    world.wallets(cyd=10, last_fill=3)
+    assert world.wallet("cyd") == "10"
+    assert world.book.outstanding_compensations == {}
+
+
+def test_a_fill_that_the_venue_has_read_can_be_compensated() -> None:
+    """CORE-34: `cancel_adl` cannot reverse it any more."""
+    world = compensated(1)
+    world.wallets(cyd=561, last_fill=3)
+    world.positions(world.row("cyd", "BTC", Side.SHORT, 0, at=120), last_fill=3)
+    rejected = world.rejected(m.CancelAdl(time_ms=0, fill=1, note="too late"))
+    assert rejected.reason is m.Reason.FILL_NOT_OUTSTANDING
+    world.submit(m.Compensate, account="cyd", contract="BTC", fill=1, amount=2, note="the rest")
+    assert world.wallet("cyd") == "563"
 
 
 def test_a_forced_round_runs_in_a_paused_contract() -> None:

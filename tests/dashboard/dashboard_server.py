@@ -45,7 +45,9 @@ accounts = ["bob"]
 secret_env = "SITE_BOB"
 """
 
-MASKED = CONFIG.replace("anonymous_accounts = true", "anonymous_accounts = false")
+MASKED = CONFIG.replace(
+    "anonymous_accounts = true", "anonymous_accounts = false\nqueue_detail = true"
+)
 """The same configuration with all account names masked for anonymous visitors."""
 
 ENVIRONMENT = {

@@ -7,14 +7,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from delever.core.messages import DefinePool, PoolKind
+from delever.core.rules import RULE_SETS
 from delever.dashboard.data.api_client import ApiClient, ApiClientError
-from delever.dashboard.data.lab_runs import OWN, parse_commands, run_preset
+from delever.dashboard.data.lab_runs import OWN, LabRun, parse_commands, run_file, run_preset
 from delever.dashboard.data.timeline import Timeline, TimelineContract, TimelinePool
 from delever.dashboard.mount import AsgiApp, Message, Receive, Scope, Send
+from delever.journal import Recorder
 from delever.lab.errors import InputError
 
 # --- timelines ---
@@ -75,6 +80,36 @@ def test_preset_runs_under_each_rule_set() -> None:
     assert gmx.stored.fills.height == 0
     own = run_preset(OWN, '{"type": "set_time", "time_ms": 1}', "okx")
     assert own.stored.summary.commands == 1
+
+
+def test_a_preset_runs_under_a_rule_set_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the lab by name, and in the replay of a journal whose fund has it."""
+    house = replace(RULE_SETS["bybit"], name="house", fee_ppm=1_000)
+    monkeypatch.setattr("delever.dashboard.data.lab_runs.installed_rule_sets", lambda: [house])
+    found = run_preset("bankrupt_long", "", "house")
+    assert (found.rejected, found.note) == (0, "")
+    assert {str(fee) for fee in found.stored.fills["fee"]} != {"0"}
+    with Recorder.open(tmp_path / "own.db", rule_sets=[house]) as recorder:
+        recorder.submit(
+            [DefinePool(time_ms=0, pool="p", kind=PoolKind.SHARED, asset="USDT", rules="house")]
+        )
+    replayed = run_file(tmp_path / "own.db", "own.db")
+    assert isinstance(replayed, LabRun)
+    assert (replayed.rejected, replayed.stored.summary.pools[0].rules) == (0, "house")
+
+
+def test_a_vault_without_a_published_cap_runs_with_a_note() -> None:
+    """HYP-08: in a managed pool, which the engine would reject."""
+    found = run_preset("crash", "", "hyperliquid")
+    assert found.rejected == run_preset("crash", "", "hyperliquid@2025-03").rejected
+    assert "until its equity is negative" in found.note
+    text = '{"type": "define_pool", "time_ms": 0, "pool": "p", "kind": "shared", "asset": "USDT", '
+    text += '"rules": "hyperliquid", "managed": true, '
+    text += '"limits": {"vault_cap": "0.1", "loss_threshold": 5}}'
+    capped = run_preset(OWN, text, "hyperliquid")
+    assert (capped.rejected, capped.note) == (0, "")
 
 
 # --- the API client ---

@@ -36,15 +36,28 @@ WITHOUT_AS_OF = {"accounts", "episode", "episodes", "lab", "replay"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardServer]:
+    """Serve a market after one episode of ADL, which an injection into the fund has ended."""
     with running_server(tmp_path_factory.mktemp("server")) as running:
-        running.open_market()
+        running.crash(57_000, 56_000)
+        inject(running)
         yield running
 
 
+def inject(server: DashboardServer) -> None:
+    injection: dict[str, Any] = {"pool": "main", "reason": "injection", "contract": "BTCUSDT"}
+    server.submit("fund_pool", amount="200000", note="after the drawdown", **injection)
+
+
 def test_banner_goes_from_calm_to_watch_to_adl_and_back_to_calm(
-    browser: BrowserSession, server: DashboardServer
+    browser: BrowserSession, tmp_path: Path
 ) -> None:
     """BYB-01 BYB-02: -25 % uses 83 % of the trigger; ADL starts at -30 % and stops above -25 %."""
+    with running_server(tmp_path) as server:
+        server.open_market()
+        watch_the_banner(browser, server)
+
+
+def watch_the_banner(browser: BrowserSession, server: DashboardServer) -> None:
     page = browser.page(f"{server.page}/")
     banner = page.locator('[data-contract="BTCUSDT"]')
     expect(banner).to_have_attribute("data-state", "calm")
@@ -58,8 +71,7 @@ def test_banner_goes_from_calm_to_watch_to_adl_and_back_to_calm(
     expect(banner).to_have_attribute("data-state", "adl")
     expect(page.locator(".feed")).to_contain_text("ADL started")
     page.screenshot(path=artifact("overview-adl.png"))
-    injection: dict[str, Any] = {"pool": "main", "reason": "injection", "contract": "BTCUSDT"}
-    server.submit("fund_pool", amount="200000", note="after the drawdown", **injection)
+    inject(server)
     expect(banner).to_have_attribute("data-state", "calm")
     expect(page.locator(".feed")).to_contain_text("ADL stopped")
     assert browser.console_errors == []

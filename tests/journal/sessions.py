@@ -158,7 +158,35 @@ BUILDERS = {
         "rules": st.sampled_from(["bybit", "hyperliquid", "unknown"]),
         "limits": st.builds(m.TriggerLimits, trigger_threshold=amounts),
     },
-    m.DefineAccount: {"account": names, "hedge_mode": st.booleans(), "adl_exempt": st.booleans()},
+    m.DefineAccount: {
+        "account": names,
+        "hedge_mode": st.booleans(),
+        "adl_exempt": st.booleans(),
+        "multi_asset": st.booleans(),
+    },
+    m.DefineCollateral: {
+        "asset": st.sampled_from(["USDT", "ETH", "NEW"]),
+        "margin_currency": st.sampled_from(["USDT", "USDT", ""]),
+        "index_price": st.sampled_from([1, "3.25", "0.0000000001", 10**12]),
+        "bid_buffer": st.sampled_from([0, "0.025"]),
+        "tiers": st.sampled_from(["1", "0.333333", "2"]).map(
+            lambda rate: (m.CollateralTier(rate=rate, quantity_from=0),)
+        ),
+        "conversion_haircut": st.sampled_from([0, "0.5"]),
+        "cap": st.none() | st.integers(-1, 3),
+    },
+    m.SetIndexPrices: {
+        "prices": st.dictionaries(
+            st.sampled_from(["ETH", "NEW", "USDT"]), st.sampled_from([1, "7.5", 0]), max_size=2
+        ),
+        "strict": st.booleans(),
+    },
+    m.ConvertCollateral: {
+        "pool": pools,
+        "asset": st.sampled_from(["ETH", "NEW"]),
+        "quantity": st.sampled_from(["0.000001", 1, -1]),
+        "proceeds": amounts,
+    },
     m.SetBalances: {
         "version": st.integers(0, 9),
         "last_fill": st.sampled_from([0, 0, 0, 1]),
@@ -239,6 +267,14 @@ BUILDERS = {
     m.SettleContract: {"contract": contracts, "note": st.just("settled"), "price": prices},
     m.CancelAdl: {"fill": st.integers(1, 9), "note": st.just("late")},
     m.PauseAdl: {"contract": contracts, "paused": st.booleans(), "note": st.just("halted")},
+    m.Compensate: {
+        "account": names,
+        "contract": contracts,
+        "fill": st.integers(1, 9),
+        "amount": amounts,
+        "note": st.just("owed"),
+    },
+    m.ConfirmMark: {"contract": contracts, "note": st.just("checked")},
     m.ForceAdl: {"contract": contracts, "note": st.just("at once")},
     m.RefreshRatings: {"contracts": st.lists(contracts, max_size=2).map(tuple)},
     m.RefreshIndicators: {},

@@ -1,12 +1,13 @@
 """Column commands have the effect of the same rows, and name row and field when rejected."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 from sessions import crash, opening, sessions
 
 from delever.core import messages as m
@@ -26,10 +27,11 @@ def in_columns(book: Book, command: m.Command) -> m.Command | None:
     try:
         match command:
             case m.DefineAccount():
-                flags = {"hedge_mode": command.hedge_mode, "adl_exempt": command.adl_exempt}
-                columns = {name: bytes([flag]) for name, flag in flags.items()}
+                flags = "hedge_mode", "adl_exempt", "multi_asset"
+                columns = {name: bytes([getattr(command, name)]) for name in flags}
+                owners = (command.owner,) if command.owner else ()
                 return m.DefineAccounts(
-                    time_ms=command.time_ms, accounts=(command.account,), **columns
+                    time_ms=command.time_ms, accounts=(command.account,), owners=owners, **columns
                 )
             case m.SetBalances(balances=rows) if len({row.asset for row in rows}) == 1:
                 asset = book.assets[rows[0].asset]
@@ -94,16 +96,39 @@ def in_rows(book: Book, event: Event) -> Iterator[Event]:
 
     match event:
         case m.AccountsDefined():
-            flags = zip(event.accounts, event.hedge_mode, event.adl_exempt, strict=True)
-            for name, hedge, exempt in flags:
+            owners = event.owners or [""] * len(event.accounts)
+            columns = event.hedge_mode, event.adl_exempt, event.multi_asset
+            for name, hedge, exempt, pooled, owner in zip(
+                event.accounts, *columns, owners, strict=True
+            ):
                 yield m.AccountDefined(
-                    account=name, hedge_mode=bool(hedge), adl_exempt=bool(exempt)
+                    account=name,
+                    hedge_mode=bool(hedge),
+                    adl_exempt=bool(exempt),
+                    multi_asset=bool(pooled),
+                    owner=owner,
                 )
         case m.RowsIgnored():
             kinds = zip((event.rows, event.account, event.known_versions), "448", strict=True)
             for row, account, known in zip(*(column(c, f"<i{k}") for c, k in kinds), strict=True):
                 yield m.RowIgnored(
                     row=row, account=names[account], version=event.version, known_version=known
+                )
+        case m.RowsRejected():
+            rows = column(event.rows, "<i4")
+            positions = column(event.positions, "<i4", len(rows))
+            for row, name, position in zip(rows, event.accounts, positions, strict=True):
+                yield m.RowRejected(
+                    command=event.command,
+                    row=row,
+                    account=name,
+                    contract=event.contract,
+                    side=event.side,
+                    position=position,
+                    asset=event.asset,
+                    reason=event.reason,
+                    field=event.field,
+                    value="",
                 )
         case m.BalanceColumnsSet():
             accounts = column(event.account, "<i4")
@@ -151,10 +176,19 @@ def test_columns_have_the_effect_of_rows(commands: list[m.Command]) -> None:
         if isinstance(events[0], m.Rejected) and converted is not command:
             assert isinstance(others[0], m.Rejected)
         else:
-            assert [row for event in others for row in in_rows(other, event)] == list(events)
+            in_row_form = [row for event in others for row in in_rows(other, event)]
+            assert without_fields(in_row_form) == without_fields(events)
         book.take_changes()
         audit(other)
     assert encode_book(book) == encode_book(other)
+
+
+def without_fields(events: Iterable[Event]) -> list[Event]:
+    """Return the events, rejected rows in order, without what rows and columns name differently."""
+    rejected = [event for event in events if isinstance(event, m.RowRejected)]
+    plain = [replace(event, command="", field="", value="") for event in rejected]
+    others = [event for event in events if not isinstance(event, m.RowRejected)]
+    return [*others, *sorted(plain, key=lambda event: event.row)]
 
 
 def crashed_book() -> Book:
@@ -209,17 +243,49 @@ REJECTED = [
 def test_an_invalid_row_rejects_the_whole_command(
     columns: dict[str, Any], accounts: list[str], reason: Reason, field: str
 ) -> None:
-    """CORE-14: a bulk command is rejected whole, with the row and the field."""
+    """CORE-14: a strict bulk command is rejected whole, with the row and the field."""
     book = crashed_book()
     before = encode_book(book)
-    command = position_columns(
-        time_ms=10**9, version=99, accounts=accounts, contracts=["BTC"], columns=columns
-    )
+    common = {"accounts": accounts, "contracts": ["BTC"], "columns": columns}
+    command = position_columns(time_ms=10**9, version=99, strict=True, **common)
     (rejected,) = step(book, command)
     assert isinstance(rejected, m.Rejected)
     assert (rejected.reason, rejected.field) == (reason, field)
     book.sequence -= 1
     assert encode_book(book) == before
+
+
+@pytest.mark.parametrize(
+    ("columns", "accounts", "reason", "field"),
+    [
+        each
+        for each in REJECTED
+        if each[2] is not Reason.COLUMN_LENGTH_MISMATCH and each[0]["account"] != [1]
+    ],
+)
+def test_an_invalid_row_of_columns_is_rejected_alone(
+    columns: dict[str, Any], accounts: list[str], reason: Reason, field: str
+) -> None:
+    """CORE-37: an event has the row; a valid row beside it is taken."""
+    book = crashed_book()
+    more = {name: [*column, column[0]] for name, column in columns.items()}
+    more |= {name: [*columns[name], number] for name, number in (("lots", 7), ("cost_cash", 700))}
+    more["account"], more["side"] = [*columns["account"], len(accounts)], [*columns["side"], 0]
+    more["contract"] = [*columns["contract"], 0]
+    valid = {"isolated": 0, "margin_cash": 0, "position": 0, "leverage_hundredths": 100}
+    more |= {name: [*columns[name], valid[name]] for name in valid.keys() & columns.keys()}
+    names = [*(accounts or book.accounts.names[:99]), "dan"][-99:]
+    more["account"] = [*columns["account"], len(names) - 1]
+    command = position_columns(
+        time_ms=10**9, version=99, accounts=names, contracts=["BTC"], columns=more
+    )
+    events = step(book, command)
+    (rejected,) = [event for event in events if isinstance(event, m.RowsRejected)]
+    name, _, row = field.removesuffix("]").partition("[")
+    assert (rejected.reason, rejected.field) == (reason, name)
+    assert np.frombuffer(rejected.rows, "<i4").tolist() == [int(row)]
+    table = book.contracts["BTC"].tables[Side.LONG]
+    assert table.lots[table.row_of(book.accounts.index["dan"], 0)] == 7
 
 
 @pytest.mark.parametrize(

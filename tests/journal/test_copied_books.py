@@ -118,6 +118,16 @@ def continues_equally(book: Book, other: Book, commands: list[Command]) -> None:
     assert (encode_book(other), digests(other)) == (after, ranks)
 
 
+def test_a_book_gets_new_accounts_while_its_pickled_columns_are_in_use() -> None:
+    book = marked()
+    buffers: list[pickle.PickleBuffer] = []
+    rest = pickle.dumps(book, protocol=5, buffer_callback=buffers.append)
+    columns = [bytearray(buffer.raw()) for buffer in buffers]
+    step(book, m.DefineAccount(time_ms=2, account="zoe"))
+    assert book.accounts.names[book.accounts.index["zoe"]] == "zoe"
+    assert "zoe" not in pickle.loads(rest, buffers=columns).accounts.index
+
+
 Digests = dict[tuple[str, Side], str]
 
 

@@ -9,11 +9,19 @@ from sessions import balances, crash, opening, position
 
 from delever.core import messages as m
 from delever.core.accounting.invariants import InvariantBrokenError
-from delever.core.engine import step
+from delever.core.book.pool_state import PoolState
+from delever.core.engine import is_internal_error, step
 from delever.core.messages import Side
-from delever.journal import JournalError, Recorder, SqliteJournal
+from delever.journal import (
+    EngineFailure,
+    JournalError,
+    Recorder,
+    SqliteJournal,
+    replay_commands,
+    replay_events,
+)
 from delever.journal.record import decode_command, decode_events
-from delever.journal.snapshot import encode_book
+from delever.journal.snapshot import decode_book, encode_book
 
 
 def sequences(journal: SqliteJournal) -> list[int]:
@@ -123,31 +131,94 @@ def test_the_engine_gets_the_values_that_a_replay_gets() -> None:
 def test_an_amount_beyond_64_bits_is_rejected_and_recorded(tmp_path: Path) -> None:
     with Recorder.open(tmp_path / "new.db") as recorder:
         recorder.submit(opening())
-        (events,) = recorder.submit([balances(1, ann=10**25)])
+        (events,) = recorder.submit([msgspec.structs.replace(balances(1, ann=10**25), strict=True)])
         assert isinstance(events[0], m.Rejected)
         assert events[0].reason is m.Reason.EXCEEDS_NUMERIC_RANGE
     with Recorder.open(tmp_path / "new.db") as recorder:
         assert recorder.head.sequence == len(opening()) + 1
 
 
-def test_after_an_engine_error_the_recorder_rejects_everything_until_reopened(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "new.db"
-    recorder = Recorder.open(path)
-    recorder.submit(crash()[:20])
-    good_book = encode_book(recorder.book)
+def break_engine(recorder: Recorder) -> None:
+    """Damage the book in memory, so that the next step raises."""
     recorder.book.contracts["BTC"].pool = "nowhere"
-    with pytest.raises(KeyError, match="nowhere"):
-        recorder.submit([m.SetTime(time_ms=6), m.SetTime(time_ms=7)])
-    with pytest.raises(JournalError, match="open the journal again"):
-        recorder.submit([m.SetTime(time_ms=7)])
-    with pytest.raises(JournalError, match="open the journal again"):
-        recorder.snapshot()
-    recorder.close(snapshot=True)
+
+
+def test_a_command_whose_step_raises_is_rejected_and_the_book_is_as_before_it() -> None:
+    """CORE-55."""
+    failures: list[EngineFailure] = []
+    with (
+        Recorder.open(":memory:", on_failure=failures.append) as recorder,
+        Recorder.open(":memory:") as sound,
+    ):
+        recorder.submit(crash()[:20])
+        sound.submit(crash()[:20])
+        break_engine(recorder)
+        bad = m.SetTime(time_ms=6, id="x")
+        outcomes = recorder.submit([bad, *crash()[20:]])
+        expected = m.Rejected(
+            command="set_time", reason=m.Reason.INTERNAL_ERROR, field="", value="KeyError"
+        )
+        assert outcomes[0] == (expected,)
+        assert [(f.sequence, f.command, str(f.error)) for f in failures] == [(21, bad, "'nowhere'")]
+        sound.submit([m.Takeover(time_ms=6, account="nobody"), *crash()[20:]])
+        assert encode_book(recorder.book) == encode_book(sound.book)
+        assert replay_events(recorder.journal, from_zero=True).finding is None
+        by_command = replay_commands(recorder.journal, from_zero=True)
+        assert by_command.finding is None
+        assert encode_book(by_command.book) == encode_book(sound.book)
+
+
+def test_commands_before_the_one_that_raises_remain_and_each_of_many_is_rejected() -> None:
+    """The second error is restored from the copy that was taken at the first."""
+    with Recorder.open(":memory:", snapshot_every=15) as recorder:
+        recorder.submit(crash()[:18])
+        good = crash()[18:20]
+        recorder.submit(good)
+        book = encode_book(recorder.book)
+        for time_ms in (6, 7):
+            break_engine(recorder)
+            (events,) = recorder.submit([m.SetTime(time_ms=time_ms)])
+            assert is_internal_error(events)
+            head = decode_book(encode_book(recorder.book))
+            head.sequence = 20
+            assert encode_book(head) == book
+        assert replay_events(recorder.journal).finding is None
+
+
+class WithoutMemory(dict[str, PoolState]):
+    """Pools whose look-up finds no memory."""
+
+    def __getitem__(self, name: str) -> PoolState:
+        raise MemoryError(name)
+
+
+def test_an_error_without_memory_stops_the_recorder(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with Recorder.open(path) as recorder:
+        recorder.submit(crash()[:20])
+        recorder.book.pools = WithoutMemory(recorder.book.pools)
+        with pytest.raises(MemoryError):
+            recorder.submit([m.SetTime(time_ms=6)])
+        with pytest.raises(JournalError, match="open the journal again"):
+            recorder.submit([m.SetTime(time_ms=7)])
+        with pytest.raises(JournalError, match="open the journal again"):
+            recorder.snapshot()
     with Recorder.open(path) as again:
         assert again.head.sequence == 20
-        assert encode_book(again.book) == good_book
+
+
+def test_a_snapshot_that_cannot_be_taken_is_left_out_and_reported(tmp_path: Path) -> None:
+    failures: list[EngineFailure] = []
+    path = tmp_path / "new.db"
+    with Recorder.open(path, snapshot_every=10, on_failure=failures.append) as recorder:
+        recorder.submit(crash()[:9])
+        recorder.book.assets["USDT"].pool_balance += 1
+        recorder.submit(crash()[9:10])
+        assert [(f.place, f.sequence, f.command) for f in failures] == [("snapshot", 10, None)]
+        assert sequences(recorder.journal) == []
+        recorder.submit(crash()[10:11])
+    with Recorder.open(path) as again:
+        assert again.head.sequence == 11
 
 
 def test_a_second_writer_stops_the_first(tmp_path: Path) -> None:

@@ -9,12 +9,30 @@ import pytest
 from forgery import contents, flipped, forge, links, record, spoil
 from hypothesis import given
 from hypothesis import strategies as st
-from sessions import crash
+from sessions import crash, opening
 
 from delever.core import messages as m
+from delever.core.book import Book
 from delever.core.messages import Side
-from delever.journal import Finding, JournalError, JournalProblem, Recorder, SqliteJournal, verify
-from delever.journal.record import EMPTY_HEAD, Snapshot, encode_command, seal_snapshot
+from delever.journal import (
+    Finding,
+    Head,
+    JournalError,
+    JournalProblem,
+    Recorder,
+    SqliteJournal,
+    replay_events,
+    verify,
+)
+from delever.journal.record import (
+    EMPTY_HEAD,
+    Snapshot,
+    digest,
+    encode_command,
+    encode_events,
+    seal_record,
+    seal_snapshot,
+)
 from delever.journal.snapshot import decode_book, encode_book
 
 LAST = len(crash())
@@ -61,6 +79,55 @@ def test_a_journal_in_use_can_be_verified(tmp_path: Path) -> None:
         assert verify(tmp_path / "new.db").replayed == 20
         recorder.submit(crash()[20:])
         assert verify(tmp_path / "new.db").replayed == LAST
+
+
+def test_commands_that_the_engine_could_not_run_are_listed(tmp_path: Path) -> None:
+    """CORE-55."""
+    with Recorder.open(tmp_path / "new.db") as recorder:
+        recorder.submit(crash()[:20])
+        recorder.book.contracts["BTC"].pool = "nowhere"
+        recorder.submit([m.SetTime(time_ms=6)])
+    assert verify(tmp_path / "new.db").internal_errors == (21,)
+    assert verify(tmp_path / "new.db").ok
+    assert verify(tmp_path / "new.db", deep=False).internal_errors == ()
+
+
+def test_a_book_of_which_no_snapshot_can_be_taken_is_found(tmp_path: Path) -> None:
+    """The forged position is larger than columns may be: the next snapshot would fail."""
+    path = tmp_path / "new.db"
+    record(path, opening())
+    with SqliteJournal(path) as journal:
+        book, head = newest_book_of(journal)
+        large = (2**62,)
+        forged = (
+            m.Accepted(sequence=head.sequence + 1, time_ms=0),
+            m.PositionsSet(
+                version=1,
+                last_fill=0,
+                contract="BTC",
+                side=Side.LONG,
+                accounts=("ann",),
+                positions=(0,),
+                lots=large,
+                cost_cash=(0,),
+                isolated=(False,),
+                margin_cash=(0,),
+                leverage_hundredths=(100,),
+                under_liquidation=(False,),
+            ),
+        )
+        for event in forged:
+            book.apply(event)
+        command, changes = encode_command(m.SetTime(time_ms=0)), digest(book.take_changes())
+        events = encode_events(forged)
+        journal.append([seal_record(head.sequence + 1, 0, command, events, head.hash, changes)])
+    problems = {finding.problem for finding in verify(path).findings}
+    assert problems == {JournalProblem.SNAPSHOT_IMPOSSIBLE, JournalProblem.EVENTS_MISMATCH}
+
+
+def newest_book_of(journal: SqliteJournal) -> tuple[Book, Head]:
+    replayed = replay_events(journal, from_zero=True)
+    return replayed.book, replayed.head
 
 
 def test_verifying_changes_nothing(sound: Path) -> None:

@@ -17,8 +17,10 @@ from live_server import live_server
 
 from delever.config import Config, Role
 from delever.core.book import Book
+from delever.core.book.pool_state import HeldCollateral
 from delever.core.messages import Side
 from delever.core.valuation.insurance import pool_equity
+from delever.core.valuation.multi_asset import collateral_pnl
 from delever.journal import Recorder, verify
 from delever.server.transport.api_keys import ApiKey
 
@@ -90,20 +92,22 @@ def client_of(url: str) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer engine.{SECRET}"})
 
 
-def held(book: Book, account: Account) -> tuple[int, int, int]:
-    """Return wallet, signed lots and cost of an account in the engine's book."""
+def held(book: Book, account: Account) -> tuple[int, int, int, int]:
+    """Return wallet, coins, signed lots and cost of an account in the engine's book."""
     row, state = book.accounts.index[account.name], book.contracts[CONTRACT]
-    wallet = int(book.asset(tiny_venue.ASSET).wallets.balance[row])
+    wallet, coins = (
+        int(book.asset(asset).wallets.balance[row]) for asset in (tiny_venue.ASSET, tiny_venue.COIN)
+    )
     lots = cost = 0
     for side, table in state.tables.items():
         place = table.find(row, 0)
         if place is not None:
             lots += side.sign * int(table.lots[place])
             cost += int(table.cost[place])
-    return wallet, lots, cost
+    return wallet, coins, lots, cost
 
 
-def check(venue: Venue, path: Path, money: int) -> None:
+def check(venue: Venue, path: Path, money: tuple[int, int]) -> None:
     """Verify the journal, and compare the venue's accounts with its book."""
     assert verify(path).ok
     market = venue.market
@@ -111,23 +115,32 @@ def check(venue: Venue, path: Path, money: int) -> None:
         book = recorder.book
         state = book.contracts[CONTRACT]
         for account in market.accounts.values():
-            assert held(book, account) == (account.wallet, account.lots, account.cost)
+            numbers = account.wallet, account.coins, account.lots, account.cost
+            assert held(book, account) == numbers
         inventory = {side: held.total_lots for side, held in state.inventory.items()}
         assert inventory[Side.LONG] - inventory[Side.SHORT] == venue.inventory
         assert sum(account.lots for account in market.accounts.values()) == -venue.inventory
         assert not book.outstanding_fills
-        equity = sum(account.equity(market.mark) for account in market.accounts.values())
-        assert equity + pool_equity(book, book.pools[POOL]) == money
+        pool = book.pools[POOL]
+        collateral = pool.collateral.get(tiny_venue.COIN, HeldCollateral())
+        assert collateral.amount == venue.fund_coins
+        cash = sum(account.cash_equity(market.mark) for account in market.accounts.values())
+        fund = pool_equity(book, pool) - collateral_pnl(book, pool) - collateral.cost
+        assert cash + fund == money[0] + venue.proceeds
+        coins = sum(account.coins for account in market.accounts.values())
+        assert coins + venue.fund_coins + venue.sold_coins == money[1]
 
 
-def money_of(venue: Venue) -> int:
-    mark = venue.market.mark
-    return SEED_MONEY + sum(each.equity(mark) for each in venue.market.accounts.values())
+def money_of(venue: Venue) -> tuple[int, int]:
+    """Return all money, with the fund's, and all coins of a venue that has not opened."""
+    mark, accounts = venue.market.mark, venue.market.accounts.values()
+    cash = SEED_MONEY + sum(each.cash_equity(mark) for each in accounts)
+    return cash, sum(each.coins for each in accounts)
 
 
 @pytest.mark.parametrize("seed", [1, 5, 7])
 def test_venue_and_engine_agree_over_an_unreliable_network(tmp_path: Path, seed: int) -> None:
-    async def play(url: str) -> tuple[Venue, Network, int]:
+    async def play(url: str) -> tuple[Venue, Network, tuple[int, int]]:
         rng = random.Random(seed)
         async with client_of(url) as client:
             network = Network(client, seed)
@@ -148,6 +161,7 @@ def test_venue_and_engine_agree_over_an_unreliable_network(tmp_path: Path, seed:
     assert in_turn != sorted(in_turn), "nothing overtook anything"
     kinds = {"taken_over", "adl_started", "adl_filled", "unwound", "contract_amended"}
     assert kinds | {"positions_closed", "contract_settled"} <= set(venue.event_types)
+    assert {"collateral_taken_over", "collateral_converted"} <= set(venue.event_types)
 
 
 def sorted_by_number(answered: list[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -157,7 +171,7 @@ def sorted_by_number(answered: list[tuple[str, int]]) -> list[tuple[str, int]]:
 def test_a_fill_of_a_traded_position_is_cancelled_and_adl_runs_again(tmp_path: Path) -> None:
     """Whether a trade precedes its fill is a race: repeat sessions until one does."""
 
-    async def play(url: str, seed: int) -> tuple[Venue, int]:
+    async def play(url: str, seed: int) -> tuple[Venue, tuple[int, int]]:
         rng = random.Random(seed)
         async with client_of(url) as client:
             venue = Venue(opened_market(rng), Link(client))

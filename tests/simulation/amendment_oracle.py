@@ -6,7 +6,7 @@ from math import gcd
 
 import msgspec
 import trigger_oracle
-from model import SIDES, Contract, Model
+from model import SIDES, Contract, Model, decimals_of
 from settlement_oracle import closing, closing_inventory, plain
 
 from delever.core import messages as m
@@ -17,7 +17,7 @@ def amended(model: Model, contract: Contract, command: m.AmendContract) -> list[
     """Return the closing of odd lots and the amendment."""
     given = {
         name: value
-        for name in ("tick_size", "lot_size", "margin_tiers", "adl_exempt", "limits")
+        for name in ("tick_size", "lot_size", "margin_tiers", "adl_exempt", "limits", "mark_limits")
         if (value := getattr(command, name)) is not None
     }
     definition = msgspec.structs.replace(contract.definition, pool=contract.pool, **given)
@@ -27,7 +27,9 @@ def amended(model: Model, contract: Contract, command: m.AmendContract) -> list[
     grid, unit = Fraction(definition.tick_size), contract.tick
     if command.tick_size is not None:
         unit = grid
-        if any(price % grid for price in _prices(model, contract)):
+        fine = Fraction(1, 10 ** max(10, decimals_of(grid)))
+        between = any(price % grid for price in _prices(model, contract))
+        if between or any(mark % fine for mark in _marks(contract)):
             unit = _common(contract.tick, grid)
     size = Fraction(definition.lot_size) * Fraction(definition.multiplier) * contract.unit
     for tick in (grid, unit):
@@ -46,15 +48,20 @@ def amended(model: Model, contract: Contract, command: m.AmendContract) -> list[
 
 
 def _prices(model: Model, contract: Contract) -> Iterator[Fraction]:
-    """Yield every price of the contract that the book has."""
-    yield from (price for _, price in contract.minutes)
-    ticks = [contract.mark, contract.previous_mark]
-    ticks += [price for price, _ in (*contract.bids, *contract.asks)]
+    """Yield every price of the contract that the book has, but its marks."""
+    ticks = [price for price, _ in (*contract.bids, *contract.asks)]
     ticks += [t.ticks for side in SIDES for t in contract.tranches[side].values()]
     for fill in model.fills.values():
         if fill.contract == contract.name:
             ticks += [fill.price_ticks, fill.takeover_price_ticks]
     yield from (price * contract.tick for price in ticks)
+
+
+def _marks(contract: Contract) -> Iterator[Fraction]:
+    """Yield the marks of the contract, which may be finer than the tick."""
+    yield from (price for _, price in contract.minutes)
+    marks = contract.mark, contract.previous_mark, contract.last_confirmed
+    yield from (mark * contract.tick for mark in marks)
 
 
 def _common(one: Fraction, other: Fraction) -> Fraction:

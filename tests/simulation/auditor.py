@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 import trigger_oracle
-from command_oracle import answer, named
+from command_oracle import answer, named, too_old
 from event_reader import Reader
 from loss_oracle import check_last_resorts
 from model import AuditError, Contract, Model, expect, same
@@ -81,8 +81,9 @@ class Auditor:
         settle_closed(reader, right or [])
         if isinstance(command, m.SettleContract):
             check_loss_shared(reader, command)
-        if not isinstance(command, m.AmendContract | m.AmendPool):
-            manage(reader)
+        for event in too_old(self.model):
+            reader.take(event)
+        manage(reader, takes_over=not isinstance(command, m.AmendContract | m.AmendPool))
         forced = command.contract if isinstance(command, m.ForceAdl) else ""
         for forced_now in (forced, ""):
             check_depth(reader)
@@ -136,7 +137,7 @@ def _passed_a_tenth(model: Model, contract: Contract) -> bool:
 
 
 def _used_ppm(model: Model, contract: Contract) -> int:
-    triggers = trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]
+    triggers = trigger_oracle.TRIGGERS[model.pools[contract.pool].venue]
     used = [trigger_oracle.evaluate(model, contract, trigger).used for trigger in triggers]
     return int(min(max([Fraction(0), *used]), Fraction(1)) * 10**6)
 
@@ -184,6 +185,14 @@ def _due_notices(events: Iterable[Event]) -> list[tuple[NoticeKey, tuple[int, in
                 due.append(((m.NoticeKind.ADL_STARTED, event.trigger, "", event.contract), None))
             case m.AdlStopped():
                 due.append(((m.NoticeKind.ADL_STOPPED, event.trigger, "", event.contract), None))
+            case m.MarkUnconfirmed():
+                kind = m.NoticeKind.MARK_UNCONFIRMED
+                due.append(((kind, event.reason, "", event.contract), None))
+            case m.MarkConfirmed():
+                due.append(((m.NoticeKind.MARK_CONFIRMED, "", "", event.contract), None))
+            case m.Compensated():
+                kind = m.NoticeKind.ACCOUNT_COMPENSATED
+                due.append(((kind, "", event.account, event.contract), None))
             case m.AdlExhausted():
                 due.append(((m.NoticeKind.ADL_EXHAUSTED, event.reason, "", event.contract), None))
             case m.AdlFilled():

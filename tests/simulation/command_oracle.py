@@ -1,13 +1,16 @@
 """The events that a valid command must have by itself, or the reason of its rejection."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
 import amendment_oracle
+import row_oracle
 import settlement_oracle
 import trigger_oracle
-from model import SIDES, Contract, Model, Position, PositionLoss, nearest, other, sign
+from collateral_oracle import pooled
+from model import SIDES, Contract, Model, Pool, Position, PositionLoss, nearest, other, sign
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason, Side
@@ -36,7 +39,7 @@ def _asset(_model: Model, command: m.DefineAsset) -> list[Event]:
 
 
 def _pool(_model: Model, command: m.DefinePool) -> list[Event]:
-    _check_limits(command.limits, command.rules)
+    _check_limits(command.limits, command.rules.partition("+")[0])
     return [m.PoolDefined(definition=command)]
 
 
@@ -47,25 +50,95 @@ def _check_limits(limits: object, rules: str) -> None:
 
 def _new_contract(model: Model, command: m.DefineContract) -> list[Event]:
     _check_pool(model, command.pool, command.settle)
-    _check_limits(command.limits, model.pools[command.pool].definition.rules)
+    _check_limits(command.limits, model.pools[command.pool].venue)
     return [m.ContractDefined(definition=command)]
 
 
 def _account(_model: Model, command: m.DefineAccount) -> list[Event]:
     event = m.AccountDefined(
-        account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+        account=command.account,
+        hedge_mode=command.hedge_mode,
+        adl_exempt=command.adl_exempt,
+        multi_asset=command.multi_asset,
+        owner=command.owner,
+    )
+    return [event]
+
+
+def _collateral(model: Model, command: m.DefineCollateral) -> list[Event]:
+    currency = model.margin_currency or command.margin_currency
+    if not currency:
+        raise RejectedError(Reason.EMPTY_NAME)
+    if command.margin_currency not in ("", currency):
+        raise RejectedError(Reason.MARGIN_CURRENCY_MISMATCH)
+    if command.asset == currency and Fraction(command.index_price) != 1:
+        raise RejectedError(Reason.INVALID_INDEX_PRICE)
+    return [m.CollateralDefined(definition=command)]
+
+
+def _index_prices(model: Model, command: m.SetIndexPrices) -> list[Event]:
+    prices: dict[str, int] = {}
+    rejected: list[Event] = []
+    for asset, price in command.prices.items():
+        fault = _price_fault(model, asset, price)
+        if fault is None:
+            prices[asset] = int(Fraction(price) * 10**10)
+            continue
+        if command.strict:
+            raise RejectedError(fault)
+        value = str(price) if fault is Reason.NOT_POSITIVE else asset
+        rejected.append(
+            m.IndexPriceRejected(asset=asset, reason=fault, field=f"prices.{asset}", value=value)
+        )
+    if rejected and not prices:
+        return rejected
+    taken = m.IndexPricesSet(assets=tuple(prices), index_prices=tuple(prices.values()))
+    return [*rejected, taken]
+
+
+def _price_fault(model: Model, asset: str, price: m.Amount) -> Reason | None:
+    if asset not in model.collateral:
+        return Reason.UNKNOWN_COLLATERAL
+    if Fraction(price) <= 0:
+        return Reason.NOT_POSITIVE
+    is_unit = asset != model.margin_currency or Fraction(price) == 1
+    return None if is_unit else Reason.INVALID_INDEX_PRICE
+
+
+def _converted(model: Model, command: m.ConvertCollateral) -> list[Event]:
+    pool = model.pools[command.pool]
+    held, cost = pool.collateral.get(command.asset, (0, 0))
+    if held == 0:
+        raise RejectedError(Reason.EXCEEDS_POOL_COLLATERAL)
+    amount = int(Fraction(command.quantity) * model.units[command.asset])
+    proceeds = int(Fraction(command.proceeds) * model.units[pool.asset])
+    if amount * held <= 0 or amount * proceeds < 0:
+        raise RejectedError(Reason.AMOUNT_SIGN_MISMATCH)
+    if abs(amount) > abs(held):
+        raise RejectedError(Reason.EXCEEDS_POOL_COLLATERAL)
+    cost = cost * amount // held
+    event = m.CollateralConverted(
+        pool=pool.name,
+        asset=command.asset,
+        amount_cash=amount,
+        cost_cash=cost,
+        proceeds_cash=proceeds,
+        realized_pnl_cash=proceeds - cost,
     )
     return [event]
 
 
 def _marks(model: Model, command: m.SetMarks) -> list[Event]:
-    ticks: dict[str, int] = {}
+    split: list[tuple[str, int, int]] = []
     rejected: list[Event] = []
     notices: list[Event] = []
     for name, price in command.marks.items():
         fault = _mark_fault(model, name, price)
         if fault is None:
-            ticks[name] = _ticks(model.contracts[name], price)
+            contract = model.contracts[name]
+            ticks = int(Fraction(price) // contract.tick)
+            units = (Fraction(price) - ticks * contract.tick) / contract.mark_unit
+            split.append((name, ticks, int(units)))
             continue
         if command.strict:
             raise RejectedError(fault)
@@ -76,10 +149,65 @@ def _marks(model: Model, command: m.SetMarks) -> list[Event]:
         if not unknown and not model.contracts[name].mark_rejected:
             kind = m.NoticeKind.MARK_REJECTED
             notices.append(m.Notice(kind, fault, "", name, {}))
-    if not ticks and rejected:
+    if not split and rejected:
         return [*rejected, *notices]
-    marks = m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values()))
-    return [*rejected, *notices, marks]
+    names, all_ticks, fractions = zip(*split, strict=True) if split else ((), (), ())
+    fractions = fractions if any(fractions) else ()
+    marks = m.MarksSet(contracts=names, mark_ticks=all_ticks, mark_fractions=fractions)
+    return [*rejected, *notices, marks, *_guarded(model, names, command)]
+
+
+def _guarded(model: Model, names: Iterable[str], command: m.SetMarks) -> Iterator[Event]:
+    """Yield which marks move beyond their limits, and which confirm one that did (CORE-33)."""
+    for name in names:
+        contract = model.contracts[name]
+        mark = Fraction(command.marks[name]) / contract.tick
+        limit = contract.mark_limits.max_move
+        if not contract.mark or contract.mark_limits == m.MarkLimits():
+            continue
+        known = (contract.mark, contract.confirmed_mark)
+        moves = [abs(mark - before) / Fraction(before) for before in known]
+        within = limit is None or min(moves) <= Fraction(limit)
+        if within and contract.unconfirmed:
+            yield m.MarkConfirmed(contract=name, mark_ticks=int(mark), note="")
+        elif not within and not contract.unconfirmed:
+            assert limit is not None
+            numbers = {
+                "move_ppm": int(moves[0] * 10**6 + Fraction(1, 2)),
+                "max_move_ppm": int(Fraction(limit) * 10**6),
+            }
+            yield _unconfirmed(contract, mark, Reason.MARK_MOVED_TOO_FAR, numbers)
+
+
+def _unconfirmed(
+    contract: Contract, mark: Fraction, reason: Reason, numbers: dict[str, int]
+) -> m.MarkUnconfirmed:
+    ticks = int(contract.mark)
+    return m.MarkUnconfirmed(
+        contract=contract.name,
+        reason=reason,
+        mark_ticks=int(mark),
+        confirmed_ticks=ticks,
+        confirmed_fraction=int((contract.mark - ticks) * contract.tick / contract.mark_unit),
+        numbers=numbers,
+    )
+
+
+def too_old(model: Model) -> Iterator[Event]:
+    """Yield which marks have become too old."""
+    for contract in model.contracts.values():
+        limit, age_ms = contract.mark_limits.max_age_ms, model.time_ms - contract.marked_ms
+        if limit is not None and contract.mark and not contract.unconfirmed and age_ms > limit:
+            numbers = {"age_ms": age_ms, "max_age_ms": limit}
+            yield _unconfirmed(contract, contract.mark, Reason.MARK_TOO_OLD, numbers)
+
+
+def _confirmed(model: Model, command: m.ConfirmMark) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if not contract.unconfirmed:
+        raise RejectedError(Reason.MARK_ALREADY_CONFIRMED)
+    ticks = int(contract.mark)
+    return [m.MarkConfirmed(contract=contract.name, mark_ticks=ticks, note=command.note)]
 
 
 def _mark_fault(model: Model, name: str, price: m.Amount) -> Reason | None:
@@ -87,8 +215,9 @@ def _mark_fault(model: Model, name: str, price: m.Amount) -> Reason | None:
         return Reason.UNKNOWN_CONTRACT
     if Fraction(price) <= 0:
         return Reason.NOT_POSITIVE
-    whole = Fraction(price) % model.contracts[name].grid == 0
-    return None if whole else Reason.INVALID_TICK_MULTIPLE
+    contract = model.contracts[name]
+    exact = any(Fraction(price) % unit == 0 for unit in (contract.tick, contract.mark_unit))
+    return None if exact else Reason.TOO_MANY_DECIMALS
 
 
 def _depth(model: Model, command: m.SetDepth) -> list[Event]:
@@ -130,6 +259,37 @@ def _settled(model: Model, command: m.SettleContract) -> list[Event]:
     if contract.status == "settled":
         raise RejectedError(Reason.CONTRACT_SETTLED)
     return settlement_oracle.settled(contract, command)
+
+
+def _compensate(model: Model, command: m.Compensate) -> list[Event]:
+    """Return the payment by the contract's pool, which must have the money (CORE-34)."""
+    if command.account not in model.accounts:
+        raise RejectedError(Reason.UNKNOWN_ACCOUNT)
+    contract = _contract(model, command.contract)
+    if not 0 < command.fill <= model.last_fill:
+        raise RejectedError(Reason.UNKNOWN_FILL)
+    fill = model.fills.get(command.fill)
+    if fill and (fill.account, fill.contract) != (command.account, contract.name):
+        raise RejectedError(Reason.FILL_OF_OTHER_POSITION)
+    amount = Fraction(command.amount) * model.units[contract.settle]
+    if amount.denominator != 1:
+        raise RejectedError(Reason.TOO_MANY_DECIMALS)
+    if amount <= 0:
+        raise RejectedError(Reason.NOT_POSITIVE)
+    if amount > model.pools[contract.pool].balance:
+        raise RejectedError(Reason.EXCEEDS_POOL_BALANCE)
+    return [
+        m.Compensated(
+            compensation=model.last_fill + 1,
+            fill=command.fill,
+            account=command.account,
+            contract=contract.name,
+            pool=contract.pool,
+            asset=contract.settle,
+            amount_cash=amount.numerator,
+            note=command.note,
+        )
+    ]
 
 
 def _unwind(model: Model, command: m.UnwindFill) -> list[Event]:
@@ -181,14 +341,14 @@ def _lots(contract: Contract, quantity: m.Amount) -> int:
 def _balances(model: Model, command: m.SetBalances) -> list[Event]:
     events: list[Event] = []
     columns: list[tuple[str, str, int]] = []
+    rejected: list[m.RowRejected] = []
     for number, row in enumerate(command.balances):
-        if row.account not in model.accounts:
-            raise RejectedError(Reason.UNKNOWN_ACCOUNT)
-        if row.asset not in model.units:
-            raise RejectedError(Reason.UNKNOWN_ASSET)
+        if fault := row_oracle.balance_fault(model, row):
+            if command.strict:
+                raise RejectedError(fault[0])
+            rejected.append(row_oracle.balance_rejected(number, row, fault))
+            continue
         cash = Fraction(row.balance) * model.units[row.asset]
-        if cash.denominator != 1:
-            raise RejectedError(Reason.TOO_MANY_DECIMALS)
         if ignored := _stale(model, "balances", number, row.account, command.version):
             events.append(ignored)
             continue
@@ -196,6 +356,12 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
             fill.realized_pnl_cash + fill.margin_returned_cash
             for fill in _later_fills(model, row.account, command.last_fill)
             if model.contracts[fill.contract].settle == row.asset
+        ]
+        later += [
+            event.amount_cash
+            for event in model.compensations
+            if (event.account, event.asset) == (row.account, row.asset)
+            and event.compensation > command.last_fill
         ]
         columns.append((row.account, row.asset, cash.numerator + sum(later)))
     if columns:
@@ -208,7 +374,7 @@ def _balances(model: Model, command: m.SetBalances) -> list[Event]:
             balance_cash=balances,
         )
         events.append(event)
-    return events
+    return [*events, *row_oracle.with_notices(model, rejected)]
 
 
 def _positions(model: Model, command: m.SetPositions) -> list[Event]:
@@ -218,23 +384,53 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
     orders: dict[tuple[str, str], list[str]] = {}
     opened: set[tuple[str, str, int, Side]] = set()
     submitted = {(row.account, row.contract, row.position, row.side) for row in command.positions}
+    rejected: list[m.RowRejected] = []
     for number, row in enumerate(command.positions):
-        if row.account not in model.accounts:
-            raise RejectedError(Reason.UNKNOWN_ACCOUNT)
-        held = _position(_contract(model, row.contract), row)
-        if held.lots:
-            _check_one_way(model, row, opened)
-        if stale := _stale(model, "positions", number, row.account, command.version):
+        fault = row_oracle.position_fault(model, row) or _one_way_fault(model, row, opened)
+        stale = _stale(model, "positions", number, row.account, command.version)
+        if fault and command.strict:
+            raise RejectedError(fault[0])
+        if fault:
+            submitted.remove((row.account, row.contract, row.position, row.side))
+        if stale:
             ignored.append(stale)
             continue
+        if fault:
+            rejected.append(row_oracle.position_rejected(number, row, fault))
+            continue
+        held = _position(_contract(model, row.contract), row)
         for change in _later_changes(model, row.account, command.last_fill):
             key = (change.contract, change.side, change.position)
             if key == (row.contract, row.side, row.position):
                 notices += _too_large_change(change, held)
                 _apply_later(held, change)
-        _check_growth(model.contracts[row.contract], row, held)
+        if grown := _growth_fault(model.contracts[row.contract], row, held):
+            if command.strict:
+                raise RejectedError(grown)
+            key = (row.account, row.contract, row.position, row.side)
+            submitted.remove(key)
+            opened.discard(key)
+            fault = (grown, "quantity", row.quantity)
+            rejected.append(row_oracle.position_rejected(number, row, fault))
+            continue
         tables.setdefault((row.contract, row.side), {})[row.account, row.position] = held
         orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
+    _close_other_sides(model, tables, submitted)
+    events = [_positions_set(command, *key, tables[key]) for key in sorted(tables)]
+    changed = [
+        m.OpenOrdersSet(account=account, contract=name, orders=tuple(dict.fromkeys(ids)))
+        for (account, name), ids in orders.items()
+        if tuple(dict.fromkeys(ids)) != model.orders.get((account, name), ())
+    ]
+    return [*ignored, *notices, *events, *changed, *row_oracle.with_notices(model, rejected)]
+
+
+def _close_other_sides(
+    model: Model,
+    tables: dict[tuple[str, Side], dict[tuple[str, int], Position]],
+    submitted: set[tuple[str, str, int, Side]],
+) -> None:
+    """Close what one-way accounts have on the other side of a position that is opened."""
     for (name, side), rows in list(tables.items()):
         for (account, number), held in list(rows.items()):
             against = (account, name, number, other(side))
@@ -246,30 +442,27 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
                 and against not in submitted
             ):
                 tables.setdefault((name, other(side)), {})[account, number] = Position()
-    events = [_positions_set(command, *key, tables[key]) for key in sorted(tables)]
-    changed = [
-        m.OpenOrdersSet(account=account, contract=name, orders=tuple(dict.fromkeys(ids)))
-        for (account, name), ids in orders.items()
-        if tuple(dict.fromkeys(ids)) != model.orders.get((account, name), ())
-    ]
-    return [*ignored, *notices, *events, *changed]
 
 
-def _check_growth(contract: Contract, row: m.PositionRow, held: Position) -> None:
-    """Reject a position of a contract that is delisted, if it is new or has grown."""
+def _growth_fault(contract: Contract, row: m.PositionRow, held: Position) -> Reason | None:
+    """Return why a position of a delisted contract is rejected: it is new or has grown."""
     known = contract.positions[row.side].get((row.account, row.position), Position())
-    if contract.status != "trading" and held.lots > known.lots:
-        settled = contract.status == "settled"
-        raise RejectedError(Reason.CONTRACT_SETTLED if settled else Reason.CLOSE_ONLY)
+    if contract.status == "trading" or held.lots <= known.lots:
+        return None
+    return Reason.CONTRACT_SETTLED if contract.status == "settled" else Reason.CLOSE_ONLY
 
 
-def _check_one_way(
+def _one_way_fault(
     model: Model, row: m.PositionRow, opened: set[tuple[str, str, int, Side]]
-) -> None:
+) -> row_oracle.Fault | None:
+    """Return the fault of a second open side in one-way mode; record the side if it is open."""
+    if Fraction(row.quantity) == 0:
+        return None
     against = (row.account, row.contract, row.position, other(row.side))
     if against in opened and not model.accounts[row.account].hedge:
-        raise RejectedError(Reason.HEDGE_MODE_REQUIRED)
+        return Reason.HEDGE_MODE_REQUIRED, "side", row.side
     opened.add((row.account, row.contract, row.position, row.side))
+    return None
 
 
 def _position(contract: Contract, row: m.PositionRow) -> Position:
@@ -302,7 +495,7 @@ def _apply_later(held: Position, change: m.AdlFilled | PositionLoss) -> None:
 
 
 def _stale(model: Model, kind: str, number: int, account: str, version: int) -> m.RowIgnored | None:
-    known = model.accounts[account].versions[kind]
+    known = model.accounts[account].versions[kind] if account in model.accounts else -1
     if version >= known:
         return None
     return m.RowIgnored(row=number, account=account, version=version, known_version=known)
@@ -368,7 +561,7 @@ def _moved(model: Model, command: m.MoveContract) -> list[Event]:
     if command.pool == contract.pool:
         raise RejectedError(Reason.CONTRACT_ALREADY_IN_POOL)
     _check_pool(model, command.pool, contract.settle)
-    _check_limits(contract.limits, model.pools[command.pool].definition.rules)
+    _check_limits(contract.limits, model.pools[command.pool].venue)
     stopped = [
         m.AdlStopped(
             contract=contract.name,
@@ -411,7 +604,9 @@ def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
     contract = _contract(model, command.contract)
     if contract.mark == 0:
         raise RejectedError(Reason.MISSING_MARK_PRICE)
-    if not trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
+    if contract.unconfirmed:
+        raise RejectedError(Reason.MARK_UNCONFIRMED)
+    if not trigger_oracle.TRIGGERS[model.pools[contract.pool].venue]:
         raise RejectedError(Reason.ADL_QUEUE_NOT_SUPPORTED)
     if not contract.has_inventory:
         raise RejectedError(Reason.NO_INVENTORY_TO_CLOSE)
@@ -435,10 +630,57 @@ def _taken_over(model: Model, command: m.Takeover) -> None:
     rows = named(model, command)
     if not rows:
         raise RejectedError(Reason.NO_OPEN_POSITION)
+    if any(_rests_on_unconfirmed(model, command.account, row) for row in rows):
+        raise RejectedError(Reason.MARK_UNCONFIRMED)
     if any(contract.mark == 0 for contract, *_ in rows):
         raise RejectedError(Reason.MISSING_MARK_PRICE)
+    _check_stale(model, command.account, rows)
     if command.price is not None and command.contract is None:
         raise RejectedError(Reason.PRICE_WITHOUT_CONTRACT)
+
+
+def _rests_on_unconfirmed(
+    model: Model, account: str, row: tuple[Contract, Side, int, Position]
+) -> bool:
+    bucket = [row] if row[3].isolated else model.cross(account, row[0].settle)
+    return any(contract.unconfirmed for contract, *_ in bucket)
+
+
+def _margin(model: Model, command: m.SetAccountMargin) -> list[Event]:
+    if command.account not in model.accounts:
+        raise RejectedError(Reason.UNKNOWN_ACCOUNT)
+    if pooled(model, command.account, command.asset):
+        raise RejectedError(Reason.MULTI_ASSET_ACCOUNT)
+    unit = model.units[command.asset]
+    amounts = [
+        None if amount is None else int(Fraction(amount) * unit)
+        for amount in (command.equity, command.maintenance)
+    ]
+    margin = model.margins.get((command.account, command.asset))
+    known = -1 if margin is None else margin.version
+    if command.version < known:
+        ignored = m.RowIgnored(
+            row=0, account=command.account, version=command.version, known_version=known
+        )
+        return [ignored]
+    return [
+        m.AccountMarginSet(
+            version=command.version,
+            account=command.account,
+            asset=command.asset,
+            equity_cash=amounts[0],
+            maintenance_cash=amounts[1],
+        )
+    ]
+
+
+def _check_stale(
+    model: Model, account: str, rows: list[tuple[Contract, Side, int, Position]]
+) -> None:
+    for contract, side, number, held in rows:
+        cross = not held.isolated and model.has_stale_rows(account, contract.settle)
+        if cross or (side, account, number) in contract.stale:
+            raise RejectedError(Reason.STALE_ROW)
 
 
 def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, Position]]:
@@ -451,57 +693,98 @@ def named(model: Model, command: m.Takeover) -> list[tuple[Contract, Side, int, 
 
 
 def unwound(contract: Contract, side: Side, lots: int, ticks: int) -> Iterator[m.Unwound]:
-    """Yield the unwinding of inventory, first in, first out; costs are split and rounded down."""
-    for takeover, tranche in list(contract.tranches[side].items()):
-        closed = min(lots, tranche.lots)
+    """Yield the unwinding of inventory, first in, first out."""
+    for takeover in list(contract.tranches[side]):
+        closed = min(lots, contract.tranches[side][takeover].lots)
         if closed:
-            value = contract.value(Side.LONG, closed, ticks) * (1 if side == "long" else -1)
-            cost = tranche.cost * closed // tranche.lots
-            yield m.Unwound(
-                takeover=takeover,
-                contract=contract.name,
-                side=side,
-                lots=closed,
-                price_ticks=ticks,
-                value_cash=value,
-                cost_cash=cost,
-                realized_pnl_cash=value - cost,
-            )
+            yield _sale(contract, side, takeover, closed, ticks)
         lots -= closed
 
 
+def _sale(contract: Contract, side: Side, takeover: int, lots: int, ticks: int) -> m.Unwound:
+    """Return the sale of a part of a tranche; its cost is split and rounded down."""
+    tranche = contract.tranches[side][takeover]
+    value = contract.value(Side.LONG, lots, ticks) * (1 if side == "long" else -1)
+    cost = tranche.cost * lots // tranche.lots
+    return m.Unwound(
+        takeover=takeover,
+        contract=contract.name,
+        side=side,
+        lots=lots,
+        price_ticks=ticks,
+        value_cash=value,
+        cost_cash=cost,
+        realized_pnl_cash=value - cost,
+    )
+
+
+UNLIMITED = frozenset({"drift", "injective", "vega", "paradex", "paradex_example", "gmx"})
+"""The rule sets whose pools sell more than they can pay for: no queue takes the rest."""
+
+
 def absorbed(model: Model, contract: Contract) -> Iterator[Event]:
-    """Yield the unwinding of a managed pool into depth: best level first, within its slippage."""
-    reach = model.pools[contract.pool].slippage
+    """Yield the unwinding of a managed pool into depth: best level first, within its slippage.
+
+    CORE-30: the oldest takeover first of which the pool can pay for a lot.
+    """
+    pool = model.pools[contract.pool]
     for side in SIDES:
         bids, asks = contract.bids, contract.asks
-        worst = contract.mark * (1 - sign(side) * reach) // 1
+        worst = contract.mark * (1 - sign(side) * pool.slippage) // 1
         levels = list(bids if side == "long" else asks)
         before = list(levels)
-        left = contract.inventory(side)[0]
-        while levels and left and sign(side) * (levels[0][0] - worst) >= 0:
+        while levels and sign(side) * (levels[0][0] - worst) >= 0:
             ticks, offered = levels[0]
-            lots = min(left, offered)
-            yield from unwound(contract, side, lots, ticks)
-            left -= lots
-            levels[0:1] = [(ticks, offered - lots)] if lots < offered else []
+            while sale := _payable_sale(pool, contract, side, offered, ticks):
+                yield sale
+                offered -= sale.lots
+            levels[0:1] = [(ticks, offered)] if offered else []
+            if offered:
+                break
         if levels != before:
             rest = tuple(levels)
             bids, asks = (rest, asks) if side == "long" else (bids, rest)
             yield m.DepthSet(contract=contract.name, bids=bids, asks=asks)
 
 
+def _payable_sale(
+    pool: Pool, contract: Contract, side: Side, offered: int, ticks: int
+) -> m.Unwound | None:
+    """Return the next sale that leaves the pool at 0 or above, or is no loss; None without one."""
+    for takeover, tranche in contract.tranches[side].items():
+        lots = min(offered, tranche.lots)
+        if not lots:
+            continue
+        whole = _sale(contract, side, takeover, lots, ticks)
+        loss, money = -whole.realized_pnl_cash, max(pool.balance, 0)
+        if pool.definition.rules in UNLIMITED or loss <= money:
+            return whole
+        sale = functools.partial(_sale, contract, side, takeover, ticks=ticks)
+        payable = money * lots // loss  # but for rounding, which moves it by a few lots
+        while sale(lots=payable + 1).realized_pnl_cash >= -money:
+            payable += 1
+        while payable and sale(lots=payable).realized_pnl_cash < -money:
+            payable -= 1
+        if payable:
+            return sale(lots=payable)
+    return None
+
+
 ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.DefineAsset: _asset,
     m.DefinePool: _pool,
     m.DefineContract: _new_contract,
+    m.DefineCollateral: _collateral,
     m.DefineAccount: _account,
     m.SetBalances: _balances,
     m.SetPositions: _positions,
+    m.SetAccountMargin: _margin,
     m.SetMarks: _marks,
+    m.SetIndexPrices: _index_prices,
     m.SetDepth: _depth,
     m.Takeover: _taken_over,
     m.UnwindFill: _unwind,
+    m.ConvertCollateral: _converted,
     m.FundPool: _funded,
     m.MoveContract: _moved,
     m.AmendContract: _amended,
@@ -509,8 +792,10 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.DelistContract: _delisted,
     m.SettleContract: _settled,
     m.CancelAdl: _cancelled,
+    m.Compensate: _compensate,
     m.PauseAdl: _paused,
     m.ForceAdl: _forced,
+    m.ConfirmMark: _confirmed,
     m.SetTime: lambda _model, _command: [],
     m.RefreshRatings: lambda _model, _command: [],
     m.RefreshIndicators: lambda _model, _command: [],

@@ -5,16 +5,20 @@ from fractions import Fraction
 from typing import Any
 
 import msgspec
+from collateral_oracle import Collateral
 from model import (
+    DAY_MS,
     SIDES,
     Account,
     Contract,
     History,
+    LastValues,
     Model,
     Pool,
     Position,
     PositionLoss,
     Tranche,
+    VenueMargin,
     expect,
     other,
     same,
@@ -24,27 +28,65 @@ from model import (
 from delever.core import messages as m
 from delever.core.messages import Event, Side
 
-MOVES_INSIDE = (m.TakenOver, m.WalletSettled, m.AdlFilled, m.FillCancelled, m.LossSocialized)
+MOVES_INSIDE = (
+    m.TakenOver,
+    m.InventoryNetted,
+    m.WalletSettled,
+    m.WalletSettled,
+    m.CollateralTakenOver,
+    m.AdlFilled,
+    m.FillCancelled,
+    m.Compensated,
+    m.LossSocialized,
+)
 
 
 def apply(model: Model, event: Event) -> None:
     """Apply one event to the model; check that it only moves money and lots."""
     moves = isinstance(event, MOVES_INSIDE)
     before = totals(model, event) if moves else None
+    own = {key: model.own_margin(*key) for key in model.margins if _is_concerned(event, key[0])}
     if effect := EFFECTS.get(type(event)):
         effect(model, event)
+    for key, margin in own.items():
+        _follow(model.margins[key], margin, model.own_margin(*key))
     if moves:
         after = totals(model, event)
         expect(before == after, "money or lots are not conserved", before, after)
 
 
-def totals(model: Model, event: Any) -> tuple[int, int]:
-    """Return net Cash in the settle asset, and net lots of the contract."""
+def _is_concerned(event: Any, account: str) -> bool:
+    """Return whether an event of the engine itself may change an account's margin."""
+    if isinstance(event, m.FillCancelled):
+        return bool(event.fill.account == account)
+    if isinstance(event, m.LossSocialized):
+        return account in event.accounts
+    own = (m.TakenOver, m.PositionsNetted, m.WalletSettled, m.AdlFilled)
+    return isinstance(event, own) and event.account == account
+
+
+def _follow(margin: VenueMargin, before: tuple[int, int], after: tuple[int, int]) -> None:
+    """Change a submitted margin as the account's own; maintenance ends with the last position."""
+    if margin.equity is not None:
+        margin.equity += after[0] - before[0]
+        if before[1] and not after[1]:
+            margin.maintenance = 0
+
+
+def totals(model: Model, event: Any) -> tuple[int, int, int]:
+    """Return net Cash in the settle asset, net lots of the contract, and all of a collateral."""
     name = event.fill.contract if isinstance(event, m.FillCancelled) else event.contract
     contract = model.contracts[name]
     asset = contract.settle
     cash = sum(amount for (_, a), amount in model.wallets.items() if a == asset)
     cash += sum(pool.balance for pool in model.pools.values() if pool.asset == asset)
+    held_at_cost = [
+        cost
+        for pool in model.pools.values()
+        if pool.asset == asset
+        for _, cost in pool.collateral.values()
+    ]
+    cash -= sum(held_at_cost)
     lots = 0
     for member in (c for c in model.contracts.values() if c.settle == asset):
         for side in SIDES:
@@ -54,7 +96,11 @@ def totals(model: Model, event: Any) -> tuple[int, int]:
     for side in SIDES:
         held = contract.positions[side].values()
         lots += sign(side) * (sum(p.lots for p in held) + contract.inventory(side)[0])
-    return cash, lots
+    if not isinstance(event, m.CollateralTakenOver):
+        return cash, lots, 0
+    amounts = [amount for (_, a), amount in model.wallets.items() if a == event.asset]
+    pools = [pool.collateral.get(event.asset, (0, 0))[0] for pool in model.pools.values()]
+    return cash, lots, sum(amounts) + sum(pools)
 
 
 def _accepted(model: Model, event: m.Accepted) -> None:
@@ -81,11 +127,35 @@ def _contract(model: Model, event: m.ContractDefined) -> None:
 def _account(model: Model, event: m.AccountDefined) -> None:
     known = model.accounts.setdefault(event.account, Account(False, False))
     known.hedge, known.exempt = event.hedge_mode, event.adl_exempt
+    known.multi_asset = event.multi_asset
+    known.owner = event.owner or event.account
+
+
+def _collateral(model: Model, event: m.CollateralDefined) -> None:
+    definition = event.definition
+    if not model.margin_currency:
+        model.margin_currency = name = definition.margin_currency
+        model.units.setdefault(name, 10**8)
+        plain = m.DefineCollateral(time_ms=0, asset=name, index_price=1)
+        model.collateral[name] = Collateral(plain, Fraction(1))
+    model.units.setdefault(definition.asset, 10**8)
+    terms = Collateral(definition, Fraction(definition.index_price))
+    model.collateral[definition.asset] = terms
+    # conversions go asset by asset in the order in which the assets became known
+    model.collateral = {
+        name: model.collateral[name] for name in model.units if name in model.collateral
+    }
+
+
+def _index_prices(model: Model, event: m.IndexPricesSet) -> None:
+    for asset, price in zip(event.assets, event.index_prices, strict=True):
+        model.collateral[asset].price = Fraction(price, 10**10)
 
 
 def _balances(model: Model, event: m.BalancesSet) -> None:
     for account, asset, cash in zip(event.accounts, event.assets, event.balance_cash, strict=True):
         model.wallets[account, asset] = cash
+        model.stale_wallets.discard((account, asset))
         _acknowledge(model, account, "balances", event.version, event.last_fill)
 
 
@@ -93,6 +163,8 @@ def _positions(model: Model, event: m.PositionsSet) -> None:
     contract = model.contracts[event.contract]
     for row, account in enumerate(event.accounts):
         key = (account, event.positions[row])
+        for side in (event.side,) if model.accounts[account].hedge else SIDES:
+            contract.stale.discard((side, *key))
         contract.positions[event.side].pop(key, None)
         if event.lots[row]:
             contract.positions[event.side][key] = Position(
@@ -106,6 +178,18 @@ def _positions(model: Model, event: m.PositionsSet) -> None:
         _acknowledge(model, account, "positions", event.version, event.last_fill)
 
 
+def _margin(model: Model, event: m.AccountMarginSet) -> None:
+    margin = VenueMargin(event.version, event.equity_cash, event.maintenance_cash)
+    model.margins[event.account, event.asset] = margin
+
+
+def _row_rejected(model: Model, event: m.RowRejected) -> None:
+    if event.asset in model.units:
+        model.stale_wallets.add((event.account, event.asset))
+    if event.contract in model.contracts and event.side is not None:
+        model.contracts[event.contract].stale.add((event.side, event.account, event.position))
+
+
 def _acknowledge(model: Model, account: str, kind: str, version: int, last_fill: int) -> None:
     """Drop fills that balances and positions both include, and losses that positions include."""
     known = model.accounts[account]
@@ -114,6 +198,11 @@ def _acknowledge(model: Model, account: str, kind: str, version: int, last_fill:
     for number, fill in list(model.fills.items()):
         if fill.account == account and number <= min(known.fills.values()):
             del model.fills[number]
+    model.compensations = [
+        event
+        for event in model.compensations
+        if event.account != account or event.compensation > known.fills["balances"]
+    ]
     losses = model.losses.get(account, ())
     model.losses[account] = [loss for loss in losses if loss.fill > known.fills["positions"]]
 
@@ -123,11 +212,25 @@ def _orders(model: Model, event: m.OpenOrdersSet) -> None:
 
 
 def _marks(model: Model, event: m.MarksSet) -> None:
-    for name, ticks in zip(event.contracts, event.mark_ticks, strict=True):
+    fractions = event.mark_fractions or [0] * len(event.contracts)
+    for name, ticks, units in zip(event.contracts, event.mark_ticks, fractions, strict=True):
         contract = model.contracts[name]
-        remember_mark(contract, model.time_ms // 60_000, ticks * contract.tick)
-        contract.previous_mark, contract.mark = contract.mark or ticks, ticks
+        mark = ticks + units * contract.mark_unit / contract.tick
+        remember_mark(contract, model.time_ms // 60_000, mark * contract.tick)
+        contract.previous_mark = contract.confirmed_mark or mark
+        contract.mark, contract.marked_ms = mark, model.time_ms
         contract.mark_rejected = False
+
+
+def _unconfirmed(model: Model, event: m.MarkUnconfirmed) -> None:
+    contract = model.contracts[event.contract]
+    fraction = event.confirmed_fraction * contract.mark_unit / contract.tick
+    contract.unconfirmed, contract.last_confirmed = True, event.confirmed_ticks + fraction
+
+
+def _confirmed(model: Model, event: m.MarkConfirmed) -> None:
+    contract = model.contracts[event.contract]
+    contract.unconfirmed, contract.marked_ms = False, model.time_ms
 
 
 def _depth(model: Model, event: m.DepthSet) -> None:
@@ -146,6 +249,10 @@ def _funded(model: Model, event: m.PoolFunded) -> None:
     contract = model.contracts[event.contract] if event.contract else None
     if contract:
         contract.injected += event.amount_cash
+    pool.minutes.shift(event.amount_cash)
+    pool.openings.shift(event.amount_cash)  # what operators move is neither gain nor loss of a day
+    if contract:
+        contract.openings.shift(event.amount_cash)
     if event.amount_cash < 0:  # a withdrawal is no loss
         pool.equities.shift(event.amount_cash)
         if contract:
@@ -157,6 +264,7 @@ def _moved(model: Model, event: m.ContractMoved) -> None:
     contract.pool, contract.realized, contract.injected = pool.name, 0, 0
     contract.pnls = History(pool.definition.peak_window_ms)
     contract.pnls.add(model.time_ms, contract.contract_pnl)  # a loss from before is no drawdown
+    contract.openings = LastValues(DAY_MS, model.time_ms, contract.contract_pnl)
     expect(not contract.active, "ADL goes on in another pool", contract.name)
     contract.warned.clear()
     contract.exhausted_lots.clear()
@@ -180,9 +288,9 @@ def _amended(model: Model, event: m.ContractAmended) -> None:
             held.lots = times(held.lots, lots)
         for tranche in contract.tranches[side].values():
             tranche.lots, tranche.ticks = times(tranche.lots, lots), times(tranche.ticks, price)
-    contract.mark, contract.previous_mark = (
-        times(ticks, price) for ticks in (contract.mark, contract.previous_mark)
-    )
+    contract.mark *= price
+    contract.previous_mark *= price
+    contract.last_confirmed *= price
     contract.bids, contract.asks = (
         tuple((times(ticks, price), times(n, lots)) for ticks, n in levels)
         for levels in (contract.bids, contract.asks)
@@ -298,11 +406,42 @@ def _netted(model: Model, event: m.PositionsNetted) -> None:
     model.pay(account, contract.settle, event.realized_pnl_cash)
 
 
+def _inventory_netted(model: Model, event: m.InventoryNetted) -> None:
+    contract = model.contracts[event.contract]
+    for side, takeover, cost in (
+        (Side.LONG, event.long_takeover, event.long_cost_cash),
+        (Side.SHORT, event.short_takeover, event.short_cost_cash),
+    ):
+        model.take_inventory(contract, side, takeover, event.lots, cost)
+        contract.exhausted_lots.pop(side, None)
+    model.earn(contract, event.realized_pnl_cash)
+
+
 def _settled(model: Model, event: m.WalletSettled) -> None:
     model.pay(event.account, event.asset, -event.amount_cash)
     contract = model.contracts[event.contract]
     expect(event.pool == contract.pool, "another contract's pool pays", event)
     model.earn(contract, event.amount_cash)
+
+
+def _collateral_taken_over(model: Model, event: m.CollateralTakenOver) -> None:
+    pool = model.pools[event.pool]
+    model.pay(event.account, event.asset, -event.amount_cash)
+    model.pay(event.account, pool.asset, event.value_cash)
+    _hold(pool, event.asset, event.amount_cash, event.value_cash)
+
+
+def _collateral_converted(model: Model, event: m.CollateralConverted) -> None:
+    pool = model.pools[event.pool]
+    _hold(pool, event.asset, -event.amount_cash, -event.cost_cash)
+    pool.balance += event.realized_pnl_cash
+
+
+def _hold(pool: Pool, asset: str, amount: int, cost: int) -> None:
+    before = pool.collateral.pop(asset, (0, 0))
+    after = before[0] + amount, before[1] + cost
+    if after != (0, 0):
+        pool.collateral[asset] = after
 
 
 def _unwound(model: Model, event: m.Unwound) -> None:
@@ -312,13 +451,26 @@ def _unwound(model: Model, event: m.Unwound) -> None:
     contract.exhausted_lots.pop(event.side, None)
 
 
+def _compensated(model: Model, event: m.Compensated) -> None:
+    same("number of a compensation", event.compensation, model.last_fill + 1)
+    model.last_fill = event.compensation
+    pool = model.pools[event.pool]
+    pool.balance -= event.amount_cash
+    pool.equities.shift(-event.amount_cash)
+    model.pay(event.account, event.asset, event.amount_cash)
+    model.compensations.append(event)
+
+
 def _observed(model: Model, event: m.PoolObserved) -> None:
     pool = model.pools[event.pool]
     pool.observed = event
     pool.balances.add(model.time_ms, event.balance_cash)
     pool.equities.add(model.time_ms, event.equity_cash)
+    pool.openings.add(model.time_ms, event.equity_cash)
+    pool.minutes.add(model.time_ms, event.equity_cash)
     for name, profit in zip(event.contracts, event.contract_pnl_cash, strict=True):
         model.contracts[name].pnls.add(model.time_ms, profit)
+        model.contracts[name].openings.add(model.time_ms, profit)
         pool.monitored.add(name)
 
 
@@ -421,15 +573,23 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.AssetDefined: _asset,
     m.PoolDefined: _pool,
     m.ContractDefined: _contract,
+    m.CollateralDefined: _collateral,
     m.AccountDefined: _account,
     m.BalancesSet: _balances,
     m.PositionsSet: _positions,
     m.OpenOrdersSet: _orders,
     m.MarksSet: _marks,
+    m.RowRejected: _row_rejected,
+    m.AccountMarginSet: _margin,
     m.MarkRejected: _mark_rejected,
+    m.IndexPricesSet: _index_prices,
+    m.MarkUnconfirmed: _unconfirmed,
+    m.MarkConfirmed: _confirmed,
+    m.IndexPriceRejected: lambda _model, _event: None,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,
+    m.Compensated: _compensated,
     m.ContractMoved: _moved,
     m.ContractAmended: _amended,
     m.PoolAmended: _pool_amended,
@@ -440,7 +600,10 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.SettlementLossShared: _loss_shared,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _netted,
+    m.InventoryNetted: _inventory_netted,
     m.WalletSettled: _settled,
+    m.CollateralTakenOver: _collateral_taken_over,
+    m.CollateralConverted: _collateral_converted,
     m.Unwound: _unwound,
     m.PoolObserved: _observed,
     m.AdlStarted: _started,

@@ -17,6 +17,7 @@ class Reader:
         self.model = model
         self.events = events
         self.at = 0
+        self.capped: set[tuple[str, str]] = set()  # sides with a round under a cap per account
 
     @property
     def rest(self) -> tuple[Event, ...]:

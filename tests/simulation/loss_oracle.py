@@ -11,6 +11,7 @@ from fractions import Fraction
 from event_reader import Reader
 from model import SIDES, Contract, Model, Pool, nearest, pro_rata
 from takeover_audit import covered
+from trigger_oracle import TRIGGERS
 
 from delever.core import messages as m
 from delever.core.messages import Side
@@ -55,10 +56,45 @@ def of_profits_then_payouts(claims: list[Claim], loss: int) -> list[int]:
     return [sum(parts) for parts in zip(*tiers, strict=True)]
 
 
+def by_notional(claims: list[Claim], loss: int) -> list[int]:
+    """Return shares by notional, each at most its payout; the rest is shared again (Cube)."""
+    shares = [0] * len(claims)
+    left, open_ = loss, [i for i, claim in enumerate(claims) if claim.payout]
+    while open_:
+        whole = sum(claims[i].lots for i in open_)
+        full = [i for i in open_ if left * claims[i].lots // whole >= claims[i].payout]
+        if not full:
+            parts = pro_rata(left, [claims[i].lots for i in open_])
+            for i, part in zip(open_, parts, strict=True):
+                shares[i] = part
+            return shares
+        for i in full:
+            shares[i] = claims[i].payout
+            left -= shares[i]
+        open_ = [i for i in open_ if i not in full]
+    for i, claim in enumerate(claims):
+        if not shares[i]:
+            shares[i] = min(claim.payout, left)
+            left -= shares[i]
+    return shares
+
+
+def by_profit_per_lot(claims: list[Claim], loss: int) -> list[int]:
+    """Return the loss taken from profits, the largest a lot first (Bullish)."""
+    shares = [0] * len(claims)
+    order = sorted(range(len(claims)), key=lambda i: (-claims[i].gain / claims[i].lots, i))
+    for i in order:
+        shares[i] = min(claims[i].gain, claims[i].payout, loss)
+        loss -= shares[i]
+    return shares
+
+
 SHARES: dict[str, tuple[str, Callable[[list[Claim], int], list[int]]]] = {
     "drift": ("per_lot", per_lot),
     "injective": ("of_profits_then_payouts", of_profits_then_payouts),
     "vega": ("of_gains", of_gains),
+    "cube": ("by_notional", by_notional),
+    "bullish": ("by_profit_per_lot", by_profit_per_lot),
 }
 """By rule set: the name of the rule, and each position's share of a loss."""
 
@@ -66,19 +102,32 @@ SHARES: dict[str, tuple[str, Callable[[list[Claim], int], list[int]]]] = {
 def check_last_resorts(reader: Reader) -> None:
     """Expect what each pool's rule set does about its deficit now."""
     for _, pool in sorted(reader.model.pools.items()):
-        if pool.definition.rules in {"paradex", "paradex_example"}:
+        if any(contract.unconfirmed for contract in reader.model.members(pool.name)):
+            continue
+        if pool.venue in {"paradex", "paradex_example"}:
             _check_haircut(reader, pool)
-        elif pool.definition.rules in SHARES:
+        elif pool.venue in SHARES and not _queue_can_close(reader.model, pool):
             for event in _losses(reader.model, pool):
                 reader.take(event)
+
+
+def _queue_can_close(model: Model, pool: Pool) -> bool:
+    """Return whether the rule set has a queue, and inventory for which it is not exhausted."""
+    return bool(TRIGGERS[pool.venue]) and any(
+        not contract.active or side not in contract.exhausted_lots
+        for contract in model.members(pool.name)
+        for side in SIDES
+        if contract.tranches[side]
+    )
 
 
 def _losses(model: Model, pool: Pool) -> Iterator[m.LossSocialized]:
     """Yield the loss of each contract; each is predicted after the one before is applied."""
     deficit = max(-model.pool_equity(pool.name), 0)
-    losing = [contract for contract in model.members(pool.name) if contract.contract_pnl < 0]
-    parts = pro_rata(deficit, [-contract.contract_pnl for contract in losing])
-    name, shares_of = SHARES[pool.definition.rules]
+    weights = {c.name: _weight(pool, c) for c in model.members(pool.name)}
+    losing = [contract for contract in model.members(pool.name) if weights[contract.name] > 0]
+    parts = pro_rata(deficit, [weights[contract.name] for contract in losing])
+    name, shares_of = SHARES[pool.venue]
     for contract, part in zip(losing, parts, strict=True):
         waits = name == "per_lot" and contract.has_inventory
         if not part or waits:
@@ -100,6 +149,16 @@ def _losses(model: Model, pool: Pool) -> Iterator[m.LossSocialized]:
             )
 
 
+def _weight(pool: Pool, contract: Contract) -> int:
+    """Return a contract's loss, or under Cube's rules the notional of its open positions."""
+    if pool.venue != "cube":
+        return max(-contract.contract_pnl, 0)
+    lots = {side: sum(p.lots for p in contract.positions[side].values()) for side in SIDES}
+    if not contract.mark:
+        return 0
+    return sum(abs(contract.value(side, n, contract.mark)) for side, n in lots.items())
+
+
 def _claims(model: Model, contract: Contract) -> Iterator[Claim]:
     """Yield a contract's open positions by account, side and position id."""
     rows = [(account, side, n) for side in SIDES for account, n in contract.positions[side]]
@@ -115,7 +174,7 @@ def _check_haircut(reader: Reader, pool: Pool) -> None:
     model = reader.model
     deficit = max(-model.pool_equity(pool.name), 0)
     total = _total_equity(model, pool.asset) if deficit else 0
-    total += deficit if pool.definition.rules == "paradex" else 0
+    total += deficit if pool.venue == "paradex" else 0
     exact = Fraction(deficit * 10**6, total) if total else Fraction(0)
     haircut_ppm = min(max(nearest(exact), 0), 10**6)
     if haircut_ppm != pool.haircut_ppm:

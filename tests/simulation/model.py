@@ -8,6 +8,8 @@ import itertools
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from collateral_oracle import Collateral, collateral_pnl, pooled, pooled_numbers
+
 from delever.core import messages as m
 from delever.core.messages import Side
 
@@ -52,6 +54,11 @@ def pro_rata(amount: int, weights: list[int]) -> list[int]:
     for i in order[: amount - sum(shares) if any(weights) else 0]:
         shares[i] += 1
     return shares
+
+
+def decimals_of(number: Fraction) -> int:
+    """Return how many decimals a decimal has."""
+    return next(n for n in range(40) if (number * 10**n).denominator == 1)
 
 
 @dataclass
@@ -128,6 +135,33 @@ class History:
         return Fraction(area, span) if span else Fraction(self.values[-1][2] or 0)
 
 
+class LastValues:
+    """The last value of each day or minute; a day opens with the last value before it."""
+
+    def __init__(self, span_ms: int, time_ms: int, value: int) -> None:
+        self.span_ms, self.first = span_ms, value
+        self.last = {time_ms // span_ms: value}
+
+    def add(self, time_ms: int, value: int) -> None:
+        self.last[time_ms // self.span_ms] = value
+
+    def shift(self, amount: int) -> None:
+        self.last = {number: value + amount for number, value in self.last.items()}
+        self.first += amount
+
+    def opening(self, time_ms: int) -> int:
+        before = [number for number in self.last if number < time_ms // self.span_ms]
+        return self.last[max(before)] if before else self.first
+
+    def falls(self, time_ms: int, spans: int) -> list[int]:
+        """Return by how much the value fell, from one known span to the next, in the last ones."""
+        pairs, start = itertools.pairwise(sorted(self.last)), time_ms // self.span_ms - spans
+        return [self.last[a] - self.last[b] for a, b in pairs if b > start]
+
+
+DAY_MS, MINUTE_MS = 86_400_000, 60_000
+
+
 @dataclass
 class Limits:
     start: Fraction | None
@@ -135,6 +169,12 @@ class Limits:
     trigger_threshold: Fraction | None
     wait_ms: int | None
     stop_equity: Fraction | None = None
+    takeover_loss: Fraction | None = None
+    contract_daily_loss: Fraction | None = None
+    pool_daily_loss: Fraction | None = None
+    vault_cap: Fraction | None = None
+    loss_threshold: Fraction | None = None
+    backlog: Fraction | None = None
 
 
 def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
@@ -143,7 +183,15 @@ def limits_from(limits: m.TriggerLimits, unit: int) -> Limits:
 
     threshold = number(limits.trigger_threshold, unit)
     ratios, stop_equity = (number(limits.start), number(limits.stop)), limits.stop_equity
-    return Limits(*ratios, threshold, limits.wait_ms, number(stop_equity, unit))
+    caps = {
+        "takeover_loss": number(limits.takeover_loss, unit),
+        "contract_daily_loss": number(limits.contract_daily_loss),
+        "pool_daily_loss": number(limits.pool_daily_loss),
+        "vault_cap": number(limits.vault_cap),
+        "loss_threshold": number(limits.loss_threshold, unit),
+        "backlog": number(limits.backlog, unit),
+    }
+    return Limits(*ratios, threshold, limits.wait_ms, number(stop_equity, unit), **caps)
 
 
 class Contract:
@@ -155,7 +203,9 @@ class Contract:
         self.unit = unit
         self.define(definition, Fraction(definition.tick_size))
         self.minutes: list[tuple[int, Fraction]] = []  # the last mark of each minute of a day
-        self.mark = self.previous_mark = 0
+        self.mark = self.previous_mark = self.last_confirmed = Fraction(0)  # in ticks
+        self.marked_ms = 0
+        self.unconfirmed = False
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
@@ -165,6 +215,7 @@ class Contract:
         self.realized = self.injected = 0
         self.pnls = History(window_ms)
         self.pnls.add(time_ms, 0)
+        self.openings = LastValues(DAY_MS, time_ms, 0)
         self.active: dict[str, None] = {}  # in order of their starts
         self.warned: set[str] = set()
         self.rated_used: int | None = None  # trigger used at the last rating, ppm
@@ -172,6 +223,7 @@ class Contract:
         self.status = "trading"
         self.fund_pays = True
         self.mark_rejected = False
+        self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted_lots: dict[Side, int] = {}
 
     def define(self, definition: m.DefineContract, tick: Fraction) -> None:
@@ -189,26 +241,28 @@ class Contract:
         same("fraction of Cash in the value of a lot", step.denominator, 1)
         self.step = step.numerator  # of a lot: Cash a tick, or Cash times ticks
         self.limits = limits_from(definition.limits, self.unit)
+        self.mark_limits = definition.mark_limits
+        self.mark_unit = Fraction(1, 10 ** max(10, decimals_of(tick)))
 
     @property
     def per_tick(self) -> int:
         """Return how many price units a tick has."""
         return (self.grid / self.tick).numerator
 
-    def on_tick(self, price: int, *, up: bool) -> int:
+    def on_tick(self, price: Fraction | int, *, up: bool) -> int:
         """Return a price rounded to the tick."""
-        n = self.per_tick
-        return max((-(-price // n) if up else price // n) * n, n)
+        steps = Fraction(price) / self.per_tick
+        return max(int(-(-steps // 1) if up else steps // 1), 1) * self.per_tick
 
-    def exact(self, side: Side, lots: int, ticks: int) -> Fraction:
+    def exact(self, side: Side, lots: int, ticks: int | Fraction) -> Fraction:
         """Return the exact value of lots of a side at a price."""
         price = ticks * self.tick
         return sign(side) * lots * (self.size * price if self.linear else -self.size / price)
 
-    def value(self, side: Side, lots: int, ticks: int) -> int:
+    def value(self, side: Side, lots: int, ticks: int | Fraction) -> int:
         """Return the value in whole Cash, rounded down."""
         if self.linear:
-            return sign(side) * lots * ticks * self.step
+            return sign(side) * lots * ticks * self.step // 1
         return -sign(side) * lots * self.step // ticks
 
     def unrealized_pnl(self, side: Side, held: Position) -> int:
@@ -241,7 +295,11 @@ class Contract:
 
     def inventory_pnl(self, side: Side) -> int:
         lots, cost = self.inventory(side)
-        return self.value(side, lots, self.mark) - cost if self.mark else 0
+        return self.value(side, lots, self.confirmed_mark) - cost if self.mark else 0
+
+    @property
+    def confirmed_mark(self) -> int:
+        return self.last_confirmed if self.unconfirmed else self.mark
 
     @property
     def has_inventory(self) -> bool:
@@ -260,13 +318,18 @@ class Pool:
         self.balances, self.equities = (History(definition.peak_window_ms) for _ in range(2))
         self.balances.add(time_ms, 0)
         self.equities.add(time_ms, 0)
+        self.openings = LastValues(DAY_MS, time_ms, 0)
+        self.minutes = LastValues(MINUTE_MS, time_ms, 0)
         self.observed: m.PoolObserved | None = None
         self.haircut_ppm = 0
+        self.collateral: dict[str, tuple[int, int]] = {}  # amount and cost, by asset
         self.monitored: set[str] = set()
 
     def define(self, definition: m.DefinePool, unit: int) -> None:
         """Set rules, limits and slippage."""
         self.definition = definition
+        self.venue, *options = definition.rules.split("+")
+        self.options = dict(f"{option}=".split("=")[:2] for option in options)
         self.limits = limits_from(definition.limits, unit)
         self.slippage = Fraction(definition.max_slippage)
 
@@ -275,8 +338,19 @@ class Pool:
 class Account:
     hedge: bool
     exempt: bool
+    multi_asset: bool = False
+    owner: str = ""
     versions: dict[str, int] = field(default_factory=lambda: {"balances": -1, "positions": -1})
     fills: dict[str, int] = field(default_factory=lambda: {"balances": 0, "positions": 0})
+
+
+@dataclass
+class VenueMargin:
+    """Equity and maintenance margin that the venue's own risk engine has submitted, if it has."""
+
+    version: int
+    equity: int | None
+    maintenance: int | None
 
 
 class Model:
@@ -293,6 +367,11 @@ class Model:
         self.orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.fills: dict[int, m.AdlFilled] = {}
         self.losses: dict[str, list[PositionLoss]] = {}
+        self.margin_currency = ""
+        self.collateral: dict[str, Collateral] = {}
+        self.compensations: list[m.Compensated] = []
+        self.stale_wallets: set[tuple[str, str]] = set()  # account and asset
+        self.margins: dict[tuple[str, str], VenueMargin] = {}
 
     def wallet(self, account: str, asset: str) -> int:
         return self.wallets.get((account, asset), 0)
@@ -305,7 +384,7 @@ class Model:
 
     def pool_equity(self, pool: str) -> int:
         unrealized = (c.inventory_pnl(side) for c in self.members(pool) for side in SIDES)
-        return self.pools[pool].balance + sum(unrealized)
+        return self.pools[pool].balance + sum(unrealized) + collateral_pnl(self, pool)
 
     def held(self, account: str) -> list[tuple[Contract, Side, int, Position]]:
         """Return an account's positions in order of contract, side and position id."""
@@ -318,12 +397,18 @@ class Model:
         ]
 
     def cross(self, account: str, asset: str) -> list[tuple[Contract, Side, int, Position]]:
-        return [row for row in self.held(account) if not row[3].isolated and row[0].settle == asset]
+        """Return the cross positions with the same margin as those that settle in an asset."""
+        together = {asset, *self.collateral} if pooled(self, account, asset) else {asset}
+        held = [row for row in self.held(account) if not row[3].isolated]
+        return [row for row in held if row[0].settle in together]
 
     def bucket(
         self, account: str, contract: Contract, side: Side, held: Position
     ) -> tuple[int, int, int]:
-        """Return balance, unrealized PnL and maintenance margin of a position's margin bucket."""
+        """Return balance, unrealized PnL and maintenance margin of a position's margin bucket.
+
+        Of a multi-asset account, without collateral haircut.
+        """
         if held.isolated:
             return (
                 held.margin,
@@ -331,9 +416,64 @@ class Model:
                 contract.maintenance(side, held),
             )
         rows = self.cross(account, contract.settle)
+        if pooled(self, account, contract.settle):
+            numbers = pooled_numbers(self, account, contract.settle, rows, haircut=False)
+            return numbers[0] - numbers[1], *numbers[1:]
+        pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
+        equity, maintenance = self.margin(account, contract.settle)
+        return equity - pnl, pnl, maintenance
+
+    def own_margin(self, account: str, asset: str) -> tuple[int, int]:
+        """Return equity and maintenance margin of cross positions, as sums."""
+        rows = self.cross(account, asset)
         pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
         maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
-        return self.wallet(account, contract.settle), pnl, maintenance
+        return self.wallet(account, asset) + pnl, maintenance
+
+    def margin(self, account: str, asset: str) -> tuple[int, int]:
+        """Return equity and maintenance margin: as the venue has submitted them, or the sums."""
+        margin = self.margins.get((account, asset))
+        if margin is None or margin.equity is None or margin.maintenance is None:
+            return self.own_margin(account, asset)
+        return margin.equity, margin.maintenance
+
+    def shared_maintenance(
+        self, account: str, contract: Contract, side: Side, held: Position
+    ) -> int:
+        """Return the maintenance margins by which positions share their bucket's equity."""
+        if held.isolated or pooled(self, account, contract.settle):
+            return self.bucket(account, contract, side, held)[2]
+        return self.own_margin(account, contract.settle)[1]
+
+    # --- rows behind the venue ---
+
+    def is_stale(self, contract: Contract, side: Side, key: tuple[str, int]) -> bool:
+        """Return whether a position's newest row, or its wallet's if it is cross, was rejected."""
+        cross = not contract.positions[side][key].isolated
+        assets = self._bucket_assets(key[0], contract.settle)
+        wallet = any((key[0], asset) in self.stale_wallets for asset in assets)
+        return (side, *key) in contract.stale or (cross and wallet)
+
+    def _bucket_assets(self, account: str, asset: str) -> set[str]:
+        return set(self.collateral) if pooled(self, account, asset) else {asset}
+
+    def has_stale_rows(self, account: str, asset: str) -> bool:
+        """Return whether anything is stale, or missing, in an account's cross margin bucket."""
+        assets = self._bucket_assets(account, asset)
+        rejected = [
+            contract.positions[side].get((name, number))
+            for contract in self.contracts.values()
+            if contract.settle in assets
+            for side, name, number in contract.stale
+            if name == account
+        ]
+        stale = any(held is None or not held.isolated for held in rejected)
+        return stale or any((account, each) in self.stale_wallets for each in assets)
+
+    def is_incomplete(self, contract: Contract) -> bool:
+        """Return whether a position of the contract is stale, or missing."""
+        keys = ((side, key) for side in SIDES for key in contract.positions[side])
+        return bool(contract.stale) or any(self.is_stale(contract, *key) for key in keys)
 
     # --- changes by events ---
 

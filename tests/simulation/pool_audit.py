@@ -12,7 +12,7 @@ from delever.core import messages as m
 def check_depth(reader: Reader) -> None:
     """Expect an event where depth begins or ceases to suffice for inventory."""
     for contract in reader.model.contracts.values():
-        if contract.depth_known:
+        if contract.depth_known and not contract.unconfirmed:
             for side, missing in trigger_oracle.depth_is_missing(reader.model, contract).items():
                 if missing != (contract.missing_since[side] is not None):
                     name = contract.name
@@ -60,17 +60,22 @@ def check_all_triggers(reader: Reader) -> None:
 def check_triggers(reader: Reader, contract: Contract) -> None:
     """Expect the starts and stops of one contract's triggers, and warnings."""
     model = reader.model
-    for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].definition.rules]:
+    if contract.unconfirmed:
+        return
+    for trigger in trigger_oracle.TRIGGERS[model.pools[contract.pool].venue]:
         evaluation = trigger_oracle.evaluate(model, contract, trigger)
         if trigger in contract.active:
             if evaluation.stops:
                 _expect_switch(reader, m.AdlStopped, contract, trigger)
         elif evaluation.starts:
             _expect_switch(reader, m.AdlStarted, contract, trigger)
+            if len(contract.active) == 1:
+                for pool in _unallocated(model, contract.settle):
+                    _expect_notice(reader, m.NoticeKind.FUND_UNALLOCATED, contract, pool)
         elif trigger not in contract.warned and evaluation.used >= trigger_oracle.WARNING:
-            _expect_warning(reader, m.NoticeKind.ADL_WARNING, contract, trigger)
+            _expect_notice(reader, m.NoticeKind.ADL_WARNING, contract, trigger)
         elif trigger in contract.warned and evaluation.used < trigger_oracle.WARNING_CLEARED:
-            _expect_warning(reader, m.NoticeKind.ADL_WARNING_CLEARED, contract, trigger)
+            _expect_notice(reader, m.NoticeKind.ADL_WARNING_CLEARED, contract, trigger)
 
 
 def _expect_switch(
@@ -83,8 +88,19 @@ def _expect_switch(
     reader.consume()
 
 
-def _expect_warning(reader: Reader, kind: m.NoticeKind, contract: Contract, trigger: str) -> None:
-    event = reader.expect_next(m.Notice, kind, contract.name, trigger)
+def _expect_notice(reader: Reader, kind: m.NoticeKind, contract: Contract, subject: str) -> None:
+    event = reader.expect_next(m.Notice, kind, contract.name, subject)
     found = (event.kind, event.subject, event.account, event.contract)
-    same("warning", found, (kind, trigger, "", contract.name))
+    same("notice", found, (kind, subject, "", contract.name))
     reader.consume()
+
+
+def _unallocated(model: Model, asset: str) -> list[str]:
+    """Return the pools of an asset whose money no position and no inventory can use."""
+    funded = [name for name, p in model.pools.items() if p.asset == asset and p.balance > 0]
+    used = {
+        contract.pool
+        for contract in model.contracts.values()
+        if contract.has_inventory or any(contract.positions.values())
+    }
+    return [name for name in funded if name not in used]

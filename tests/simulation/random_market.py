@@ -1,11 +1,12 @@
 """Random markets: their pools, contracts and accounts, and draws of prices and sizes."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from model import SIDES, Model
+from msgspec.structs import replace
 from trigger_oracle import limits_read
 
 from delever.core import messages as m
@@ -78,22 +79,27 @@ class RandomMarket:
         owners = [asset for asset in assets for _ in range(self.random.randint(2, 3))]
         for number, asset in enumerate(owners, 1):
             kind, rules = self.random.choice(list(PoolKind)), self.random.choice(self.rules)
+            managed = self.random.random() < 0.35
             yield m.DefinePool(
                 time_ms=0,
                 pool=f"pool-{number}",
                 kind=kind,
                 asset=asset,
                 rules=rules,
-                managed=self.random.random() < 0.35,
+                managed=managed,
                 max_slippage=self.random.choice(["0.025", "0.1", 0, 1]),
                 peak_window_ms=self.random.choice([8 * HOUR_MS, 8 * HOUR_MS, 10_000]),
-                limits=self._limits(rules),
+                limits=self._limits(
+                    rules, needed=managed and f"{rules}+".startswith("hyperliquid+")
+                ),
             )
 
-    def _limits(self, rules: str, draw: random.Random | None = None) -> m.TriggerLimits:
+    def _limits(
+        self, rules: str, draw: random.Random | None = None, *, needed: bool = False
+    ) -> m.TriggerLimits:
         """Return limits of which a trigger of the rule set reads each one."""
         draw = draw or self.random
-        if draw.random() < 0.5:
+        if draw.random() < 0.5 and not needed:
             return m.TriggerLimits()
         starts = (None, "0.2", "0.5") if self.coarse else (None, "0.3", "0.05", "0.123456")
         limits = m.TriggerLimits(
@@ -102,8 +108,15 @@ class RandomMarket:
             trigger_threshold=draw.choice([0, 100] if self.coarse else [None, 0, 100]),
             wait_ms=draw.choice([None, 0, 7_000]),
             stop_equity=draw.choice([None, 0, 3, 50]),
+            takeover_loss=draw.choice([0, 3, 100]),
+            contract_daily_loss=draw.choice([None, "0.2", "0.0123"]),
+            pool_daily_loss=draw.choice([None, "0.5", 1]),
+            vault_cap=draw.choice(["0.1", "0.5", 1]),
+            loss_threshold=draw.choice([0, 40, 10_000]),
+            backlog=draw.choice([None, 0, 500]),
         )
-        return m.TriggerLimits(**{name: getattr(limits, name) for name in limits_read(rules)})
+        read = limits_read(rules.partition("+")[0])
+        return m.TriggerLimits(**{name: getattr(limits, name) for name in read})
 
     def _contracts(self) -> Iterator[m.DefineContract]:
         taken: set[str] = set()
@@ -135,6 +148,15 @@ class RandomMarket:
             ),
             adl_exempt=self.random.random() < 0.05,
             limits=self._limits(pool.rules) if self.random.random() < 0.2 else m.TriggerLimits(),
+            mark_limits=self._mark_limits(),
+        )
+
+    def _mark_limits(self) -> m.MarkLimits:
+        if self.random.random() < 0.8:
+            return m.MarkLimits()
+        return m.MarkLimits(
+            max_move=self.random.choice([None, "0.1", "0.5"]),
+            max_age_ms=self.random.choice([None, 5_000, 600_000]),
         )
 
     @staticmethod
@@ -199,7 +221,7 @@ class RandomMarket:
         return m.AmendPool(time_ms=time_ms, pool=pool.name, note="announced", **fields)  # type: ignore[arg-type]
 
     def moved(self, name: str, shift: float) -> str:
-        """Return the contract's price after a relative move, at least one tick."""
+        """Return the mark after a relative move: at least one tick, at times finer than it."""
         contract = next(c for c in self.contracts if c.contract == name)
         tick = Fraction(contract.tick_size)
         factor = Fraction(max(1 + shift, 0.01) * self.random.uniform(0.995, 1.005))
@@ -210,14 +232,17 @@ class RandomMarket:
         if self.coarse:
             ticks = min(max(round(ticks, -1), 10), 300)
         self.price[name] = ticks * tick
-        return text(self.price[name])
+        finer = 0 if self.coarse or self.random.random() < 0.7 else self.random.randrange(100)
+        return text(self.price[name] + finer * tick / 100)
 
     def account(self, name: str, time_ms: int) -> m.DefineAccount:
+        """Return an account; those with the same letter and a digit have one owner."""
         return m.DefineAccount(
             time_ms=time_ms,
             account=name,
             hedge_mode=self.random.random() < 0.35,
             adl_exempt=self.random.random() < 0.08,
+            owner=name[0] if name[-1].isdigit() else "",
         )
 
     def near(self, ticks: int) -> int:
@@ -327,17 +352,18 @@ class RandomMarket:
             }
             good = self.position(self.accounts[0], contract, Side.LONG, 7)
             bad = m.PositionRow(**row)  # type: ignore[arg-type]
-            return m.SetPositions(time_ms=time_ms, version=version, positions=(good, bad))
+            return m.SetPositions(
+                time_ms=time_ms, version=version, positions=(good, bad), strict=True
+            )
 
         def balance(amount: m.Amount, named: str = account) -> m.SetBalances:
             good = m.BalanceRow(account=self.accounts[0], asset=asset, balance=1)
             bad = m.BalanceRow(account=named, asset=asset, balance=amount)
             rows = (bad,) if named == self.accounts[0] else (good, bad)
-            return m.SetBalances(time_ms=time_ms, version=version, balances=rows)
+            return m.SetBalances(time_ms=time_ms, version=version, balances=rows, strict=True)
 
         fine = text(Fraction(contract.lot_size) / 3 // Fraction(1, 10**25) * Fraction(1, 10**25))
-        tick = text(Fraction(contract.tick_size) / 2)
-        return [
+        moves = [
             Move(m.SetTime(time_ms=model.time_ms - 1), Reason.TIME_IN_PAST),
             Move(m.SetTime(time_ms=2**60), Reason.OUT_OF_RANGE),
             Move(rows(account="nobody"), Reason.UNKNOWN_ACCOUNT),
@@ -362,11 +388,11 @@ class RandomMarket:
                 m.SetMarks(time_ms=time_ms, marks={"NONE": 1}, strict=True), Reason.UNKNOWN_CONTRACT
             ),
             Move(
-                m.SetMarks(time_ms=time_ms, marks={name: tick}, strict=True),
-                Reason.INVALID_TICK_MULTIPLE,
+                m.SetMarks(time_ms=time_ms, marks={name: "0.12345678901"}, strict=True),
+                Reason.TOO_MANY_DECIMALS,
             ),
             Move(m.SetMarks(time_ms=time_ms, marks={name: "-1"})),
-            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: tick})),
+            Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: "0.12345678901"})),
             Move(m.SetMarks(time_ms=time_ms, marks={"NONE": 1, name: text(self.price[name])})),
             Move(m.Takeover(time_ms=time_ms, account="nobody"), Reason.UNKNOWN_ACCOUNT),
             Move(
@@ -389,10 +415,15 @@ class RandomMarket:
                 Reason.LIMIT_NOT_SUPPORTED,
             ),
         ]
+        alone = (m.SetPositions, m.SetBalances) if self.scale == 1 else ()
+        snapshots = [move.command for move in moves if isinstance(move.command, alone)]
+        return moves + [Move(replace(each, strict=False)) for each in snapshots if each.strict]
 
 
-def opening(market: RandomMarket) -> list[m.Command]:
-    """Return the definitions, first marks and first funding."""
+def opening(
+    market: RandomMarket, mode: Callable[[m.DefineAccount], m.DefineAccount]
+) -> list[m.Command]:
+    """Return the definitions, first marks and first funding; `mode` sets the mode of an account."""
     assets = sorted({pool.asset for pool in market.pools})
     seeds = [
         m.FundPool(
@@ -412,7 +443,7 @@ def opening(market: RandomMarket) -> list[m.Command]:
         ),
         *market.pools,
         *market.contracts,
-        *(market.account(name, 0) for name in market.accounts),
+        *(mode(market.account(name, 0)) for name in market.accounts),
         m.SetMarks(time_ms=1, marks={n: text(price) for n, price in market.price.items()}),
         *seeds,
     ]

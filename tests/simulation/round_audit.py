@@ -8,6 +8,7 @@ from event_reader import Reader
 from model import SIDES, Contract, Model, Position, Tranche, expect, other, same
 from pool_audit import check_pools, check_triggers
 from round_oracle import Counterparty
+from takeover_audit import net
 
 from delever.core import messages as m
 from delever.core.messages import Reason, Side
@@ -22,7 +23,7 @@ def check_rounds(reader: Reader, forced: str) -> None:
     for contract in sorted(reader.model.contracts.values(), key=_losses):
         for side in SIDES:
             start = reader.at
-            if contract.mark == 0:
+            if contract.mark == 0 or contract.unconfirmed:
                 continue
             if contract.name == forced or _closes_at_once(reader.model, contract):
                 _check_side(reader, contract, side, forced=True)
@@ -52,7 +53,11 @@ def _check_side(
     forced: bool = False,
 ) -> None:
     model = reader.model
-    rules = model.pools[contract.pool].definition.rules
+    if (contract.name, side) in reader.capped:
+        return
+    rules = model.pools[contract.pool].venue
+    if rules in OWN_ACCOUNTS_FIRST:
+        _check_own_accounts(reader, contract, side, active, forced=forced)
     triggers = [t for t in trigger_oracle.TRIGGERS[rules] if forced or t in active]
     found = {t: round_oracle.tranches_of(model, contract, side, t) for t in triggers}
     trigger = next((t for t in triggers if found[t]), triggers[0] if forced else None)
@@ -69,7 +74,87 @@ def _check_side(
         _expect_no_more_than_the_deficit(contract, side, tranches, prices, deficit)
     if tranches:
         prices = {takeover: prices[takeover] for takeover in tranches}
+        start = reader.at
+        while _check_netting(reader, contract, side, tranches, prices):
+            pass
         _check_round(reader, contract, side, (trigger, rule), tranches, prices, target)
+        if reader.at > start and "cap_per_account" in model.pools[contract.pool].options:
+            reader.capped.add((contract.name, side))
+
+
+OWN_ACCOUNTS_FIRST = {"deribit"}
+"""Rule sets that close inventory against other accounts of the same owner first."""
+
+
+def _check_own_accounts(
+    reader: Reader, contract: Contract, side: Side, active: Collection[str], *, forced: bool
+) -> None:
+    """Expect a round of each owner's inventory against the owner's other accounts."""
+    model, trigger = reader.model, trigger_oracle.TRIGGERS["deribit"][0]
+    if not forced and trigger not in active:
+        return
+    by_owner: dict[str, dict[int, Tranche]] = {}
+    for takeover, tranche in round_oracle.in_turn(contract, side).items():
+        owner = model.accounts[tranche.account].owner
+        by_owner.setdefault(owner, {})[takeover] = tranche
+    for owner, tranches in by_owner.items():
+        prices = {takeover: tranche.ticks for takeover, tranche in tranches.items()}
+        ranks = _event_ranks(reader, contract, other(side))
+        queue, out = round_oracle.sort_queue(model, contract, other(side), ranks)
+        allowed = _allowed(model, contract, side, tranches, prices)
+        own = {c.key for c in allowed if model.accounts[c.account].owner == owner}
+        matches = _match([c for c in queue if c.key in own], tranches)
+        for counterparty, takeover, lots in matches:
+            fill = (counterparty, takeover, lots, prices[takeover])
+            _check_fill(reader, contract, other(side), fill, tranches[takeover])
+        if matches:
+            filled = sum(lots for _, _, lots in matches)
+            rule = (trigger, "bankruptcy_price")
+            right = (contract.name, side, *rule, filled, filled, 0, len(queue))
+            _check_summary(reader, right, out)
+
+
+def _check_netting(
+    reader: Reader,
+    contract: Contract,
+    side: Side,
+    tranches: dict[int, Tranche],
+    prices: dict[int, int],
+) -> bool:
+    """Under `both_legs`, expect the netting of the hedges that a round reaches."""
+    model = reader.model
+    if "both_legs" not in model.pools[contract.pool].options:
+        return False
+    wanted = sum(tranche.lots for tranche in tranches.values())
+    allowed = _allowed(model, contract, side, tranches, prices)
+    if not sum(c.lots for c in allowed) and contract.exhausted_lots.get(side) == wanted:
+        return False
+    reached, left = [], wanted
+    for counterparty in allowed:
+        if left > 0:
+            reached.append(counterparty)
+            left -= counterparty.lots
+    accounts = list(dict.fromkeys(c.account for c in reached if c.hedged))
+    for account in accounts:
+        net(reader, account, [row for row in model.held(account) if row[0] is contract])
+    return bool(accounts)
+
+
+def _allowed(
+    model: Model,
+    contract: Contract,
+    side: Side,
+    tranches: dict[int, Tranche],
+    prices: dict[int, int],
+) -> list[Counterparty]:
+    """Return the counterparties of a round that are ranked and not skipped."""
+    queue, _ = round_oracle.sort_queue(model, contract, other(side), {})
+    wanted, ticks = sum(t.lots for t in tranches.values()), list(prices.values())
+    insolvent = round_oracle.bankrupted(contract, other(side), queue, wanted, ticks)
+    uncrossed = round_oracle.zero_price_failures(model, contract, other(side), queue, ticks)
+    apart = {tranche.account for tranche in tranches.values()}
+    skipped = uncrossed | insolvent.keys()
+    return [c for c in queue if c.account not in apart and c.key not in skipped]
 
 
 def _expect_no_more_than_the_deficit(
@@ -111,7 +196,7 @@ def _check_round(
         for c in queue
         if c.account not in liquidated and c.key not in uncrossed | insolvent.keys()
     ]
-    filled = min(wanted, sum(c.held.lots for c in allowed))
+    filled = min(wanted, sum(c.lots for c in allowed))
     if filled == 0 and contract.exhausted_lots.get(side) == wanted:
         return
     matches = _match(allowed, tranches)
@@ -123,11 +208,12 @@ def _check_round(
     for counterparty, takeover, lots in matches:
         fill = (counterparty, takeover, lots, prices[takeover])
         earned += _check_fill(reader, contract, against, fill, tranches[takeover])
-    residual = 0
+    residual, balance = 0, model.pools[contract.pool].balance
+    unfunded = max(max(-balance, 0) - max(earned - balance, 0), 0)  # the balance is now after it
     if target is not None and filled == wanted:
         residual = earned - (target - cost)
         expect(residual >= 0, "the pool is beyond its limit", residual)
-    right = (contract.name, side, *rules, wanted, filled, residual, len(queue))
+    right = (contract.name, side, *rules, wanted, filled, residual, unfunded, len(queue))
     _check_summary(reader, right, out)
     if filled < wanted:
         reason = Reason.QUEUE_EXHAUSTED if queue or out else Reason.NO_OPEN_POSITIONS
@@ -172,7 +258,7 @@ def _match(
     matches: list[tuple[Counterparty, int, int]] = []
     left = {takeover: tranche.lots for takeover, tranche in tranches.items()}
     for counterparty in allowed:
-        open_lots = counterparty.held.lots
+        open_lots = counterparty.lots
         for takeover, unmatched in left.items():
             lots = min(open_lots, unmatched)
             if lots:
@@ -230,6 +316,7 @@ def _check_summary(reader: Reader, right: tuple[object, ...], out: dict[str, int
         event.wanted_lots,
         event.filled_lots,
         event.rounding_residual_cash,
+        event.unfunded_cash,
         event.counterparties,
     )
     same("round", found + counts, right)

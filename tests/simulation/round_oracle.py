@@ -20,7 +20,7 @@ from model import (
     same,
     sign,
 )
-from score_oracle import score_of
+from score_oracle import net_lots, score_of
 from trigger_oracle import limits_of, pnl_exceeds, rounded
 
 from delever.core import messages as m
@@ -32,6 +32,7 @@ PRICES = {
     ("bybit", "pool_equity"): "deficit_share",
     ("bybit", "contract_drawdown"): "drawdown_limit",
     ("hyperliquid", ""): "previous_mark",
+    ("hyperliquid@2025-03", ""): "previous_mark",
     ("okx", ""): "mark_unless_depleted",
     ("okx_2025", ""): "mark_unless_depleted",
     ("deribit", ""): "transfer_price",
@@ -45,14 +46,18 @@ PRICES = {
 
 RESIDUAL = {"binance", "binance_legacy", "bitmart", "bitmex", "bitget", "gate", "kucoin", "coinex"}
 RESIDUAL |= {"bitget_peak", "bitget_threshold", "ethereal_step4", "extended"}
-RESIDUAL |= {"htx", "htx_maintenance", "xcoin"}
+RESIDUAL |= {"htx", "htx_maintenance", "xcoin", "xcoin_portfolio"}
 """Rule sets whose rounds close no more than the fund's deficit needs."""
 
 BY_QUANTITY = {"bitmex"}
-WINNERS_ONLY = {"hyperliquid", "gmx", "whitebit"}
+BY_NET = {"xcoin_portfolio"}
+WINNERS_ONLY = {"hyperliquid", "hyperliquid@2025-03", "gmx", "whitebit"}
 CANCELS = dict.fromkeys(("bitmex", "okx", "okx_2025", "bitget", "kucoin", "delta"), "contract")
-CANCELS |= dict.fromkeys(("hyperliquid", "deribit", "lighter", "aevo"), "none")
+CANCELS |= dict.fromkeys(
+    ("hyperliquid", "hyperliquid@2025-03", "deribit", "lighter", "aevo"), "none"
+)
 CANCELS |= dict.fromkeys(("htx", "htx_maintenance", "whitebit", "xcoin"), "contract")
+CANCELS |= dict.fromkeys(("xcoin_portfolio",), "contract")
 CANCELS |= dict.fromkeys(("cube", "bullish", "extended"), "contract")
 CANCELS |= dict.fromkeys(("bitget_peak", "bitget_threshold"), "contract")
 CANCELS |= dict.fromkeys(("ethereal", "ethereal_step4", "dydx", "gmx"), "none")
@@ -65,6 +70,8 @@ class Counterparty:
     held: Position
     score: Fraction
     equity: int
+    lots: int  # that one round may close
+    hedged: bool
     rank: int = 0
     ahead: int = 0
     indicator: int = 0
@@ -80,20 +87,32 @@ def ineligible_reason(
     """Return why a position is not ranked, or None if it is."""
     held = contract.positions[side][key]
     balance, bucket_pnl, _ = model.bucket(key[0], contract, side, held)
-    rules = model.pools[contract.pool].definition.rules
+    rules = model.pools[contract.pool].venue
     exempt = rules == "aevo" and contract.name in {"BTC-PERP", "ETH-PERP", "SOL-PERP"}
     exempt |= rules == "deribit" and not contract.linear
     if contract.definition.adl_exempt or exempt:
         return Reason.EXEMPT_CONTRACT
     if model.accounts[key[0]].exempt:
         return Reason.EXEMPT_ACCOUNT
-    if held.under_liquidation:
-        return Reason.POSITION_UNDER_LIQUIDATION
+    if (stale := model.is_stale(contract, side, key)) or held.under_liquidation:
+        return Reason.STALE_ROW if stale else Reason.POSITION_UNDER_LIQUIDATION
     if balance + bucket_pnl <= 0:
         return Reason.EQUITY_NOT_POSITIVE
     if rules in WINNERS_ONLY and contract.unrealized_pnl(side, held) <= 0:
         return Reason.UNREALIZED_PNL_NOT_POSITIVE
-    return None
+    by_net = "net_exposure" in model.pools[contract.pool].options or rules in BY_NET
+    hedged = by_net and net_lots(model, contract, side, key) == 0
+    return Reason.NO_NET_EXPOSURE if hedged else None
+
+
+def closable_lots(model: Model, contract: Contract, side: Side, key: tuple[str, int]) -> int:
+    """Return how many lots of a position one round may close."""
+    options, lots = model.pools[contract.pool].options, contract.positions[side][key].lots
+    by_net = options.keys() & {"net_exposure", "both_legs"}
+    if by_net or model.pools[contract.pool].venue in BY_NET:
+        lots = net_lots(model, contract, side, key)
+    cap = Fraction(options["cap_per_account"] or "0.5") if "cap_per_account" in options else 1
+    return -int(-lots * cap // 1)
 
 
 def sort_queue(
@@ -111,16 +130,20 @@ def sort_queue(
             continue
         balance, profit, _ = model.bucket(key[0], contract, side, held)
         score = score_of(model, contract, side, key)
-        queue.append(Counterparty(*key, held, score, balance + profit))
+        lots = closable_lots(model, contract, side, key)
+        hedged = net_lots(model, contract, side, key) < held.lots
+        queue.append(Counterparty(*key, held, score, balance + profit, lots, hedged))
     queue.sort(key=lambda c: (-c.score, c.account, c.number))
-    if model.pools[contract.pool].definition.rules in {"ethereal", "ethereal_step4"}:
+    if model.pools[contract.pool].venue in {"ethereal", "ethereal_step4"}:
         _settle_by_criteria(model, contract, side, queue)
     queue = _settle_ties(queue, event_ranks)
-    by_quantity = model.pools[contract.pool].definition.rules in BY_QUANTITY
-    total, through = sum(c.held.lots for c in queue), 0
-    for rank, counterparty in enumerate(queue, 1):
+    by_quantity = model.pools[contract.pool].venue in BY_QUANTITY
+    every = any(c.lots for c in queue) or not by_quantity
+    sizes = [c.lots if every else c.held.lots for c in queue]
+    total, through = sum(sizes), 0
+    for rank, (counterparty, size) in enumerate(zip(queue, sizes, strict=True), 1):
         counterparty.rank, counterparty.ahead = rank, through
-        through += counterparty.held.lots
+        through += size
         part = Fraction(through, total) if by_quantity else Fraction(rank, len(queue))
         counterparty.indicator = 6 - -int(-5 * part // 1) if rank > 1 or by_quantity else 5
     return queue, ineligible
@@ -141,7 +164,7 @@ def _settle_by_criteria(
 def _settle_ties(
     queue: list[Counterparty], event_ranks: dict[tuple[str, int], int]
 ) -> list[Counterparty]:
-    """Order near ties as the engine's events do, those without an event last."""
+    """Order near ties as the engine's events do: those without an event take the other ranks."""
     settled: list[Counterparty] = []
     group: list[Counterparty] = []
     for counterparty in [*queue, None]:
@@ -150,10 +173,20 @@ def _settle_ties(
             if gap <= SCORE_TOLERANCE * max(abs(counterparty.score), SCORE_TOLERANCE):
                 group.append(counterparty)
                 continue
-        last = len(queue) + 1
-        settled += sorted(group, key=lambda c: (event_ranks.get(c.key, last), c.account, c.number))
+        settled += _by_event(group, len(settled) + 1, event_ranks)
         group = [counterparty] if counterparty else []
     return settled
+
+
+def _by_event(
+    group: list[Counterparty], first: int, event_ranks: dict[tuple[str, int], int]
+) -> list[Counterparty]:
+    """Return tied counterparties, whose ranks start at `first`, each at the rank of its event."""
+    ranks = range(first, first + len(group))
+    at = {event_ranks[c.key]: c for c in group if event_ranks.get(c.key) in ranks}
+    placed = {counterparty.key for counterparty in at.values()}
+    others = iter(c for c in group if c.key not in placed)
+    return [at.get(rank) or next(others) for rank in ranks]
 
 
 def tranches_of(model: Model, contract: Contract, side: Side, trigger: str) -> dict[int, Tranche]:
@@ -163,19 +196,55 @@ def tranches_of(model: Model, contract: Contract, side: Side, trigger: str) -> d
     """
     tranches = in_turn(contract, side)
     by_mark = {"account_equity", "fund_depleted", "pool_equity", "pool_drawdown"}
-    by_mark |= {"pool_below_mean", "contract_drawdown"}
-    until_empty = model.pools[contract.pool].definition.rules == "ethereal"
+    by_mark |= {"pool_below_mean", "contract_drawdown", "contract_daily_loss", "pool_daily_loss"}
+    by_mark |= {"liquidator_loss", "loss_count"}
+    until_empty = model.pools[contract.pool].venue == "ethereal"
     if trigger in by_mark and not until_empty:
         return {
             takeover: tranche
             for takeover, tranche in tranches.items()
             if sign(side) * (tranche.ticks - contract.mark) > 0
         }
+    if trigger == "bankruptcy_band":
+        band = limits_of(model, contract, trigger).start
+        assert band is not None
+        return {
+            takeover: tranche
+            for takeover, tranche in tranches.items()
+            if sign(side) * (tranche.ticks - contract.mark) > band * tranche.ticks
+        }
+    if trigger == "takeover_loss":
+        return _beyond_cap(model, contract, side)
     if trigger == "illiquidity" and contract.missing_since[side] is None:
         return {}
     if trigger == "pnl_to_pool":
         return _losing_tranches(model, contract, side)
     return dict(tranches)
+
+
+def _beyond_cap(model: Model, contract: Contract, side: Side) -> dict[int, Tranche]:
+    """Return the fewest lots of each tranche without which its loss is at most the cap."""
+    cap = int(limits_of(model, contract, "takeover_loss").takeover_loss or 0)
+
+    def cut(tranche: Tranche, lots: int) -> Tranche:
+        return Tranche(tranche.account, lots, tranche.cost * lots // tranche.lots, tranche.ticks)
+
+    def loss_without(tranche: Tranche, lots: int) -> int:
+        rest, cost = tranche.lots - lots, tranche.cost - cut(tranche, lots).cost
+        return cost - contract.value(side, rest, contract.mark)
+
+    closed = {}
+    for takeover, tranche in in_turn(contract, side).items():
+        underwater = sign(side) * (tranche.ticks - contract.mark) > 0
+        if not underwater or loss_without(tranche, 0) <= cap:
+            continue
+        least, most = 1, tranche.lots
+        while least < most:
+            middle = (least + most) // 2
+            within = loss_without(tranche, middle) <= cap
+            least, most = (least, middle) if within else (middle + 1, most)
+        closed[takeover] = cut(tranche, least)
+    return closed
 
 
 def in_turn(contract: Contract, side: Side) -> dict[int, Tranche]:
@@ -252,25 +321,25 @@ def _losing_tranches(model: Model, contract: Contract, side: Side) -> dict[int, 
 
 
 def price_rule_of(pool: Pool, trigger: str) -> str:
-    rules = pool.definition.rules
+    rules = pool.venue
     return PRICES.get((rules, trigger)) or PRICES.get((rules, ""), "bankruptcy_price")
 
 
 def price_of(model: Model, contract: Contract, side: Side, rule: str, tranche: Tranche) -> int:
     """Return the ADL price of one tranche under a rule that does not depend on the pool's limit."""
-    pool, mark = model.pools[contract.pool], contract.mark
+    pool = model.pools[contract.pool]
     if rule == "mark_unless_depleted":
         equity, peak = model.pool_equity(pool.name), pool.equities.peak(model.time_ms)
         rule = "bankruptcy_price" if 10 * equity <= peak else "mark"
-    step, long = contract.per_tick, side == "long"
-    spread = Fraction(1 - sign(side) * Fraction(1, 1000)) * mark / step
-    transfer = spread // 1 if long else -(-spread // 1)
+    long = side == "long"
+    mark = contract.on_tick(contract.mark, up=not long)
     capped = max(mark, tranche.ticks) if long else min(mark, tranche.ticks)
+    spread = (1 - sign(side) * Fraction(1, 1000)) * contract.mark
     return {
         "bankruptcy_price": contract.on_tick(tranche.ticks, up=long),
-        "mark": contract.on_tick(mark, up=not long),
+        "mark": mark,
         "previous_mark": contract.on_tick(contract.previous_mark, up=not long),
-        "transfer_price": max(int(transfer), 1) * step,
+        "transfer_price": contract.on_tick(spread, up=not long),
         "capped_mark": contract.on_tick(capped, up=long),
     }[rule]
 
@@ -279,7 +348,7 @@ def losing(contract: Contract, side: Side) -> tuple[int, int]:
     """Return lots and loss of the inventory that the mark values below its takeover price."""
     losers = [t for t in contract.tranches[side].values() if _is_losing(contract, side, t)]
     lots, cost = sum(t.lots for t in losers), sum(t.cost for t in losers)
-    return lots, max(cost - contract.value(side, lots, contract.mark), 0)
+    return lots, max(cost - contract.value(side, lots, contract.confirmed_mark), 0)
 
 
 def _is_losing(contract: Contract, side: Side, tranche: Tranche) -> bool:
@@ -332,12 +401,12 @@ def zero_price_failures(
     model: Model, contract: Contract, side: Side, queue: list[Counterparty], ticks: list[int]
 ) -> set[tuple[str, int]]:
     """Return whose share of the equity, by maintenance margin, the worst price would exceed."""
-    if model.pools[contract.pool].definition.rules != "lighter":
+    if model.pools[contract.pool].venue != "lighter":
         return set()
     worst, apart = min(ticks) if side == "long" else max(ticks), set()
     for counterparty in queue:
         held = counterparty.held
-        whole = model.bucket(counterparty.account, contract, side, held)[2]
+        whole = model.shared_maintenance(counterparty.account, contract, side, held)
         part = contract.maintenance(side, held)
         own = counterparty.equity * part // whole if whole else counterparty.equity
         loss = contract.value(side, held.lots, contract.mark)
@@ -348,7 +417,7 @@ def zero_price_failures(
 
 
 def orders_to_cancel(model: Model, contract: Contract, account: str) -> tuple[str, ...]:
-    scope = CANCELS.get(model.pools[contract.pool].definition.rules, "account")
+    scope = CANCELS.get(model.pools[contract.pool].venue, "account")
     names = {"none": [], "contract": [contract.name]}.get(scope, list(model.contracts))
     return tuple(order for name in names for order in model.orders.get((account, name), ()))
 

@@ -68,7 +68,28 @@ def compare(model: Model, book: Book) -> None:
         found = {name: cash for name, cash in balances if cash}
         right = {name: c for (name, a), c in model.wallets.items() if a == asset and c}
         same(f"wallets in {asset}", found, right)
+        submitted = {
+            name: margin
+            for row, name in enumerate(names)
+            if (margin := state.wallets.margins.margin_of(row))
+        }
+        right_margins = {
+            account: (margin.equity, margin.maintenance)
+            for (account, each), margin in model.margins.items()
+            if each == asset and margin.equity is not None
+        }
+        same(f"submitted margins in {asset}", submitted, right_margins)
+        stale = {account for account, each in model.stale_wallets if each == asset}
+        same(f"stale balances in {asset}", state.wallets.stale, stale)
         same(f"fees in {asset}", state.fees, 0)
+    same(
+        "collateral of pools",
+        {
+            n: {a: (h.amount, h.cost) for a, h in p.collateral.items()}
+            for n, p in book.pools.items()
+        },
+        {n: p.collateral for n, p in model.pools.items()},
+    )
     same(
         "pools",
         {n: (p.balance, p.withdrawal_haircut_ppm) for n, p in book.pools.items()},
@@ -86,6 +107,7 @@ def compare(model: Model, book: Book) -> None:
         )
         same(f"numbers of {name}", numbers, right_numbers)
         same(f"rejected mark of {name}", held.mark_rejected, contract.mark_rejected)
+        same(f"stale rows of {name}", held.stale, contract.stale)
         same(f"ADL of {name}", list(held.active), list(contract.active))
         for side in SIDES:
             table = held.tables[side]

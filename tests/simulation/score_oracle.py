@@ -32,6 +32,7 @@ class ScoreInputs:
     unit: int
     rises: bool
     under_liquidation: bool
+    net_quantity: Fraction
 
     @property
     def gain(self) -> Fraction:
@@ -53,7 +54,7 @@ class ScoreInputs:
 
 def score_of(model: Model, contract: Contract, side: Side, key: tuple[str, int]) -> Fraction:
     """Return a position's score under the rule set of its contract's pool."""
-    rules = model.pools[contract.pool].definition.rules
+    rules = model.pools[contract.pool].venue
     if rules == "dydx":
         return -_steps(model, contract, side, key)
     return SCORES[rules](_inputs(model, contract, side, key, joint=rules in JOINT))
@@ -67,6 +68,7 @@ def _inputs(
     balance, bucket_pnl, maintenance = model.bucket(key[0], contract, side, held)
     if joint:
         unrealized_pnl, notional = _joint(model, contract, side, key, unrealized_pnl, notional)
+    whole = model.shared_maintenance(key[0], contract, side, held)
     initial = abs(held.cost) * 100 // held.leverage
     own = contract.maintenance(side, held)
     return ScoreInputs(
@@ -76,14 +78,29 @@ def _inputs(
         initial=initial,
         own_margin=held.margin if held.isolated else initial,
         own_maintenance=own,
-        equity_share=over(own, maintenance) if maintenance else Fraction(1),
+        equity_share=over(own, whole) if whole else Fraction(1),
         equity=balance + bucket_pnl,
         balance=balance,
         maintenance=maintenance,
         unit=contract.unit,
         rises=contract.linear == (side == "long"),
         under_liquidation=held.under_liquidation,
+        net_quantity=net_lots(model, contract, side, key) * contract.lot,
     )
+
+
+def net_lots(model: Model, contract: Contract, side: Side, key: tuple[str, int]) -> int:
+    """Return a position's lots, those of a cross hedge less its share of the other side's."""
+    held = contract.positions[side][key]
+    if held.isolated or not model.accounts[key[0]].hedge:
+        return held.lots
+
+    def cross_lots(each: Side) -> int:
+        positions = contract.positions[each].items()
+        return sum(p.lots for (name, _), p in positions if name == key[0] and not p.isolated)
+
+    own, opposite = cross_lots(side), cross_lots(other(side))
+    return held.lots * max(own - opposite, 0) // own
 
 
 def _signed(gain: Fraction, leverage: Fraction) -> Fraction:
@@ -138,7 +155,9 @@ SCORES: dict[str, Callable[[ScoreInputs], Fraction]] = {
     "gmx": lambda n: Fraction(n.unrealized_pnl),
     "htx": _by_margin_ratio,
     "htx_maintenance": lambda n: _signed(n.gain, over(n.equity, n.maintenance)),
+    "xcoin_portfolio": lambda n: _signed(n.gain, n.net_quantity),
     "hyperliquid": lambda n: n.move * n.leverage,
+    "hyperliquid@2025-03": lambda n: n.move * n.leverage,
     "kucoin": _by_account,
     "lighter": _by_account,
     "okx": _by_margin_ratio,

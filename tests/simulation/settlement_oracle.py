@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from event_reader import Reader
-from model import SIDES, Contract, Model, Position, expect, pro_rata, sign
+from model import SIDES, Contract, Model, Position, decimals_of, expect, pro_rata, sign
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason, Side
@@ -19,7 +19,7 @@ Row = tuple[tuple[str, int], Position, int]
 
 def plain(number: Fraction) -> str:
     """Return a decimal as text, without trailing zeros."""
-    decimals = next(n for n in range(40) if (number * 10**n).denominator == 1)
+    decimals = decimals_of(number)
     digits = str(int(number * 10**decimals)).rjust(decimals + 1, "0")
     return f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from command_oracle import absorbed
+from collateral_oracle import at_index, converted, convertible, pooled, pooled_numbers, price, sums
+from command_oracle import UNLIMITED, absorbed
 from event_reader import Reader
-from model import SIDES, TOP_TICKS, Contract, Model, Position, expect, same, sign
+from model import SIDES, TOP_TICKS, Contract, Model, Position, Tranche, expect, same, sign
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason, Side
@@ -35,10 +36,37 @@ def take_over(
             to_wallets[asset] = to_wallets.get(asset, 0) + event.to_wallet_cash
         else:
             remainders[asset] = remainders.get(asset, 0) + bound
-    for asset, bound in remainders.items():
+    apart = [asset for asset in remainders if not pooled(model, account, asset)]
+    for asset in apart:
         if not model.cross(account, asset):
-            wallet = model.wallet(account, asset) - to_wallets.get(asset, 0)
-            _settle(reader, account, asset, min(wallet, bound))
+            wallet = model.margin(account, asset)[0] - to_wallets.get(asset, 0)
+            _settle(reader, account, asset, min(wallet, remainders[asset]))
+    takers = {
+        row[0].settle: row[0] for row in rows if not row[3].isolated and row[0].settle not in apart
+    }
+    if takers and not model.cross(account, next(iter(takers))):
+        _settle_pooled(reader, account, takers, remainders, to_wallets)
+
+
+def _settle_pooled(
+    reader: Reader,
+    account: str,
+    takers: dict[str, Contract],
+    remainders: dict[str, int],
+    apart: dict[str, int],
+) -> None:
+    """Expect the conversion of an account's assets, and the settlement of its wallets.
+
+    `apart` is what the takeover of isolated positions has just paid into the wallets.
+    """
+    model = reader.model
+    balances = {
+        asset: model.wallet(account, asset) - apart.get(asset, 0) for asset in model.collateral
+    }
+    for event in converted(model, account, balances, takers):
+        reader.take(event)
+    for asset in takers:
+        _settle(reader, account, asset, min(balances[asset], remainders.get(asset, 0)))
 
 
 def net(reader: Reader, account: str, rows: list[Row]) -> list[Contract]:
@@ -67,7 +95,7 @@ def net(reader: Reader, account: str, rows: list[Row]) -> list[Contract]:
                     long_lots=sizes[0],
                     short_lots=sizes[1],
                     lots=lots,
-                    mark_ticks=contract.mark,
+                    mark_ticks=int(contract.mark),
                     long_cost_cash=costs[0],
                     short_cost_cash=costs[1],
                     realized_pnl_cash=-sum(costs),
@@ -81,7 +109,11 @@ def net(reader: Reader, account: str, rows: list[Row]) -> list[Contract]:
 def settle_netted(reader: Reader, account: str, netted: list[Contract]) -> None:
     """Expect the pool to pay a negative wallet of an account that has nothing left."""
     for contract in netted:
-        wallet = reader.model.wallet(account, contract.settle)
+        if pooled(reader.model, account, contract.settle):
+            if not reader.model.cross(account, contract.settle):
+                _settle_pooled(reader, account, {contract.settle: contract}, {}, {})
+            continue
+        wallet, _ = reader.model.margin(account, contract.settle)
         if wallet < 0 and not reader.model.cross(account, contract.settle):
             _settle(reader, account, contract.settle, wallet)
 
@@ -129,7 +161,7 @@ def _pool_bound(model: Model, asset: str) -> int:
 
 def _size(contract: Contract, lots: int, cost: int) -> int:
     mark = max(contract.mark, contract.previous_mark) if contract.linear else 1
-    return lots * contract.step * mark + abs(cost)
+    return lots * -int(-contract.step * mark // 1) + abs(cost)
 
 
 def covered(model: Model, account: str, row: Row) -> tuple[int, int, int]:
@@ -140,12 +172,43 @@ def covered(model: Model, account: str, row: Row) -> tuple[int, int, int]:
     if held.isolated:
         return held.margin, equity, whole
     part = contract.maintenance(side, held)
+    rows = model.cross(account, contract.settle)
+    if pooled(model, account, contract.settle):
+        return _covered_together(model, account, row, rows)
+    maintenance = model.shared_maintenance(account, contract, side, held)
     if maintenance == 0:
-        rows = model.cross(account, contract.settle)
         part = contract.notional(side, held)
         maintenance = sum(c.notional(s, p) for c, s, _, p in rows) or 1
     cover = equity * part // maintenance - contract.unrealized_pnl(side, held)
     return cover, equity, whole
+
+
+def _covered_together(
+    model: Model, account: str, row: Row, rows: list[Row]
+) -> tuple[int, int, int]:
+    """Return the numbers of `covered` for a multi-asset account.
+
+    The trigger's equity is after haircut; the cover is a share of what a conversion leaves, by
+    maintenance margin in the position's settle asset, or by notional.
+    """
+    contract, side, _, held = row
+    asset = contract.settle
+    equity, _, whole = pooled_numbers(model, account, asset, rows, haircut=True)
+    part = contract.maintenance(side, held)
+    by_asset = {name: margin for name, (_, _, margin) in sums(model, account, rows).items()}
+    divisor = sum(_in_asset(model, name, asset, margin) for name, margin in by_asset.items())
+    if divisor == 0:
+        part = contract.notional(side, held)
+        notional = (_in_asset(model, c.settle, asset, c.notional(s, p)) for c, s, _, p in rows)
+        divisor = sum(notional) or 1
+    share = convertible(model, account, asset, rows) * part // divisor
+    return share - contract.unrealized_pnl(side, held), equity, whole
+
+
+def _in_asset(model: Model, source: str, target: str, amount: int) -> int:
+    if source == target:
+        return amount
+    return at_index(model, target, int(amount * price(model, source, "index") // 1))
 
 
 def _check(event: m.TakenOver, account: str, row: Row, cover: int, ticks: int | None) -> int:
@@ -200,24 +263,80 @@ def _settle(reader: Reader, account: str, asset: str, amount: int) -> None:
         reader.consume()
 
 
-def manage(reader: Reader) -> None:
-    """Check liquidation and unwinding behind managed pools."""
+def manage(reader: Reader, *, takes_over: bool) -> None:
+    """Check liquidation and unwinding behind managed pools, and what pools net in between.
+
+    The step of an amendment neither takes over nor unwinds.
+    """
     model = reader.model
     managed = [
         contract
         for contract in model.contracts.values()
-        if model.pools[contract.pool].definition.managed and contract.mark > 0
+        if model.pools[contract.pool].definition.managed
+        and contract.mark > 0
+        and not contract.unconfirmed
+        and takes_over
     ]
-    for contract in managed:
-        for side in SIDES:
-            _liquidate_isolated(reader, contract, side)
-    for asset in model.units:
-        if any(contract.settle == asset for contract in managed):
-            _liquidate_cross(reader, asset, managed)
+    _liquidate(reader, managed)
+    for contract in model.contracts.values():
+        rules = model.pools[contract.pool].definition.rules
+        if contract.mark > 0 and not contract.unconfirmed and rules != "gmx":
+            _net_inventory(reader, contract)
     for contract in managed:
         if not contract.active and contract.fund_pays:
             for event in absorbed(model, contract):
                 reader.take(event)
+
+
+def _liquidate(reader: Reader, managed: list[Contract]) -> None:
+    for contract in managed:
+        for side in SIDES:
+            _liquidate_isolated(reader, contract, side)
+    for asset in reader.model.units:
+        if any(contract.settle == asset for contract in managed):
+            _liquidate_cross(reader, [asset], managed)
+    collateral = list(reader.model.collateral)
+    if any(contract.settle in collateral for contract in managed):
+        _liquidate_cross(reader, collateral, managed, together=True)
+
+
+def _net_inventory(reader: Reader, contract: Contract) -> None:
+    """Expect the netting of a pool's own inventory, as far as the pool can pay for it (CORE-32)."""
+    pool, (longs, shorts) = reader.model.pools[contract.pool], contract.tranches.values()
+    unlimited = pool.definition.rules in UNLIMITED
+    while longs and shorts:
+        (long, first), (short, second) = (next(iter(side.items())) for side in (longs, shorts))
+        event = reader.rest[0] if reader.rest else None
+        netted = 0
+        if isinstance(event, m.InventoryNetted) and event.contract == contract.name:
+            netted = event.lots
+        sizes, money = (first.lots, second.lots), max(pool.balance, 0)
+        expect(netted == min(sizes) or not unlimited, "less is netted than there is", netted)
+        if netted < min(sizes):
+            expect(sum(_costs(first, second, netted + 1)) > money, "more can be paid for", netted)
+        if not netted:
+            return
+        costs = _costs(first, second, netted)
+        expect(unlimited or sum(costs) <= money, "more is netted than can be paid for", netted)
+        reader.take(
+            m.InventoryNetted(
+                contract=contract.name,
+                pool=pool.name,
+                long_takeover=long,
+                short_takeover=short,
+                long_lots=sizes[0],
+                short_lots=sizes[1],
+                lots=netted,
+                mark_ticks=contract.mark,
+                long_cost_cash=costs[0],
+                short_cost_cash=costs[1],
+                realized_pnl_cash=-sum(costs),
+            )
+        )
+
+
+def _costs(first: Tranche, second: Tranche, lots: int) -> tuple[int, int]:
+    return first.cost * lots // first.lots, second.cost * lots // second.lots
 
 
 def _liquidate_isolated(reader: Reader, contract: Contract, side: Side) -> None:
@@ -229,30 +348,52 @@ def _liquidate_isolated(reader: Reader, contract: Contract, side: Side) -> None:
         <= _taken_at(reader.model, contract, contract.maintenance(side, held))
     ]
     for account, number, held in below:
+        if (side, account, number) in contract.stale:
+            continue
         rows = [(contract, side, number, held)]
         take_over(reader, account, rows, None, Reason.EQUITY_BELOW_MAINTENANCE)
 
 
-def _liquidate_cross(reader: Reader, asset: str, managed: list[Contract]) -> None:
-    """Check cross accounts: pools that take over at maintenance margin first, then vaults."""
+def _liquidate_cross(
+    reader: Reader, assets: list[str], managed: list[Contract], *, together: bool = False
+) -> None:
+    """Check cross accounts: pools that take over at maintenance margin first, then vaults.
+
+    `together` are accounts with one margin in these assets, otherwise those with a margin in one.
+    """
+    model = reader.model
+    asset = model.margin_currency if together else assets[0]
+
+    def below() -> list[str]:
+        return _below(model, asset, theirs, together=together)
+
+    def rows_of(account: str) -> list[Row]:
+        cross = model.cross(account, asset)
+        if any(row[0].unconfirmed for row in cross) or model.has_stale_rows(account, asset):
+            return []
+        return [row for row in cross if row[0] in theirs]
+
     for vault in (False, True):
-        theirs = [c for c in managed if c.settle == asset and _is_vault(reader.model, c) == vault]
-        for account in _below(reader.model, asset, theirs) if theirs else []:
-            rows = [row for row in reader.model.cross(account, asset) if row[0] in theirs]
-            netted = net(reader, account, rows)
-            if netted and account not in _below(reader.model, asset, theirs):
+        theirs = [c for c in managed if c.settle in assets and _is_vault(model, c) == vault]
+        for account in below() if theirs else []:
+            netted = net(reader, account, rows_of(account))
+            if netted and account not in below():
                 continue
-            if rows := [row for row in reader.model.cross(account, asset) if row[0] in theirs]:
+            if rows := rows_of(account):
                 take_over(reader, account, rows, None, Reason.EQUITY_BELOW_MAINTENANCE)
             settle_netted(reader, account, netted)
 
 
-def _below(model: Model, asset: str, contracts: list[Contract]) -> list[str]:
+def _below(model: Model, asset: str, contracts: list[Contract], *, together: bool) -> list[str]:
     below = []
     for account in sorted(model.accounts):
+        if pooled(model, account, asset) != together:
+            continue
         rows = model.cross(account, asset)
-        equity = model.wallet(account, asset) + sum(c.unrealized_pnl(s, p) for c, s, _, p in rows)
-        maintenance = sum(c.maintenance(s, p) for c, s, _, p in rows)
+        if together:
+            equity, _, maintenance = pooled_numbers(model, account, asset, rows, haircut=True)
+        else:
+            equity, maintenance = model.margin(account, asset)
         exposed = maintenance or equity < 0
         if exposed and equity <= _taken_at(model, contracts[0], maintenance):
             below.append(account)
@@ -260,7 +401,7 @@ def _below(model: Model, asset: str, contracts: list[Contract]) -> list[str]:
 
 
 def _is_vault(model: Model, contract: Contract) -> bool:
-    return model.pools[contract.pool].definition.rules == "hyperliquid"
+    return model.pools[contract.pool].venue.startswith("hyperliquid")
 
 
 def _taken_at(model: Model, contract: Contract, maintenance: int) -> int:

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from venue_workloads import RecordedSession, recorded_session
 
 from delever.core.book import Book
 from delever.core.book.account_tables import Wallets
+from delever.core.book.pool_state import AssetState
 from delever.core.engine import step
 from delever.core.risk.publication.cache import publish
 from delever.core.rules import RULE_SETS
@@ -147,3 +149,17 @@ def test_threads_never_change_the_outcome() -> None:
         check=True,
     )
     assert done.stdout.decode().split() == right
+
+
+def test_an_index_price_set_without_its_stamp_publishes_stale_ranks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A planted fault: multi-asset accounts are ranked again when an index price moves."""
+    set_collateral = AssetState.set_collateral
+
+    def set_unstamped(asset: AssetState, *terms: Any) -> None:
+        set_collateral(asset, *terms)
+        asset.collateral_at = 0
+
+    monkeypatch.setattr(AssetState, "set_collateral", set_unstamped)
+    assert any(stale_ranks(rules) for rules in list(RULE_SETS)[:5])

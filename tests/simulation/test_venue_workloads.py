@@ -14,7 +14,11 @@ SEEDS = range(2 * FACTOR)
 LENGTH = 110
 
 
-@pytest.mark.parametrize("rules", TRIGGERS)
+OPTIONS = ("binance+net_exposure", "bitmart+both_legs", "bitmex+both_legs+cap_per_account=0.2")
+"""Eligibilities that any rule set can carry."""
+
+
+@pytest.mark.parametrize("rules", [*TRIGGERS, *OPTIONS])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_step_of_a_venue_workload_passes_the_audit(rules: str, seed: int) -> None:
     workload, session = VenueWorkload(rules, seed), Session(vast=True)

@@ -3,7 +3,7 @@
 Limits are the contract's, else its pool's, else the venue's own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 
 from model import SIDES, Contract, Limits, Model, Pool, nearest, sign
@@ -11,6 +11,7 @@ from model import SIDES, Contract, Limits, Model, Pool, nearest, sign
 HALF, THIRTY, FIFTH = Fraction(1, 2), Fraction(3, 10), Fraction(1, 5)
 
 THIRD_OF_PEAK = {"bitget_threshold", "bitget_peak", "okx", "htx", "htx_maintenance", "xcoin"}
+THIRD_OF_PEAK |= {"xcoin_portfolio"}
 """Rule sets that start at 30 % below the peak in every contract."""
 
 TRIGGERS = {
@@ -19,14 +20,15 @@ TRIGGERS = {
     "bitmart": ("pool_equity", "pool_drawdown", "illiquidity"),
     "bitmex": ("fund_depleted",),
     "bybit": ("pool_equity", "contract_drawdown"),
-    "hyperliquid": ("account_equity",),
+    "hyperliquid": ("liquidator_loss",),
+    "hyperliquid@2025-03": ("account_equity",),
     "okx": ("pool_equity", "pool_drawdown", "illiquidity"),
     "okx_2025": ("pool_equity", "pool_below_mean", "illiquidity"),
     "bitget": ("pool_equity",),
     "gate": ("pool_equity",),
     "kucoin": ("pool_equity",),
     "coinex": ("pool_equity", "illiquidity"),
-    "delta": ("account_equity",),
+    "delta": ("bankruptcy_band", "fund_depleted"),
     "deribit": ("open_inventory",),
     "lighter": ("fund_depleted",),
     "aevo": ("account_equity",),
@@ -36,10 +38,11 @@ TRIGGERS = {
     "htx": ("pool_equity", "pool_drawdown"),
     "htx_maintenance": ("pool_equity", "pool_drawdown"),
     "whitebit": ("account_equity",),
-    "xcoin": ("pool_equity", "pool_drawdown"),
+    "xcoin": ("pool_equity", "pool_drawdown", "loss_count", "backlog"),
+    "xcoin_portfolio": ("pool_equity", "pool_drawdown", "loss_count", "backlog"),
     "cube": ("account_equity",),
     "bullish": ("open_inventory",),
-    "extended": ("fund_depleted",),
+    "extended": ("contract_daily_loss", "takeover_loss", "pool_daily_loss", "fund_depleted"),
     "bitget_peak": ("pool_equity", "pool_drawdown"),
     "bitget_threshold": ("pool_equity", "pool_drawdown"),
     "ethereal_step4": ("pool_equity",),
@@ -61,6 +64,13 @@ REASONS = {
     "pool_below_mean": "pool_equity_below_mean",
     "open_inventory": "inventory_not_unwound",
     "pnl_to_pool": "pnl_to_pool_limit",
+    "takeover_loss": "takeover_loss_limit",
+    "contract_daily_loss": "contract_daily_loss_limit",
+    "pool_daily_loss": "pool_daily_loss_limit",
+    "liquidator_loss": "liquidator_loss_limit",
+    "loss_count": "loss_count_limit",
+    "backlog": "backlog_limit",
+    "bankruptcy_band": "mark_beyond_band",
 }
 
 LIMITS = {
@@ -71,6 +81,13 @@ LIMITS = {
     "illiquidity": {"wait_ms"},
     "pool_equity": {"stop_equity"},
     "fund_depleted": {"stop_equity"},
+    "takeover_loss": {"takeover_loss"},
+    "contract_daily_loss": {"contract_daily_loss"},
+    "pool_daily_loss": {"pool_daily_loss"},
+    "liquidator_loss": {"vault_cap", "loss_threshold"},
+    "loss_count": {"loss_threshold"},
+    "backlog": {"backlog"},
+    "bankruptcy_band": {"start"},
 }
 """The limits that a trigger reads, where it reads any; the others are rejected."""
 
@@ -86,8 +103,7 @@ class Evaluation:
 
 def ignores_a_limit(limits: object, rules: str) -> bool:
     """Return whether no trigger of the rule set reads one of the limits."""
-    fields = {"start", "stop", "trigger_threshold", "wait_ms", "stop_equity"}
-    ignored = fields - set(limits_read(rules))
+    ignored = {field.name for field in fields(Limits)} - set(limits_read(rules))
     return any(getattr(limits, name) is not None for name in ignored)
 
 
@@ -98,26 +114,33 @@ def limits_read(rules: str) -> list[str]:
 
 def limits_of(model: Model, contract: Contract, trigger: str) -> Limits:
     own = Limits(None, None, None, None)
-    third = model.pools[contract.pool].definition.rules in THIRD_OF_PEAK
+    third = model.pools[contract.pool].venue in THIRD_OF_PEAK
     if trigger == "contract_drawdown":
         own = Limits(Fraction(3, 10), Fraction(1, 4), Fraction(10**8), 0)
     elif trigger == "pool_below_mean" or (third and trigger == "pool_drawdown"):
-        to_peak = model.pools[contract.pool].definition.rules == "bitget_peak"
+        to_peak = model.pools[contract.pool].venue == "bitget_peak"
         own = Limits(THIRTY, Fraction(1, 10) if to_peak else THIRTY, None, None)
     elif trigger == "pool_drawdown":
         ratio = HALF if contract.name in {"BTCUSDT", "ETHUSDT"} else FIFTH
         own = Limits(ratio, ratio, None, None)
+    elif trigger == "bankruptcy_band":
+        major = contract.name in {"BTCUSD", "BTCUSDT", "ETHUSD", "ETHUSDT"}
+        own.start = Fraction(5 if major else 2, 100)
+    elif trigger == "loss_count":
+        own.loss_threshold = Fraction(5_000_000 * contract.unit)
     elif trigger == "illiquidity":
         own = Limits(None, None, None, 60_000)
     elif trigger == "pnl_to_pool":
         own = Limits(Fraction(85, 100), Fraction(77, 100), None, None)
+    elif trigger in {"takeover_loss", "contract_daily_loss", "pool_daily_loss"}:
+        own.takeover_loss = Fraction(100_000 * contract.unit)
+        own.contract_daily_loss, own.pool_daily_loss = Fraction(25, 1000), Fraction(5, 100)
 
     def first(name: str) -> object:
         levels = (contract.limits, model.pools[contract.pool].limits, own)
         return next((v for level in levels if (v := getattr(level, name)) is not None), None)
 
-    names = ("start", "stop", "trigger_threshold", "wait_ms", "stop_equity")
-    return Limits(*map(first, names))  # type: ignore[arg-type]
+    return Limits(*(first(field.name) for field in fields(Limits)))  # type: ignore[arg-type]
 
 
 def rounded(top: Fraction | int, bottom: Fraction | int) -> Fraction:
@@ -133,22 +156,17 @@ def evaluate(model: Model, contract: Contract, trigger: str) -> Evaluation:
     equity = model.pool_equity(pool.name)
     peak = pool.equities.peak(now)
     spent = rounded(peak - equity, peak) if peak > 0 else Fraction(0)
-    underwater = sum(
-        tranche.lots
-        for side in SIDES
-        for tranche in contract.tranches[side].values()
-        if sign(side) * (tranche.ticks - contract.mark) > 0
-    )
+    underwater = sum(losing_lots(contract))
     limits = limits_of(model, contract, trigger)
     if trigger == "pool_equity":
-        until_empty = pool.definition.rules == "ethereal"
+        until_empty = pool.venue == "ethereal"
         stops = not contract.has_inventory if until_empty else equity > (limits.stop_equity or 0)
         return Evaluation(equity <= 0 and contract.has_inventory, stops, spent)
     if trigger == "open_inventory":
         held = contract.has_inventory
         return Evaluation(held, not held, Fraction(held))
     if trigger == "account_equity":
-        vault = pool.definition.rules == "hyperliquid" and pool.definition.managed
+        vault = pool.venue == "hyperliquid@2025-03" and pool.definition.managed
         starts = underwater > 0 and not (vault and equity >= 0)
         return Evaluation(starts, not starts, Fraction(starts))
     if trigger == "fund_depleted":
@@ -158,7 +176,90 @@ def evaluate(model: Model, contract: Contract, trigger: str) -> Evaluation:
     if trigger in {"illiquidity", "pnl_to_pool"}:
         evaluate_limits = _illiquidity if trigger == "illiquidity" else _pnl_to_pool
         return evaluate_limits(model, contract, limits)
-    return _drawdown(model, contract, trigger, limits)
+    compare = OTHERS.get(trigger, _loss_cap if trigger in LOSSES else _drawdown)
+    return compare(model, contract, trigger, limits)
+
+
+LOSSES = {"takeover_loss", "contract_daily_loss", "pool_daily_loss", "liquidator_loss"}
+"""Triggers on the fund's losses: of one takeover, or since the start of the day."""
+
+
+def _loss_cap(model: Model, contract: Contract, trigger: str, _limits: Limits) -> Evaluation:
+    underwater = any(losing_lots(contract))
+    if trigger == "liquidator_loss" and not model.pools[contract.pool].definition.managed:
+        return Evaluation(underwater, not underwater, Fraction(underwater))
+    lost, cap = loss_and_cap(model, contract, trigger)
+    exceeds = underwater and lost > cap
+    used = rounded(max(lost, 0), cap) if cap and underwater else Fraction(exceeds)
+    return Evaluation(exceeds, not exceeds, used)
+
+
+def _loss_count(model: Model, contract: Contract, _trigger: str, limits: Limits) -> Evaluation:
+    """Compare the minutes of four hours in which the pool lost an amount: XCoin's 3."""
+    falls = model.pools[contract.pool].minutes.falls(model.time_ms, 240)
+    amount, is_open = limits.loss_threshold or 0, any(losing_lots(contract))
+    count = sum(fall > 0 and fall >= amount for fall in falls)
+    return Evaluation(is_open and count > 3, not is_open or count < 3, rounded(count, 4))
+
+
+def _backlog(model: Model, contract: Contract, _trigger: str, limits: Limits) -> Evaluation:
+    lots = [(c, side, c.inventory(side)) for c in model.members(contract.pool) for side in SIDES]
+    values = [abs(c.value(side, n, c.mark)) if c.mark else abs(cost) for c, side, (n, cost) in lots]
+    reached = limits.backlog is not None and contract.has_inventory
+    reached = reached and sum(values) >= (limits.backlog or 0)
+    used = rounded(sum(values), limits.backlog) if limits.backlog else Fraction(reached)
+    return Evaluation(reached, not reached, used)
+
+
+def _band(_model: Model, contract: Contract, _trigger: str, limits: Limits) -> Evaluation:
+    assert limits.start is not None
+    beyond = [
+        Fraction(sign(side) * (tranche.ticks - contract.mark), tranche.ticks)
+        for side in SIDES
+        for tranche in contract.tranches[side].values()
+    ]
+    furthest = max([Fraction(0), *beyond])
+    exceeds = furthest > limits.start
+    return Evaluation(exceeds, not exceeds, rounded(rounded(furthest, 1), limits.start))
+
+
+OTHERS = {"loss_count": _loss_count, "backlog": _backlog, "bankruptcy_band": _band}
+
+
+def losing_lots(contract: Contract) -> list[int]:
+    """Return the lots of each tranche that the mark values below its takeover price."""
+    return [
+        tranche.lots
+        for side in SIDES
+        for tranche in contract.tranches[side].values()
+        if sign(side) * (tranche.ticks - contract.mark) > 0
+    ]
+
+
+def loss_and_cap(model: Model, contract: Contract, trigger: str) -> tuple[int, int]:
+    """Return a loss of the fund and its cap, in whole Cash."""
+    pool, limits = model.pools[contract.pool], limits_of(model, contract, trigger)
+    equity, opening = model.pool_equity(pool.name), pool.openings.opening(model.time_ms)
+
+    def part(ratio: Fraction | None) -> int:
+        return int(max(opening, 0) * (1 if ratio is None else ratio) // 1)
+
+    if trigger == "takeover_loss":
+        losses = [
+            tranche.cost - contract.value(side, tranche.lots, contract.mark)
+            for side in SIDES
+            for tranche in contract.tranches[side].values()
+            if sign(side) * (tranche.ticks - contract.mark) > 0
+        ]
+        return max(losses, default=0), int(limits.takeover_loss or 0)
+    if trigger == "contract_daily_loss":
+        fall = contract.openings.opening(model.time_ms) - contract.contract_pnl
+        return fall, part(limits.contract_daily_loss)
+    if trigger == "pool_daily_loss":
+        return opening - equity, part(limits.pool_daily_loss)
+    caps = [part(limits.vault_cap)]
+    caps += [] if limits.loss_threshold is None else [int(limits.loss_threshold)]
+    return opening - equity, min(caps)
 
 
 def _pnl_to_pool(model: Model, contract: Contract, limits: Limits) -> Evaluation:
@@ -208,6 +309,9 @@ def deficit(model: Model, contract: Contract, trigger: str) -> int | None:
     equity = model.pool_equity(pool.name)
     if trigger in {"pool_equity", "fund_depleted"}:
         return int(limits.stop_equity or 0) + 1 - equity
+    if trigger in {"contract_daily_loss", "pool_daily_loss"}:
+        lost, cap = loss_and_cap(model, contract, trigger)
+        return lost - cap
     if trigger == "pool_drawdown":
         assert limits.start is not None
         assert limits.stop is not None

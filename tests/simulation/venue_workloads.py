@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from effects import apply
 from model import SIDES, Contract, Model, other, sign
-from random_market import RandomMarket, opening, text
+from random_market import RandomMarket, text
 from workload import Move, Workload
 
 from delever.core import messages as m
@@ -43,7 +43,7 @@ class VenueWorkload(Workload):
             rules=(rules,),
             names=NAMES,
         )
-        self.opening = [Move(command) for command in opening(self.market)]
+        self._open(f"{rules} {seed}")
 
     def _draws(self) -> dict[Callable[[Model], m.Command], int]:
         return super()._draws() | {

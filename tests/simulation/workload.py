@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from model import SIDES, Contract, Model
+from random_collateral import RandomCollateral
 from random_market import RandomMarket, opening, text
 
 from delever.core import messages as m
@@ -34,7 +35,15 @@ class Workload:
         self.time_ms = 1_000
         self.version = 1
         self.late: list[m.SetPositions | m.SetBalances] = []
-        self.opening = [Move(command) for command in opening(self.market)]
+        self._open(seed)
+
+    def _open(self, seed: object) -> None:
+        """Draw the market's collateral, and the commands with which it opens."""
+        self.collateral = RandomCollateral(seed, self.market)
+        commands = opening(self.market, self.collateral.account)
+        first_account = next(n for n, c in enumerate(commands) if isinstance(c, m.DefineAccount))
+        commands[first_account:first_account] = self.collateral.opening()
+        self.opening = [Move(command) for command in commands]
 
     def next(self, model: Model) -> Move:
         """Return the next command; the opening first."""
@@ -43,6 +52,8 @@ class Workload:
         self.market.follow(model)
         if self.orders.random() < 0.05:
             return Move(self._order(model))
+        if about_collateral := self.collateral.next(model, self.time_ms):
+            return Move(about_collateral)
         self._pass_time()
         if self.random.random() < 0.07 and self.market.trading(model):
             return self._faulty(model)
@@ -63,6 +74,7 @@ class Workload:
             self._cancel: 4,
             self._move: 2,
             self._account: 2,
+            self._margin: 3,
             self._time: 2,
             self._refresh: 1,
         }
@@ -96,7 +108,8 @@ class Workload:
     # --- the venue's snapshots of accounts ---
 
     def _account(self, _model: Model) -> m.Command:
-        return self.market.account(self.random.choice(self.market.accounts), self.time_ms)
+        name = self.random.choice(self.market.accounts)
+        return self.collateral.account(self.market.account(name, self.time_ms))
 
     def _balances(self, model: Model) -> m.Command:
         accounts = self._some_accounts()
@@ -112,8 +125,9 @@ class Workload:
             version=self._new_version(),
             last_fill=self._known_fill(model),
             balances=rows,
+            strict=self.market.scale > 1,  # as for marks
         )
-        return self._remember(snapshot)
+        return self._remember(self.collateral.balances(snapshot))
 
     def _positions(self, model: Model) -> m.Command:
         rows: list[m.PositionRow] = []
@@ -135,8 +149,28 @@ class Workload:
             version=self._new_version(),
             last_fill=self._known_fill(model),
             positions=tuple(rows),
+            strict=self.market.scale > 1,
         )
         return self._remember(snapshot)
+
+    def _margin(self, model: Model) -> m.Command:
+        """Return a margin near an account's own, at times lower than its maintenance, or none."""
+        account = self.random.choice(sorted(model.accounts) or self.market.accounts)
+        asset = self.random.choice(sorted(model.units))
+        own, maintenance = model.own_margin(account, asset) if model.accounts else (0, 0)
+        unit = model.units[asset]
+        ends = self.random.random() < 0.3
+        own *= self.random.choice([1, 2, -1])
+        maintenance *= self.random.choice([1, 2, 9])
+        equity, needed = (text(Fraction(int(amount), unit)) for amount in (own, maintenance))
+        return m.SetAccountMargin(
+            time_ms=self.time_ms,
+            version=max(self._new_version() - self.random.choice([0, 0, 0, 5]), 0),
+            account=account,
+            asset=asset,
+            equity=None if ends else equity,
+            maintenance=None if ends else needed,
+        )
 
     def _late_snapshot(self, model: Model) -> m.Command:
         """Return an earlier snapshot again: late, twice, or out of order."""
@@ -242,21 +276,32 @@ class Workload:
     def _order(self, model: Model) -> m.Command:
         """Return an operator's command, drawn from a generator of its own."""
         draw, time_ms = self.orders, self.time_ms
-        ending = [c for c in model.contracts.values() if c.status in {"close_only", "settling"}]
-        if ending and draw.random() < 0.5:
-            return self._ending(draw, draw.choice(ending))
+        if draw.random() < 0.5:
+            return self._change_of_terms(model)
         held = [c.name for c in model.contracts.values() if c.has_inventory]
         contract = draw.choice(held or list(model.contracts))
-        if draw.random() < 0.3:
-            return self.market.amendment(model, draw, time_ms)
-        if draw.random() < 0.15:
-            return self.market.pool_amendment(model, draw, time_ms)
+        unconfirmed = [c.name for c in model.contracts.values() if c.unconfirmed]
+        if unconfirmed and draw.random() < 0.5:
+            contract = draw.choice(unconfirmed)
+            return m.ConfirmMark(time_ms=time_ms, contract=contract, note="checked")
+        if model.last_fill and draw.random() < 0.5:
+            return self._compensation(model)
         if draw.random() < 0.5:
             return m.ForceAdl(time_ms=time_ms, contract=contract, note="at once")
-        if draw.random() < 0.25:
-            return self._ending(draw, model.contracts[contract])
         paused = draw.random() < 0.3
         return m.PauseAdl(time_ms=time_ms, contract=contract, paused=paused, note="halted")
+
+    def _change_of_terms(self, model: Model) -> m.Command:
+        """Return an amendment, or a step of a delisting."""
+        draw, time_ms = self.orders, self.time_ms
+        ending = [c for c in model.contracts.values() if c.status in {"close_only", "settling"}]
+        if ending and draw.random() < 0.6:
+            return self._ending(draw, draw.choice(ending))
+        if draw.random() < 0.25:
+            return self._ending(draw, draw.choice(list(model.contracts.values())))
+        if draw.random() < 0.3:
+            return self.market.pool_amendment(model, draw, time_ms)
+        return self.market.amendment(model, draw, time_ms)
 
     def _ending(self, draw: random.Random, contract: Contract) -> m.Command:
         """Return a step of a delisting: mostly called off again, sometimes settled."""
@@ -269,6 +314,22 @@ class Workload:
         mark = max(contract.mark, 1) * contract.tick
         price = mark * Fraction(draw.randrange(4_000, 19_000), 10_000)
         return m.SettleContract(**fields, price=text(price))
+
+    def _compensation(self, model: Model) -> m.Command:
+        """Return a payment for one of the last fills, or for a fill that the venue has read."""
+        draw = self.orders
+        known = list(model.fills.values())[-3:]
+        fill = draw.choice(known) if known and draw.random() < 0.8 else None
+        contract = fill.contract if fill else draw.choice(list(model.contracts))
+        unit = model.units[model.contracts[contract].settle]
+        return m.Compensate(
+            time_ms=self.time_ms,
+            account=fill.account if fill else draw.choice(list(model.accounts)),
+            contract=contract,
+            fill=fill.fill if fill else draw.randint(1, model.last_fill),
+            amount=text(Fraction(draw.randint(1, 50 * self.market.scale), unit)),
+            note="owed",
+        )
 
     def _time(self, _model: Model) -> m.Command:
         self.time_ms += self.random.choice([0, 1, 60_000, 9 * 3_600_000])

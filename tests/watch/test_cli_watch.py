@@ -87,6 +87,68 @@ def test_the_exit_code_of_once_reports_active_alerts(tmp_path: Path, stub: Stub,
     assert [sent["data"]["kind"] for sent in stub.bodies] == ["raised", "cleared"]
 
 
+def test_once_reports_each_source_that_was_never_read(run: Run) -> None:
+    with stubbed() as stub:
+        url = stub.url
+    done = run("binance", "--base-url", url, "--once")
+    assert done.returncode == 4
+    for source in ("symbol risk", "insurance pools"):
+        (line,) = [text for text in done.stderr.splitlines() if source in text]
+        assert line.startswith(f"delever: not read: binance {source}: unreachable: ")
+        assert "Connect call failed" in line
+
+
+def test_no_file_is_left_behind_unasked(tmp_path: Path, stub: Stub, run: Run) -> None:
+    assert run("binance", "--base-url", stub.url, "--once").returncode == 0
+    assert list(tmp_path.iterdir()) == []
+    assert run("history").stderr.startswith("delever: name the history")
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    write_config(folder, stub)
+    assert run("-c", "etc/watch.toml", "--once").returncode == 0
+    assert {file.name for file in folder.iterdir()} == {"watch.toml", "delever-watch.db"}
+    assert run("binance", "--base-url", stub.url, "--once", "--history", "h.db").returncode == 0
+    assert (tmp_path / "h.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("", "watch.toml: valid; 1 venues, 0 rules"),
+        ("contarcts = []\n", "venues[0]: there is no field 'contarcts'; did you mean 'contracts'?"),
+        ('[[rules]]\nwhen = "fil"\nname = "x"\n', "there is no when 'fil'; did you mean 'fill'?"),
+        (
+            (
+                '[[rules]]\nwhen = "fill"\nname = "x"\nchannels = ["dek"]\n'
+                '[[channels]]\nname = "desk"\nwebhook = "http://localhost/"\n'
+            ),
+            "unknown channel 'dek'; did you mean 'desk'?",
+        ),
+        (
+            '[[channels]]\nname = "desk"\nwebhook_env = "ABSENT"\n',
+            "channels (desk): environment variable 'ABSENT' is not set",
+        ),
+    ],
+)
+def test_config_check_reads_the_watchs_file(
+    tmp_path: Path, stub: Stub, capfd: pytest.CaptureFixture[str], more: str, why: str
+) -> None:
+    file = write_config(tmp_path, stub, more)
+    code = call(["config", "check", str(file)])
+    out, err = capfd.readouterr()
+    assert why in out + err
+    assert code == (0 if "valid" in out else 4)
+
+
+def test_an_alert_precedes_a_source_that_was_never_read(
+    tmp_path: Path, stub: Stub, run: Run
+) -> None:
+    write_config(tmp_path, stub, RULE.format(level="high"))
+    stub.set_answer("/fapi/v1/insuranceBalance", {"code": -1000, "msg": "no"}, 500)
+    done = run("-c", "watch.toml", "--once")
+    assert (done.returncode, done.stderr.count("not read: ")) == (3, 1)
+
+
 def test_deliveries_lists_channel_state_and_error(tmp_path: Path, stub: Stub, run: Run) -> None:
     write_config(tmp_path, stub, RULE.format(level="high") + HOOK.format(url=stub.url))
     stub.set_answer("/hook", {}, 500)
@@ -108,7 +170,10 @@ def test_a_venue_without_a_key_is_watched_publicly(stub: Stub, run: Run) -> None
     assert "BTCUSDT" in done.stdout
 
 
-def test_json_writes_one_object_a_line_until_sigterm(tmp_path: Path, stub: Stub) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_json_writes_one_object_a_line_until_a_signal(
+    tmp_path: Path, stub: Stub, number: signal.Signals, code: int
+) -> None:
     more = 'key_env = "WATCH_KEY"\nsecret_env = "WATCH_SECRET"\n'
     write_config(tmp_path, stub, more)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "WATCH_KEY": "key"}
@@ -121,9 +186,9 @@ def test_json_writes_one_object_a_line_until_sigterm(tmp_path: Path, stub: Stub)
     lines = []
     while not lines or not lines[-1]["positions"]:
         lines.append(json.loads(process.stdout.readline()))
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     rest, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, errors
+    assert process.returncode == code, errors
     assert {p["position"]["name"] for p in lines[-1]["positions"]} >= {"ADAUSDT", "BTCUSDT"}
     assert "do-not-show-this" not in "".join([json.dumps(lines), rest, errors])
 

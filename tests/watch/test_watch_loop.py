@@ -194,6 +194,11 @@ async def scenario(engine: Engine, stub: Stub, folder: Path) -> None:
             lambda v: state(v) == "adl" and has_started(v) and len({f.venue for f in v.fills}) == 3,
             "ADL and fills",
         )
+        for filled in watch.view().fills:
+            assert (filled.mark, filled.settle) != (None, ""), filled
+            assert filled.realized_pnl is not None
+            assert "indicator " in filled.why
+            assert " by " in filled.why
 
         engine.kill()
         view = await until(

@@ -18,6 +18,7 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"venues": [{"venue": "okx", "key_env": "K"}]}, "requires exactly one of secret_env and"),
     ({"venues": [VENUE | {"venue": "okx"}]}, "an OKX key requires exactly one of passphrase_env"),
     ({"venues": [VENUE | {"key_file": "k"}]}, "set only one of key_env and key_file"),
+    ({"venues": [VENUE | {"rules": "bibit"}]}, "rules = 'bibit': unknown rule set"),
     ({"venues": [VENUE | {"base_url": "h:80"}]}, "base_url = 'h:80': must begin with http://"),
     (
         {"venues": [VENUE | {"refresh": {"indicator_ms": 5}}]},

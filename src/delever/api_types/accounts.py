@@ -6,12 +6,36 @@ from delever.core.messages import Side
 
 
 class WalletResponse(ApiResponse, frozen=True, kw_only=True):
-    """Cross margin in one asset: balance, equity with unrealized PnL, maintenance margin."""
+    """Cross margin in one asset: balance, equity with unrealized PnL, maintenance margin.
+
+    `venue_margin`: equity and maintenance margin are those of the venue's own risk engine. Of a
+    multi-asset account also what the equity in the asset counts in the margin currency, before
+    and after collateral haircut, at an index price; null where the asset is no collateral.
+    """
 
     asset: str
     balance: str
     equity: str
     maintenance_margin: str
+    venue_margin: bool
+    index_price: str | None
+    value: str | None
+    value_after_haircut: str | None
+
+
+class MarginResponse(ApiResponse, frozen=True, kw_only=True):
+    """The margin of a multi-asset account over all its assets, in the margin currency.
+
+    The margin ratio, maintenance margin / equity after haircut, decides about a takeover; scores
+    and leverage read the equity without collateral haircut.
+    """
+
+    currency: str
+    equity: str
+    equity_after_haircut: str
+    unrealized_pnl: str
+    maintenance_margin: str
+    margin_ratio_ppm: int
 
 
 class PositionResponse(ApiResponse, frozen=True, kw_only=True):
@@ -40,13 +64,15 @@ class PositionResponse(ApiResponse, frozen=True, kw_only=True):
 
 
 class AccountResponse(ApiResponse, frozen=True, kw_only=True):
-    """Wallets and open positions of one account."""
+    """Wallets and open positions of one account; `margin` is null in single-asset mode."""
 
     as_of: int
     time_ms: int
     account: str
     hedge_mode: bool
     adl_exempt: bool
+    multi_asset: bool
+    margin: MarginResponse | None
     wallets: tuple[WalletResponse, ...]
     positions: tuple[PositionResponse, ...]
 

@@ -113,6 +113,18 @@ class UnwindResponse(ApiResponse, frozen=True, kw_only=True):
     realized_pnl: str
 
 
+class NettedResponse(ApiResponse, frozen=True, kw_only=True):
+    """Long and short inventory that the fund closed against each other at the mark."""
+
+    sequence: int
+    time_ms: int
+    long_takeover: int
+    short_takeover: int
+    quantity: str
+    mark: str
+    realized_pnl: str
+
+
 class FillResponse(ApiResponse, frozen=True, kw_only=True):
     """One ADL fill; `cancelled_sequence` is the record that cancelled it."""
 
@@ -141,7 +153,10 @@ class FillResponse(ApiResponse, frozen=True, kw_only=True):
 
 
 class RoundResponse(ApiResponse, frozen=True, kw_only=True):
-    """One ADL round with its fills; `hash` is the hash of its record."""
+    """One ADL round with its fills; `hash` is the hash of its record.
+
+    `unfunded` is the loss of the round that the fund could not pay.
+    """
 
     sequence: int
     time_ms: int
@@ -154,15 +169,17 @@ class RoundResponse(ApiResponse, frozen=True, kw_only=True):
     filled: str
     unfilled: str
     rounding_residual: str
+    unfunded: str
     counterparties: int
     fills: tuple[FillResponse, ...]
 
 
 class Waterfall(EpisodeResponse, frozen=True, kw_only=True):
-    """An episode in full: takeovers, unwinds, the fund before and after, rounds."""
+    """An episode in full: takeovers, unwinds, netting, the fund before and after, rounds."""
 
     takeovers: tuple[TakeoverResponse, ...]
     unwinds: tuple[UnwindResponse, ...]
+    netted: tuple[NettedResponse, ...]
     pool_before: PoolValues | None
     pool_after: PoolValues | None
     rounds: tuple[RoundResponse, ...]

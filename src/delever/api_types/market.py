@@ -45,16 +45,6 @@ class CommandResponse(ApiResponse, frozen=True, kw_only=True):
     events: tuple[AnyEvent, ...]
 
 
-class RowsResponse(ApiResponse, frozen=True, kw_only=True):
-    """A durable table of rows; `ignored` rows were older than those in the book."""
-
-    sequence: int
-    time_ms: int
-    repeated: bool
-    rows: int
-    ignored: int
-
-
 class RejectedLine(ApiResponse, frozen=True, kw_only=True):
     """One line of a bulk that the engine rejected, or one part of a line."""
 
@@ -62,6 +52,21 @@ class RejectedLine(ApiResponse, frozen=True, kw_only=True):
     reason: str
     field: str
     value: str
+
+
+class RowsResponse(ApiResponse, frozen=True, kw_only=True):
+    """A durable table of rows; `ignored` rows were older than those in the book.
+
+    `rejected` rows were rejected alone, each with its reason in `rejections`.
+    """
+
+    sequence: int
+    time_ms: int
+    repeated: bool
+    rows: int
+    ignored: int
+    rejected: int
+    rejections: tuple[RejectedLine, ...]
 
 
 class BulkResponse(ApiResponse, frozen=True, kw_only=True):
@@ -96,7 +101,9 @@ class TriggerResponse(ApiResponse, frozen=True, kw_only=True):
 class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     """One contract; `trigger_used_ppm` is that of its nearest trigger.
 
-    `fund_pays` is false where the fund takes no part before the settlement.
+    `fund_pays` is false where the fund takes no part before the settlement. While
+    `mark_unconfirmed`, takeovers, unwinding and ADL of the contract are paused, and inventory is
+    valued at `confirmed_mark`.
     """
 
     as_of: int
@@ -117,6 +124,9 @@ class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     settlement_price: str | None
     paused: bool
     mark_rejected: bool
+    mark_unconfirmed: bool
+    confirmed_mark: str | None
+    incomplete: bool
     trigger_used_ppm: int
     open_interest_long: str
     open_interest_short: str
@@ -204,8 +214,20 @@ class QueueRow(ApiResponse, frozen=True, kw_only=True):
     reason: str | None
 
 
+class QueueLevel(ApiResponse, frozen=True, kw_only=True):
+    """All ranked positions of a queue with one ADL indicator: how many, and how much."""
+
+    indicator: int
+    positions: int
+    quantity: str
+
+
 class QueuePage(ApiResponse, frozen=True, kw_only=True):
-    """A page of a queue, next counterparty first; ineligible positions follow the ranked ones."""
+    """A page of a queue, next counterparty first; ineligible positions follow the ranked ones.
+
+    Without the role read, and without `[api] queue_detail`, the rows are those of the caller's own
+    accounts, and `offset` counts them; `total`, `ranked` and `levels` are of all positions.
+    """
 
     as_of: int
     time_ms: int
@@ -217,12 +239,23 @@ class QueuePage(ApiResponse, frozen=True, kw_only=True):
     ranked: int
     offset: int
     rows: tuple[QueueRow, ...]
+    levels: tuple[QueueLevel, ...]
+
+
+class HeldCollateralResponse(ApiResponse, frozen=True, kw_only=True):
+    """What a fund took over of an asset and the venue has not sold yet; `cost` is in its own."""
+
+    asset: str
+    quantity: str
+    cost: str
 
 
 class PoolResponse(ApiResponse, frozen=True, kw_only=True):
     """One insurance fund; its drawdown is that of its equity below its balance peak.
 
-    The peak is the highest balance of the last `peak_window_ms`.
+    The peak is the highest balance of the last `peak_window_ms`. `unfunded` is what the balance is
+    below 0: losses that neither fund nor queue has paid. `collateral` is in the balance at cost,
+    and in the equity at what it would bring.
     """
 
     as_of: int
@@ -234,11 +267,13 @@ class PoolResponse(ApiResponse, frozen=True, kw_only=True):
     managed: bool
     balance: str
     equity: str
+    unfunded: str
     balance_peak: str
     peak_window_ms: int
     drawdown_ppm: int
     withdrawal_haircut_ppm: int
     members: tuple[str, ...]
+    collateral: tuple[HeldCollateralResponse, ...]
 
 
 # --- events ---

@@ -11,7 +11,7 @@
 Each command's module is imported when the command is called, so that `delever --help` is quick.
 
 Exit codes: 0 success, 1 failure, 2 usage error, 3 a check failed, 4 invalid input (the message
-names file, row, column and value), 130 interrupted.
+names file, row, column and value) or a source that `watch --once` could not read, 130 interrupted.
 """
 
 import os
@@ -79,6 +79,7 @@ _config = App(name="config", help="Check the server's configuration.")
 _config.command(
     "delever.cli.server:config_check", name="check", help="Check that a configuration is valid."
 )
+_config.command("delever.cli.server:config_key", name="key", help="Make a random API key.")
 app.command(_config)
 app.command(
     "delever.cli.watch:app", name="watch", help="Watch indicators, funds and ADL of real accounts."

@@ -95,8 +95,12 @@ def verify(
         "snapshots": verdict.snapshots,
         "replayed": verdict.replayed,
         "head": verdict.head.hash.hex() if verdict.head else None,
+        "internal_errors": list(verdict.internal_errors),
     }
     write_sections({"findings": rows}, json=json, schema="delever.verify/1", metadata=metadata)
+    if verdict.internal_errors:
+        records = ", ".join(map(str, verdict.internal_errors))
+        log(f"delever: commands that the engine could not run, rejected at records {records}")
     if verdict.ok and not json:
         counts = f"{verdict.records} records, {verdict.replayed} of them replayed both ways"
         write(f"verified: {counts}; head {metadata['head'] or 'none'}")

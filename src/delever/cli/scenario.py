@@ -1,8 +1,8 @@
 """Commands in, events and reports out: a user's scenario, the demo crash, a real ADL event."""
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,7 +18,7 @@ from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
     from delever.core.book import Book
-    from delever.core.messages import Command, Event, MarkRejected, Rejected
+    from delever.core.messages import Command, Event, PartRejected, Rejected
     from delever.lab.runs.run import RunResult
     from delever.lab.runs.scenario import ScenarioLine
 
@@ -93,19 +93,25 @@ def run(
 def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
     """Yield a book and the function that submits commands to it, recorded if a journal is given."""
     from delever.core.book import Book  # noqa: PLC0415 - slow to import
-    from delever.core.engine import step  # noqa: PLC0415
     from delever.journal import Recorder  # noqa: PLC0415
+    from delever.lab.runs.command_runner import CommandRunner  # noqa: PLC0415
     from delever.rule_registry import installed_rule_sets, registry  # noqa: PLC0415
     from delever.server.engine.journal_lock import JournalLock  # noqa: PLC0415
 
     if journal is None:
-        book = Book(registry(installed_rule_sets()))
-        yield book, partial(step, book)
+        runner = CommandRunner(Book(registry(installed_rule_sets())))
+        yield runner.book, runner.submit
+        for error in runner.errors.values():
+            log("".join(traceback.format_exception(error)))
         return
     with (
         readable(journal),
         closing(JournalLock(journal)),
-        Recorder.open(journal, rule_sets=installed_rule_sets()) as recorder,
+        Recorder.open(
+            journal,
+            rule_sets=installed_rule_sets(),
+            on_failure=lambda failure: log("".join(traceback.format_exception(failure.error))),
+        ) as recorder,
     ):
         yield recorder.book, lambda command: recorder.submit([command])[0]
 
@@ -113,7 +119,7 @@ def _engine(journal: Path | None) -> Iterator[tuple["Book", Submit]]:
 def _log_rejections(result: "RunResult", scenario: str, lines: Sequence["ScenarioLine"]) -> None:
     from delever.lab.runs.scenario import scenario_name  # noqa: PLC0415 - slow to import
 
-    rejections: list[tuple[int, Rejected | MarkRejected]] = [
+    rejections: list[tuple[int, Rejected | PartRejected]] = [
         *result.rejected.items(),
         *result.partial_rejections,
     ]
@@ -258,7 +264,15 @@ def replay_hyperliquid(
         raise UsageError("--output and --format need --only coins, rules, formulas or marks")
     with progress("replay") as report_progress:
         comparison = hyperliquid_replay.replay(file, rules, report_progress)
-    log(f"{comparison.positions} positions of {comparison.accounts} accounts")
+    log(
+        f"{count(comparison.positions, 'position')} of {count(comparison.accounts, 'account')}, "
+        f"{count(comparison.instants, 'instant')}"
+    )
+    for reason, rows in comparison.skipped.items():
+        log(f"skipped: {count(rows, 'row')}: {reason}")
+    for name, unexplained in comparison.by_rules.select("rules", "unexplained").iter_rows():
+        if unexplained:
+            log(f"unexplained under {name}: {count(unexplained, 'row')}")
     for repair in comparison.repaired:
         log(f"repaired: {repair}")
     frames = {

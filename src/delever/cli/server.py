@@ -3,14 +3,17 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from delever.cli import ExitCode, UsageError
 from delever.cli.output import log, write
-from delever.config import Config, ConfigError, check, load
+from delever.config import Config, ConfigError, Role, check, load
 from delever.lab.errors import InputError
+
+if TYPE_CHECKING:
+    from delever.server.transport.api_keys import Keyring
 
 
 def serve(
@@ -30,6 +33,13 @@ def serve(
     speed: Annotated[
         int, Parameter(help="With --demo: simulated seconds for each second of real time.")
     ] = 1,
+    confirm_time: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Confirm the clock after a stop longer than [journal] max_time_jump_ms.",
+        ),
+    ] = False,
 ) -> int:
     """Run engine, journal, the Binance-, Bybit-, OKX-compatible and native APIs, and dashboard."""
     from delever.dashboard.mount import dashboard_app  # noqa: PLC0415
@@ -45,6 +55,8 @@ def serve(
     size = DemoSize(seed, accounts, contracts, speed) if demo else None
     try:
         service = Service(settings, demo=size, mount_dashboard=dashboard_app)
+        service.confirm_time = confirm_time
+        service.read_config = lambda: _settings(config, host, port, demo=demo)
     except ConfigError as error:
         raise InputError(str(error)) from None
     except (JournalError, ValueError) as error:
@@ -82,15 +94,61 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
     return settings
 
 
+MIN_SECRET_BYTES = 16
+"""Shorter secrets are refused by the check of a configuration."""
+
+MIN_CREDENTIAL_LENGTH = 16
+"""The same for ids of trade-account keys, with which alone some streams open."""
+
+
+def _check_strength(keyring: "Keyring", file: Path) -> None:
+    """Raise InputError for weak or equal secrets, and for ids that are guessed and credentials."""
+    seen: dict[bytes, str] = {}
+    for key in keyring.all():
+        where = f"{file}: key {key.id!r}"
+        if key.secret_bytes is not None and len(key.secret_bytes) < MIN_SECRET_BYTES:
+            raise InputError(
+                f"{where}: the secret is shorter than {MIN_SECRET_BYTES} bytes; "
+                "make one with `delever config key`"
+            )
+        if key.secret_bytes in seen:
+            raise InputError(f"{where}: has the secret of key {seen[key.secret_bytes]!r}")
+        if key.secret_bytes is not None:
+            seen[key.secret_bytes] = key.id
+        if Role.TRADE_ACCOUNT in key.roles and len(key.id) < MIN_CREDENTIAL_LENGTH:
+            raise InputError(
+                f"{where}: the id of a trade-account key is a credential and shorter than "
+                f"{MIN_CREDENTIAL_LENGTH} characters; make one with `delever config key`"
+            )
+
+
+def config_key(
+    *, name: Annotated[str, Parameter(help="Public name of the key, for journal and log.")] = ""
+) -> None:
+    """Make an API key: a random id and a secret, to be stored apart from the configuration."""
+    import secrets  # noqa: PLC0415 - only here
+
+    key_id, secret = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
+    write(f'[[keys]]\nid = "{key_id}"\nname = "{name}"\nroles = ["read"]')
+    write('secret_file = "/etc/delever/keys/secret"  # mode 0600, with the line below')
+    write(f"\n{secret}")
+
+
 def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /) -> None:
-    """Check that a configuration is valid: keys, values, and the secrets and files it names."""
+    """Check that a configuration, the server's or the watch's, is valid.
+
+    Keys, values, and the secrets and files that it names are checked.
+    """
+    if _is_watch_file(file):
+        _check_watch_file(file)
+        return
     from delever.server.notifications.notifier import check_material  # noqa: PLC0415 - slow
     from delever.server.storage.database import open_database  # noqa: PLC0415
     from delever.server.transport.api_keys import Keyring  # noqa: PLC0415
 
     try:
         settings = load(file)
-        Keyring(settings.keys)
+        _check_strength(Keyring(settings.keys), file)
         check_material(settings.notices)
         open_database(settings)
     except ConfigError as error:
@@ -100,6 +158,34 @@ def config_check(file: Annotated[Path, Parameter(help="TOML configuration.")], /
         where = f"{file}: journal.path = {settings.journal.path!r}"
         raise InputError(f"{where}: there is no directory {str(folder)!r}")
     write(f"{file}: valid; {len(settings.keys)} keys, journal {settings.journal.path}")
+
+
+def _is_watch_file(file: Path) -> bool:
+    """Whether a file has sections of the watch's configuration; unreadable ones do not."""
+    import tomllib  # noqa: PLC0415
+
+    from delever.watch.settings import is_watch_file  # noqa: PLC0415 - for this command only
+
+    try:
+        return is_watch_file(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return False
+
+
+def _check_watch_file(file: Path) -> None:
+    from delever.watch.alerts.delivery import senders  # noqa: PLC0415 - slow
+    from delever.watch.settings import credentials  # noqa: PLC0415
+    from delever.watch.settings import load as load_watch  # noqa: PLC0415
+
+    try:
+        settings = load_watch(file)
+        for venue in settings.venues:
+            credentials(venue)
+        senders(settings, lambda: 0)
+    except ConfigError as error:
+        raise InputError(str(error)) from None
+    counts = f"{len(settings.venues)} venues, {len(settings.rules)} rules"
+    write(f"{file}: valid; {counts}, history {settings.history}")
 
 
 def dashboard(

@@ -6,10 +6,11 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
@@ -34,7 +35,10 @@ ConfigPath = Annotated[
     Parameter(name=("--config", "-c"), help="TOML configuration, as docs/watch.md describes."),
 ]
 HistoryPath = Annotated[
-    Path | None, Parameter(help="History file; overrides `history` of the configuration.")
+    Path | None,
+    Parameter(
+        help="History file; overrides `history` of the configuration. Without either, none is left."
+    ),
 ]
 Days = Annotated[float, Parameter(help="Number of days back from now.")]
 
@@ -62,7 +66,11 @@ def watch(
     ] = (),
     history: HistoryPath = None,
     once: Annotated[
-        bool, Parameter(negative="", help="Poll once; exit code 3 if any alert rule is met.")
+        bool,
+        Parameter(
+            negative="",
+            help="Poll once. Exit code 3: an alert rule is met; 4: a source could not be read.",
+        ),
     ] = False,
     json: Annotated[bool, Parameter(negative="", help="Write one JSON object a second.")] = False,
     page: Annotated[
@@ -77,21 +85,47 @@ def watch(
     if page and (once or json):
         raise UsageError("--page cannot be combined with --once or --json")
     settings = _settings(config, venues, base_url, contract, history)
-    with closing(_store(WatchStore, settings.history)) as store:
+    with _history_file(settings.history) as file, closing(_store(WatchStore, file)) as store:
         watching = _watch(settings, store)
         _silence_libraries()
         try:
             if once:
-                _write_view(asyncio.run(watching.once()), json=json)
-                return ExitCode.CHECK_FAILED if watching.has_active_alerts else ExitCode.SUCCESS
+                return _once(watching, json=json)
             if page:
-                return _serve(watching, settings.history, host, port)
+                return _serve(watching, file, host, port)
             display = partial(_stream, json=json) if json else _display()
-            asyncio.run(_run(watching, display))
+            return asyncio.run(_run(watching, display))
         except sqlite3.Error as error:  # for example a full disk, or a deleted file
-            log(f"delever: {settings.history}: {error}")
+            log(f"delever: {file}: {error}")
             return ExitCode.FAILURE
-    return ExitCode.SUCCESS
+
+
+@contextmanager
+def _history_file(path: str) -> Iterator[str]:
+    """Yield the path of the history; without one, of a file that is deleted at the end."""
+    if path:
+        yield path
+        return
+    with TemporaryDirectory(prefix="delever-watch-") as folder:
+        yield str(Path(folder) / "history.db")
+
+
+def _stored_history(config: Path | None, history: Path | None) -> str:
+    """Return the path of a history that a watch has written."""
+    path = _settings(config, (), (), (), history).history
+    if not path:
+        raise UsageError("name the history: --config or --history")
+    return path
+
+
+def _once(watching: "Watch", *, json: bool) -> int:
+    """Poll once, write the view, and return the exit code; an alert precedes an unread source."""
+    _write_view(asyncio.run(watching.once()), json=json)
+    for source in watching.unread:
+        log(f"delever: not read: {source}")
+    if watching.has_active_alerts:
+        return ExitCode.CHECK_FAILED
+    return ExitCode.INVALID_INPUT if watching.unread else ExitCode.SUCCESS
 
 
 def _silence_libraries() -> None:
@@ -185,18 +219,26 @@ def _display() -> Display:
     return _draw if sys.stdout.isatty() else partial(_stream, json=False)
 
 
-async def _run(watching: "Watch", display: Display) -> None:
-    """Watch and display once a second until SIGINT or SIGTERM."""
+async def _run(watching: "Watch", display: Display) -> int:
+    """Watch and display once a second until SIGINT or SIGTERM; return the exit code."""
     stop = asyncio.Event()
+    code = ExitCode.SUCCESS
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+
+    def interrupt() -> None:
+        nonlocal code
+        code = ExitCode.INTERRUPTED
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     running = asyncio.create_task(watching.run(stop))
     try:
         await display(watching, running)
     finally:
         stop.set()
         await running
+    return code
 
 
 def _serve(watching: "Watch", history: str, host: str, port: int) -> int:
@@ -213,8 +255,9 @@ def _serve(watching: "Watch", history: str, host: str, port: int) -> int:
         return ExitCode.FAILURE
     page = watch_app(watching, history, host)
     with listening:
-        asyncio.run(_run(watching, lambda _, running: serve(page, listening, running, write)))
-    return ExitCode.SUCCESS
+        return asyncio.run(
+            _run(watching, lambda _, running: serve(page, listening, running, write))
+        )
 
 
 async def _stream(watching: "Watch", running: "asyncio.Task[None]", *, json: bool) -> None:
@@ -251,7 +294,7 @@ def history_command(
     """Export the recorded history as a table, JSON, CSV or Parquet, or as a plot."""
     from delever.watch import store  # noqa: PLC0415 - slow to import
 
-    path = _settings(config, (), (), (), history).history
+    path = _stored_history(config, history)
     since_ms = wall_clock_ms() - round(days * DAY_MS)
     try:
         points = store.read_history(path, since_ms=since_ms, name=contract)
@@ -279,7 +322,7 @@ def deliveries(
     """List every alert with its channel and state: sent, waiting, or failed with the error."""
     from delever.watch import store  # noqa: PLC0415 - slow to import
 
-    path = _settings(config, (), (), (), history).history
+    path = _stored_history(config, history)
     since_ms = wall_clock_ms() - round(days * DAY_MS)
     try:
         listed = store.read_deliveries(path, since_ms=since_ms)

@@ -1,29 +1,31 @@
 """The cycle: one command in, its events out, each applied to the book before the next is computed.
 
-1. intake        the command is rejected whole, or becomes events
+1. intake        the command is rejected whole, or becomes events; marks too old are guarded
 2. liquidation   (managed pools) accounts at or below maintenance margin are taken over
-3. unwinding     (managed pools) inventory is closed against depth
+3. unwinding     inventory is netted; (managed pools) it is closed against depth
 4. observation   depth is compared with inventory, pools are measured, peaks move
 5. triggers      ADL starts or stops; the operator is warned when 80 % of a trigger is used
 6. rounds        inventory is closed against the ADL queue; contracts take turns by loss
 7. last resort   a deficit that no queue covers is socialized, where the rule set does that
 8. publication   ratings of contracts whose state moved; ratings and indicators on command
-9. invariants    checked, or the step raises and must not be acknowledged
+9. invariants    checked, or the step raises
 
 Steps 4 to 7 run twice, so that a trigger whose condition a round has ended also stops; they run
-once if they yield no events.
+once if they yield no events. A step that raises leaves a broken book: its caller restores the
+book from before it, and applies `internal_error`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from delever.core.accounting.invariants import StepCheck
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.execution.deleveraging import deleverage
-from delever.core.execution.notices import notices_of
+from delever.core.execution.deleveraging import deleverage, round_key
+from delever.core.execution.notices import notices_of, unallocated_funds
 from delever.core.intake.closing import settle_closed
 from delever.core.intake.delisting import share_settlement_loss
 from delever.core.intake.handlers import admit, take_over_named
+from delever.core.intake.mark_guards import check_ages
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (
     Accepted,
@@ -36,6 +38,7 @@ from delever.core.messages import (
     ForceAdl,
     Notice,
     NoticeKind,
+    Reason,
     Rejected,
     SettleContract,
     Side,
@@ -45,8 +48,10 @@ from delever.core.messages.fill_batch import FillBatch
 from delever.core.risk.publication.schedule import refresh, rerate
 from delever.core.rules import RegisteredRules, rule_set_of, rule_sets_of
 from delever.core.rules.triggers import WARNING_PPM, Trigger, TriggerEvaluation
+from delever.core.units import PPM
 from delever.core.valuation.insurance import absorb, observe, watch_depth
-from delever.core.valuation.liquidation import liquidate_cross, liquidate_isolated
+from delever.core.valuation.liquidation import Share, liquidate_cross, liquidate_isolated
+from delever.core.valuation.netting import net_inventory
 
 WARNING_CLEARED_PPM = WARNING_PPM - 100_000
 """A warning is cleared 10 points below its level, so that it does not come and go."""
@@ -92,16 +97,21 @@ def step(
     run.emit(settle_closed(book, admitted))
     if isinstance(command, SettleContract):
         run.emit(share_settlement_loss(book, run.events))
+    run.emit(check_ages(book))
+    shares: dict[str, Share] = {}
     if book.has_managed_pools and not isinstance(command, AMENDMENTS):
         shares = {
             state.name: rule_set_of(book, state).takeover_share
             for state in book.contracts.values()
-            if book.pool_of(state).definition.managed and state.mark > 0
+            if book.pool_of(state).definition.managed
+            and state.mark > 0
+            and not state.mark_unconfirmed
         }
         run.emit(liquidate_isolated(book, shares))
         nets = {name for name in shares if _nets_hedged_legs(book, name)}
         run.emit(liquidate_cross(book, shares, nets))
-        run.emit(_unwind(book, shares))
+    run.emit(_net_inventory(book))
+    run.emit(_unwind(book, shares))
     has_work = not _is_idle(book)
     if has_work:
         _run_pools(run, command.contract if isinstance(command, ForceAdl) else "")
@@ -110,6 +120,28 @@ def step(
     run.emit(refresh(book, command, parallel_map))
     run.check.close()
     return (*run.events, *notices_of(run.events))  # notices change no book
+
+
+def internal_error(command: Command, error: Exception) -> Rejected:
+    """Return the rejection of a command whose step raised; its value is the name of the error.
+
+    >>> from delever.core.messages import SetTime
+    >>> rejected = internal_error(SetTime(time_ms=4), OverflowError())
+    >>> rejected.command, rejected.reason, rejected.value
+    ('set_time', <Reason.INTERNAL_ERROR: 'internal_error'>, 'OverflowError')
+    """
+    return Rejected(
+        command=str(command.__struct_config__.tag),
+        reason=Reason.INTERNAL_ERROR,
+        field="",
+        value=type(error).__name__,
+    )
+
+
+def is_internal_error(events: Sequence[Event]) -> bool:
+    """Return whether events say that the step of their command raised."""
+    first = events[0] if events else None
+    return isinstance(first, Rejected) and first.reason is Reason.INTERNAL_ERROR
 
 
 def _nets_hedged_legs(book: Book, contract: str) -> bool:
@@ -139,6 +171,7 @@ class _Step:
         self.parallel_map = parallel_map
         self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
+        self.capped: set[tuple[str, Side]] = set()
         book.apply(accepted)
 
     def emit(self, events: Iterable[Event | FillBatch]) -> None:
@@ -153,6 +186,15 @@ class _Step:
                 self.book.apply(event, self.parallel_map)
                 self.events.append(event)
 
+    def run_round(self, state: ContractState, side: Side, *, forced: bool) -> None:
+        """Run the round of one side, unless the side has had a round under a cap in this step."""
+        if (state.name, side) in self.capped:
+            return
+        before = len(self.events)
+        self.emit(_round(self.book, state, side, forced=forced))
+        if rule_set_of(self.book, state).ranking.cap_ppm < PPM and len(self.events) > before:
+            self.capped.add((state.name, side))
+
 
 def _is_idle(book: Book) -> bool:
     """Return whether steps 4 to 7 would yield nothing: no pool has anything to measure or pay."""
@@ -161,17 +203,31 @@ def _is_idle(book: Book) -> bool:
     return not any(pool.balance < 0 or pool.withdrawal_haircut_ppm for pool in book.pools.values())
 
 
+def _net_inventory(book: Book) -> Iterator[Event]:
+    """Yield the netting of long and short inventory that one pool has in one contract."""
+    for state in book.monitored():
+        rules = rule_set_of(book, state)
+        if rules.nets_inventory and state.mark and not state.mark_unconfirmed:
+            unlimited = rules.unwinds_beyond_balance
+            yield from net_inventory(book.pool_of(state), state, beyond_balance=unlimited)
+
+
 def _unwind(book: Book, contracts: Iterable[str]) -> Iterator[Event]:
-    """Yield the unwinding of inventory into depth; a contract in ADL leaves it to the queue."""
+    """Yield the unwinding of inventory into depth, as far as the pool can pay for it.
+
+    A contract in ADL leaves its inventory to the queue.
+    """
     for state in map(book.contracts.__getitem__, contracts):
         if not state.active and state.fund_pays:
+            unlimited = rule_set_of(book, state).unwinds_beyond_balance
             for side in Side:
-                yield from absorb(state, side, book.pool_of(state).max_slippage_ppm)
+                yield from absorb(book.pool_of(state), state, side, beyond_balance=unlimited)
 
 
 def _watch_depth(book: Book) -> Iterator[Event]:
     for state in book.monitored():
-        yield from watch_depth(book, state)
+        if not state.mark_unconfirmed:
+            yield from watch_depth(book, state)
 
 
 def _evaluate_triggers(book: Book) -> Iterator[Event]:
@@ -181,6 +237,8 @@ def _evaluate_triggers(book: Book) -> Iterator[Event]:
 
 
 def _evaluate_all(book: Book, state: ContractState) -> Iterator[Event]:
+    if state.mark_unconfirmed:
+        return
     for case in rule_set_of(book, state).cases:
         yield from _evaluate(book, state, case.trigger)
 
@@ -204,6 +262,8 @@ def _evaluate(book: Book, state: ContractState, trigger: Trigger) -> Iterator[Ev
             reason=trigger.reason,
             numbers=evaluation.numbers,
         )
+        if len(state.active) == 1:
+            yield from unallocated_funds(book, state)
     else:
         yield from _warn(state, trigger, evaluation)
 
@@ -226,18 +286,19 @@ def _run_rounds(run: "_Step", forced: str) -> None:
 
     Contracts take turns by the loss of their inventory, the largest first. Pools are measured and a
     contract's triggers evaluated again before each round, so that the loss of one contract closes
-    nothing in another once the fund is above its stop. A paused contract has no rounds.
+    nothing in another once the fund is above its stop. A paused contract, or one without a
+    confirmed mark, has no rounds.
     """
     book = run.book
     for state in sorted(book.monitored(), key=_losses):
         for side in Side:
-            if not state.mark:
+            if not state.mark or state.mark_unconfirmed:
                 continue
             if state.name == forced or _closes_at_once(book, state):
-                run.emit(_round(book, state, side, forced=True))
+                run.run_round(state, side, forced=True)
             elif state.active and not state.paused:
                 run.emit(_evaluate_all(book, state))
-                run.emit(_round(book, state, side, forced=False))
+                run.run_round(state, side, forced=False)
             run.emit(observe(book, changed_only=True))
 
 
@@ -256,14 +317,23 @@ def _round(
 ) -> Iterator[Event | FillBatch]:
     """Yield the round of a side, under the first active trigger that has inventory to close.
 
-    In a forced contract every trigger counts as active.
+    In a forced contract every trigger counts as active. A round that has closed nothing is not run
+    again before its inputs change.
     """
     rules = rule_set_of(book, state)
+    key = None if forced else round_key(book, state, rules)
+    if key is not None and book.idle_rounds.get((state.name, side)) == key:
+        return
     cases = [case for case in rules.cases if forced or case.trigger.name in state.active]
     closing = (case for case in cases if case.trigger.tranches(book, state, side))
     case = next(closing, cases[0] if forced else None)
+    is_idle = True
     if case is not None:
-        yield from deleverage(book, state, side, rules, case, forced=forced)
+        for event in deleverage(book, state, side, rules, case, forced=forced):
+            is_idle = False
+            yield event
+    if is_idle and key is not None:
+        book.cache_idle_round(state.name, side, key)
 
 
 def _resolve_deficits(book: Book) -> Iterator[Event]:
@@ -274,16 +344,18 @@ def _resolve_deficits(book: Book) -> Iterator[Event]:
         pool = book.pools[name]
         rules = rule_sets_of(book)[pool.definition.rules]
         members = [state for state in monitored if state.pool == name]
+        if any(state.mark_unconfirmed for state in members):
+            continue
         if rules.last_resort and (not rules.cases or _queue_is_exhausted(members)):
             yield from rules.last_resort.resolve(book, pool)
 
 
 def _queue_is_exhausted(members: list[ContractState]) -> bool:
-    """Return whether there is inventory, and no counterparty is left to close any of it against."""
+    """Return whether no counterparty is left to close any inventory against, or there is none."""
     exhausted = [
         bool(state.active) and side in state.exhausted
         for state in members
         for side in Side
         if state.inventory[side].tranches
     ]
-    return bool(exhausted) and all(exhausted)
+    return all(exhausted)

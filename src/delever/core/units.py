@@ -6,6 +6,7 @@ an integer here and nowhere else; a number without an exact integer is rejected,
 """
 
 import re
+from fractions import Fraction
 from math import gcd
 from typing import Any, NewType, TypeVar, cast
 
@@ -15,6 +16,9 @@ import numpy.typing as npt
 Cash = NewType("Cash", int)
 Lots = NewType("Lots", int)
 Ticks = NewType("Ticks", int)
+
+Mark = int | Fraction
+"""A mark in ticks: an integer on the tick grid, an exact fraction of a tick between two ticks."""
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -29,6 +33,9 @@ PPM = 1_000_000
 
 MAX_RATIO_PPM = 10**15
 """Upper bound, in ppm, on the absolute value of a reported ratio: exact in any JSON reader."""
+
+MARK_DECIMALS = 10
+"""Decimals that a mark may have, whatever its contract's tick; venues publish up to ten."""
 
 COLUMN_LIMIT = 2**62
 """Every product and every sum of int64 columns stays inside (-COLUMN_LIMIT, COLUMN_LIMIT)."""
@@ -77,6 +84,23 @@ def steps(number: tuple[int, int], step: tuple[int, int]) -> int | None:
     if unit == 0 or amount % unit:
         return None
     return amount // unit
+
+
+def long_integers_as_text(value: Any) -> Any:
+    """Return a value of mappings, sequences and scalars with integers beyond 64 bits as text.
+
+    MessagePack has no such integers; totals and funds have no bound.
+
+    >>> long_integers_as_text({"total": 2**64, "size": 1})
+    {'total': '18446744073709551616', 'size': 1}
+    """
+    if isinstance(value, dict):
+        return {key: long_integers_as_text(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [long_integers_as_text(inner) for inner in value]
+    if isinstance(value, int) and not -INT64_LIMIT <= value < 2 * INT64_LIMIT:
+        return str(value)
+    return value
 
 
 def format_scaled(amount: int, decimals: int) -> str:
@@ -133,16 +157,111 @@ def div_ceil(numerator: IntLike, denominator: Any) -> IntLike:
     return cast("IntLike", -(-numerator // denominator))
 
 
-def div_nearest(numerator: int, denominator: int) -> int:
+def floor_ticks(mark: Mark, part_ppm: int = PPM) -> Ticks:
+    """Return a mark, or a part of it, in whole ticks, rounded down.
+
+    >>> floor_ticks(Fraction(41047590, 10000)), floor_ticks(4105, 990_000)
+    (4104, 4063)
+    """
+    return Ticks(mark * part_ppm // PPM)
+
+
+def ceil_ticks(mark: Mark, part_ppm: int = PPM) -> Ticks:
+    """Return a mark, or a part of it, in whole ticks, rounded up."""
+    return Ticks(-(-mark * part_ppm // PPM))
+
+
+def pack_mark(mark: Mark) -> int | str:
+    """Return a mark as stored: an integer, or the text of a fraction."""
+    return str(mark) if isinstance(mark, Fraction) else mark
+
+
+def unpack_mark(stored: int | str) -> Mark:
+    """Return a mark that `pack_mark` has packed."""
+    return Fraction(stored) if isinstance(stored, str) else stored
+
+
+def scale_mark(mark: Mark, ratio: Ratio) -> Mark:
+    """Return a mark times a ratio, as an integer where it is whole.
+
+    >>> scale_mark(3, (5, 2)), scale_mark(Fraction(15, 2), (2, 5))
+    (Fraction(15, 2), 3)
+    """
+    scaled_mark = Fraction(mark * ratio[0], ratio[1])
+    return int(scaled_mark) if scaled_mark.denominator == 1 else scaled_mark
+
+
+def mixed_fraction(numerator: int, denominator: int) -> tuple[int, int, int]:
+    """Return (whole, rest, divisor) with numerator / denominator = whole + rest / divisor.
+
+    The rest is not negative and the divisor is the smallest; both are 0 for an integer.
+
+    >>> mixed_fraction(-7, 4), mixed_fraction(8, 4)
+    ((-2, 1, 4), (2, 0, 0))
+    """
+    whole, rest = divmod(numerator, denominator)
+    if not rest:
+        return whole, 0, 0
+    common = gcd(rest, denominator)
+    return whole, rest // common, denominator // common
+
+
+def mul_div_floor(column: Ints, factor: int, divisor: int) -> Ints:
+    """Return column * factor / divisor rounded towards minus infinity; the product is exact.
+
+    The product may leave int64: it is compared with an estimate of the quotient modulo 2^64. The
+    divisor is positive, and below 2^50 wherever a quotient may exceed 2^51.
+
+    >>> mul_div_floor(np.array([3 * 2**50, -1]), 2**40 - 1, 2**40).tolist()
+    [3377699720524800, -1]
+    """
+    estimate: Ints = (column.astype(np.float64) * (factor / divisor)).astype(np.int64)
+    rest = column * np.int64(factor) - estimate * np.int64(divisor)
+    return estimate + div_floor(rest, divisor)
+
+
+def div_nearest(numerator: Mark, denominator: Mark) -> int:
     """Return the quotient rounded to the nearest integer, halves away from zero."""
     sign = -1 if (numerator < 0) != (denominator < 0) else 1
-    numerator, denominator = abs(numerator), abs(denominator)
-    return sign * ((2 * numerator + denominator) // (2 * denominator))
+    top = -numerator if numerator < 0 else numerator
+    bottom = -denominator if denominator < 0 else denominator
+    return sign * int((2 * top + bottom) // (2 * bottom))
 
 
 def share_floor(amount: int, part: int, whole: int) -> int:
     """Return amount * part / whole rounded towards minus infinity; the product is exact."""
     return amount * part // whole
+
+
+SPLIT_LIMIT = 2**31
+"""Denominators below this are divided in int64: products of two remainders fit."""
+
+
+def linear_floor(amount: IntLike, numerator: int, constant: int, denominator: int) -> IntLike:
+    """Return (amount * numerator + constant) / denominator, floored once; elementwise on arrays.
+
+    Only the result must fit int64: products are split, or computed without bound where a split
+    does not fit.
+
+    >>> linear_floor(200, 9_801, 0, 10_000)
+    196
+    """
+    if isinstance(amount, int):
+        return div_floor(amount * numerator + constant, denominator)
+    if (numerator, constant, denominator) == (1, 0, 1):
+        return amount
+    largest = max(abs(int(amount.max(initial=0))), abs(int(amount.min(initial=0))))
+    fits = max(numerator, denominator) < COLUMN_LIMIT
+    if fits and largest * numerator + abs(constant) < COLUMN_LIMIT:
+        return (amount * numerator + constant) // denominator
+    if not fits or denominator >= SPLIT_LIMIT:
+        exact = (amount.astype(object) * numerator + constant) // denominator
+        return cast("IntLike", exact.astype(np.int64))
+    quotient = amount // denominator
+    remainder = amount - quotient * denominator
+    (whole, part), (base, rest) = divmod(numerator, denominator), divmod(constant, denominator)
+    fraction = (remainder * part + rest) // denominator
+    return cast("IntLike", quotient * numerator + remainder * whole + base + fraction)
 
 
 def ratio_ppm(numerator: int, denominator: int) -> int:

@@ -121,6 +121,13 @@ def banner_text(contract: ContractResponse) -> str:
         text += f"; no mark since {clock(contract.marked_ms)}"
     if contract.mark_rejected:
         text += "; the newest mark was rejected"
+    if contract.mark_unconfirmed:
+        text += (
+            f"; the mark is unconfirmed (before: {grouped(contract.confirmed_mark)})"
+            ": takeovers, unwinding and ADL are paused"
+        )
+    if contract.incomplete:
+        text += "; incomplete: the newest row of a position was rejected"
     if contract.paused:
         text += "; ADL rounds are paused by the operator"
     return text

@@ -20,6 +20,7 @@ from delever.core.messages import (
     Event,
     PoolFunded,
     PoolObserved,
+    RoundClosed,
     TakenOver,
     Unwound,
 )
@@ -161,6 +162,8 @@ class CrashTotals:
                 case PoolObserved() if second is not None:
                     lowest = self.lowest_equity_cash.get(event.pool, event.equity_cash)
                     self.lowest_equity_cash[event.pool] = min(lowest, event.equity_cash)
+                case RoundClosed():
+                    self.totals["unfunded_cash"] += event.unfunded_cash
                 case PoolFunded() if second is not None:
                     self.totals["injections"] += 1
                     self.totals["injected_cash"] += event.amount_cash

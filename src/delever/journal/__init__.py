@@ -13,12 +13,13 @@ Nothing here reads a clock; times are those of the commands.
 
 from delever.journal.chain import Finding, JournalProblem, Verification
 from delever.journal.record import Head, Record, Snapshot
-from delever.journal.recorder import Recorder
+from delever.journal.recorder import EngineFailure, Recorder
 from delever.journal.replay import Replay, replay_commands, replay_events
 from delever.journal.sqlite import JournalError, SqliteJournal
 from delever.journal.verify import verify
 
 __all__ = [
+    "EngineFailure",
     "Finding",
     "Head",
     "JournalError",

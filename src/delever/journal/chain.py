@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from delever.journal.record import EMPTY_HEAD, Head, Record
+from delever.journal.record import EMPTY_HEAD, Head, Record, Segment
 
 
 class JournalProblem(StrEnum):
@@ -25,9 +25,13 @@ class JournalProblem(StrEnum):
     REPLAY_FAILED = "replay_failed"
     BOOK_MISMATCH = "book_mismatch"
     EVENTS_MISMATCH = "events_mismatch"
+    RULES_CHANGED = "rules_changed"
+    SEGMENT_HASH_MISMATCH = "segment_hash_mismatch"
+    SEGMENT_UNLINKED = "segment_unlinked"
     SNAPSHOT_HASH_MISMATCH = "snapshot_hash_mismatch"
     SNAPSHOT_UNLINKED = "snapshot_unlinked"
     SNAPSHOT_BOOK_MISMATCH = "snapshot_book_mismatch"
+    SNAPSHOT_IMPOSSIBLE = "snapshot_impossible"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,9 @@ class Verification:
     """The outcome of verifying a journal.
 
     `replayed` is the last record up to which both replays agreed; 0 without a deep verification.
+    `internal_errors` are the records of commands that the engine could not run and rejected, where
+    the verification was deep.
+
     `head` is the newest record that the journal claims to have. Compare it with a copy stored
     elsewhere: a file replaced as a whole by an earlier version is a sound, shorter journal.
     """
@@ -56,6 +63,8 @@ class Verification:
     replayed: int
     head: Head | None
     findings: tuple[Finding, ...]
+    internal_errors: tuple[int, ...] = ()
+    segments: tuple[Segment, ...] = ()
 
     @property
     def ok(self) -> bool:

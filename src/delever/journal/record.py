@@ -7,15 +7,16 @@ part of its value (marks are applied in the given order) and is preserved.
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from delever.core.messages import AnyCommand, AnyEvent, Command, Event
+from delever.core.units import long_integers_as_text
 
 _encoder = msgspec.msgpack.Encoder()
 _command_decoder: msgspec.msgpack.Decoder[AnyCommand] = msgspec.msgpack.Decoder(AnyCommand)
-_events_decoder = msgspec.msgpack.Decoder(tuple[AnyEvent, ...])
+ValueT = TypeVar("ValueT")
 
 LONG_BYTES = 2**16
 """A bytes field of at least this length is hashed in place instead of being copied."""
@@ -24,12 +25,42 @@ LONG_BYTES = 2**16
 # --- commands and events <-> bytes ---
 
 
+def encode_exact(value: object) -> bytes:
+    """Return the bytes of a value; an integer beyond 64 bits is encoded as text."""
+    try:
+        return _encoder.encode(value)
+    except OverflowError:
+        builtins = msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview))
+        return _encoder.encode(long_integers_as_text(builtins))
+
+
+class ExactDecoder(Generic[ValueT]):
+    """Decodes what `encode_exact` encoded; raises msgspec.MsgspecError for invalid bytes.
+
+    Text is accepted for an integer only where the bytes are not valid without.
+    """
+
+    def __init__(self, kind: Any) -> None:
+        self._strict: msgspec.msgpack.Decoder[ValueT] = msgspec.msgpack.Decoder(kind)
+        self._lax: msgspec.msgpack.Decoder[ValueT] = msgspec.msgpack.Decoder(kind, strict=False)
+
+    def decode(self, body: bytes) -> ValueT:
+        """Return the value of some bytes."""
+        try:
+            return self._strict.decode(body)
+        except msgspec.ValidationError as error:
+            try:
+                return self._lax.decode(body)
+            except msgspec.ValidationError:
+                raise error from None
+
+
+_events_decoder: ExactDecoder[tuple[AnyEvent, ...]] = ExactDecoder(tuple[AnyEvent, ...])
+
+
 def encode_command(command: Command) -> bytes:
     """Return the bytes of a command; an integer beyond 64 bits is encoded as text."""
-    try:
-        return _encoder.encode(command)
-    except OverflowError:
-        return _encoder.encode(_with_long_integers_as_text(msgspec.to_builtins(command)))
+    return encode_exact(command)
 
 
 def decode_command(body: bytes) -> AnyCommand:
@@ -39,23 +70,12 @@ def decode_command(body: bytes) -> AnyCommand:
 
 def encode_events(events: Sequence[Event]) -> bytes:
     """Return the bytes of all events of one command."""
-    return _encoder.encode(events)
+    return encode_exact(events)
 
 
 def decode_events(body: bytes) -> tuple[AnyEvent, ...]:
     """Return events; raises msgspec.MsgspecError for invalid bytes."""
     return _events_decoder.decode(body)
-
-
-def _with_long_integers_as_text(value: Any) -> Any:
-    """Return a value in which integers that MessagePack cannot encode are text."""
-    if isinstance(value, dict):
-        return {key: _with_long_integers_as_text(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_long_integers_as_text(inner) for inner in value]
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return str(value)
-    return value
 
 
 # --- records and their hashes ---
@@ -118,9 +138,9 @@ def seal_record(
     return Record(*content, _hash_content(content))
 
 
-def _hash_content(content: tuple[int, int, bytes, bytes, bytes, bytes]) -> bytes:
+def _hash_content(content: tuple[int | bytes, ...]) -> bytes:
     """Return the hash of the content as MessagePack, without copying long fields."""
-    if len(content[2]) + len(content[3]) < LONG_BYTES:
+    if sum(len(part) for part in content if isinstance(part, bytes)) < LONG_BYTES:
         return digest(_encoder.encode(content))
     hashed = hashlib.blake2b(bytes([0x90 + len(content)]), digest_size=32)
     for part in content:
@@ -142,9 +162,51 @@ class Snapshot(NamedTuple):
 
     def content_hash(self) -> bytes:
         """Return the hash of the snapshot's content, which `hash` must equal."""
-        return digest(_encoder.encode(self[:3]))
+        return _hash_content(self[:3])
 
 
 def seal_snapshot(head: Head, body: bytes) -> Snapshot:
     """Return the snapshot of the book after the head, with its hash."""
-    return Snapshot(*head, body, digest(_encoder.encode((*head, body))))
+    return Snapshot(*head, body, _hash_content((*head, body)))
+
+
+class SegmentTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the records of a segment were written with.
+
+    `engine` is delever's version, `schema` that of the file. `rules` has the digest of each rule
+    set in use; those of one's own are in the records. `max_time_jump_ms` is the furthest that a
+    command may move the time without an operator's confirmation (0: no limit), from the segment's
+    second record on.
+    """
+
+    engine: str
+    schema: int
+    rules: dict[str, str]
+    max_time_jump_ms: int = 0
+
+
+class Segment(NamedTuple):
+    """The records from one sequence to the next segment; `body` is a `SegmentTerms`."""
+
+    first_sequence: int
+    previous_hash: bytes
+    body: bytes
+    hash: bytes
+
+    def content_hash(self) -> bytes:
+        """Return the hash of the segment's content, which `hash` must equal."""
+        return digest(_encoder.encode(self[:3]))
+
+    @property
+    def terms(self) -> SegmentTerms:
+        """The terms; raises msgspec.MsgspecError for bytes of another version."""
+        return _terms_decoder.decode(self.body)
+
+
+_terms_decoder = msgspec.msgpack.Decoder(SegmentTerms)
+
+
+def seal_segment(head: Head, terms: SegmentTerms) -> Segment:
+    """Return the segment of the records after the head, with its hash."""
+    content = (head.sequence + 1, head.hash, _encoder.encode(terms))
+    return Segment(*content, digest(_encoder.encode(content)))

@@ -1,33 +1,56 @@
 """Engine and journal together: the events that `submit` returns are durable."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
+
+import msgspec
 
 from delever.core.accounting.invariants import audit
 from delever.core.book import Book
-from delever.core.engine import step
+from delever.core.engine import internal_error, step
 from delever.core.kernels import ParallelMap
 from delever.core.messages import Command, Event
-from delever.core.rules import RuleSet, rule_sets_of, rules_digest
+from delever.core.rules import RULE_SETS, RuleSet, rule_sets_of, rules_digest
 from delever.journal.record import (
     Head,
     Record,
+    SegmentTerms,
     decode_command,
     digest,
     encode_command,
     encode_events,
     seal_record,
+    seal_segment,
     seal_snapshot,
 )
-from delever.journal.replay import Progress, replay_events
+from delever.journal.replay import Progress, advance_by_events, newest_book, replay_events
 from delever.journal.snapshot import encode_book
-from delever.journal.sqlite import JournalError, SqliteJournal
-from delever.rule_registry import registry
+from delever.journal.sqlite import SCHEMA_VERSION, JournalError, SqliteJournal
+from delever.rule_registry import digest_of, registry
+
+ENGINE_VERSION = version("delever")
+"""The version that segments name."""
 
 SNAPSHOT_EVERY = 50_000
 """Default number of records between two snapshots: the most that a restart replays."""
+
+
+class EngineFailure(NamedTuple):
+    """An error that the engine survived, at a record.
+
+    `place` is "step", whose command was rejected with `internal_error`; "snapshot", which was left
+    out; or "publication" of the server's market snapshot, which remains the one before.
+    """
+
+    place: str
+    sequence: int
+    command: Command | None
+    error: Exception
 
 
 class Recorder:
@@ -36,8 +59,15 @@ class Recorder:
     Opening restores the book from the newest usable snapshot and the events after it; raises
     JournalError if the journal is not sound. `snapshot_every` counts records; `parallel_map` is
     passed to `step`; `rule_sets` are those of one's own that pools may name, and a journal does not
-    open with others than it was written with. After an error inside `submit` the book may be ahead
-    of the journal: the recorder then rejects everything, and the journal must be opened again.
+    open with others than it was written with. `max_time_jump_ms` limits how far a command may move
+    the time without an operator's confirmation (0: not at all limited); the journal's segments name
+    it, and the limit of an earlier one holds for the first record of the next.
+
+    A command whose step raises is rejected with `internal_error`, and the book is as before it: the
+    recorder restores it from the newest snapshot, or from the copy that it took at the last such
+    error, and the events since. `on_failure` is called with each of them. After an error of
+    the journal itself, or without memory, the book may be ahead of the journal: the recorder then
+    rejects everything, and the journal must be opened again.
 
         >>> import delever
         >>> from delever.core.messages import DefineAccount
@@ -55,6 +85,8 @@ class Recorder:
         progress: Progress | None = None,
         parallel_map: ParallelMap = map,
         rule_sets: Iterable[RuleSet] = (),
+        on_failure: Callable[[EngineFailure], None] = lambda _: None,
+        max_time_jump_ms: int = 0,
     ) -> None:
         replayed = replay_events(journal, progress=progress, registry=registry(rule_sets))
         if replayed.finding is not None:
@@ -63,10 +95,15 @@ class Recorder:
             raise JournalError(f"{journal.path}: {problem}")
         self.journal = journal
         self.book = replayed.book
+        self.book.use_segment(self.book.max_time_jump_ms, {})  # today's rule sets from now on
         self.head = replayed.head
         self._parallel_map = parallel_map
         self._snapshot_every = snapshot_every
         self._snapshot_sequence = replayed.began_after
+        self._on_failure = on_failure
+        self._max_time_jump_ms = max_time_jump_ms
+        self._terms = _newest_terms(journal)
+        self._checkpoint: tuple[Book, Head] | None = None
         self._stopped = False
 
     @classmethod
@@ -78,6 +115,8 @@ class Recorder:
         progress: Progress | None = None,
         parallel_map: ParallelMap = map,
         rule_sets: Iterable[RuleSet] = (),
+        on_failure: Callable[[EngineFailure], None] = lambda _: None,
+        max_time_jump_ms: int = 0,
     ) -> Self:
         """Open the journal at a path, or create one; ':memory:' creates one without a file."""
         journal = SqliteJournal(path)
@@ -88,6 +127,8 @@ class Recorder:
                 progress=progress,
                 parallel_map=parallel_map,
                 rule_sets=rule_sets,
+                on_failure=on_failure,
+                max_time_jump_ms=max_time_jump_ms,
             )
         except BaseException:
             journal.close()
@@ -106,19 +147,63 @@ class Recorder:
         self._stopped = True
         outcomes: list[tuple[Event, ...]] = []
         records: list[Record] = []
-        head = self.head
         for body, command in zip(bodies, decoded, strict=True):
-            events = step(self.book, command, self._parallel_map)
+            events, record = self._run(records, body, command)
             outcomes.append(events)
-            record = self._record(head, body, events)
             records.append(record)
-            head = record.head
-        self.journal.append(records)
-        self.head = head
-        if head.sequence - self._snapshot_sequence >= self._snapshot_every:
-            self._add_snapshot()
+            self.book.use_segment(self._max_time_jump_ms, {})
+        if records:
+            self._append(records)
+        if self.head.sequence - self._snapshot_sequence >= self._snapshot_every:
+            self._add_snapshot_or_report()
         self._stopped = False
         return outcomes
+
+    def _append(self, records: Sequence[Record]) -> None:
+        """Append records, as the first of a new segment where the terms have changed."""
+        terms = SegmentTerms(
+            engine=ENGINE_VERSION,
+            schema=SCHEMA_VERSION,
+            rules=_digests_in_use(self.book),
+            max_time_jump_ms=self._max_time_jump_ms,
+        )
+        changed = terms != self._terms
+        self.journal.append(records, seal_segment(self.head, terms) if changed else None)
+        self.head, self._terms = records[-1].head, terms
+
+    def _run(
+        self, before: Sequence[Record], body: bytes, command: Command
+    ) -> tuple[tuple[Event, ...], Record]:
+        """Run a command after others of its commit; return its events and its record."""
+        head = before[-1].head if before else self.head
+        try:
+            events = step(self.book, command, self._parallel_map)
+            return events, self._record(head, body, events)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a step raises rejects its command
+            self._restore(before)
+            rejected = internal_error(command, error)
+            self.book.apply(rejected)
+            self._on_failure(EngineFailure("step", head.sequence + 1, command, error))
+            return (rejected,), self._record(head, body, (rejected,))
+
+    def _restore(self, before: Sequence[Record]) -> None:
+        """Restore the book after the last of some records, which the journal does not have yet.
+
+        The copy that is taken here is where the next restoration begins: a client that repeats a
+        command that cannot be run costs a copy each time, not a replay.
+        """
+        book, head = self._checkpoint or newest_book(self.journal, self.head.sequence)
+        stored = self.journal.records(head.sequence, self.head.sequence)
+        for record in chain(stored, before):
+            if record.sequence > head.sequence:
+                finding = advance_by_events(book, record)
+                if finding is not None:
+                    raise JournalError(f"{self.journal.path}: {finding}")
+                head = record.head
+        self._checkpoint = book, head
+        self.book.restore(book)
 
     def _record(self, head: Head, command: bytes, events: tuple[Event, ...]) -> Record:
         return seal_record(
@@ -142,6 +227,17 @@ class Recorder:
         audit(self.book)
         self.journal.add_snapshot(seal_snapshot(self.head, encode_book(self.book)))
         self._snapshot_sequence = self.head.sequence
+        self._checkpoint = None
+
+    def _add_snapshot_or_report(self) -> None:
+        """Add a snapshot; report a book that cannot be stored: the older snapshot stays."""
+        try:
+            self._add_snapshot()
+        except (JournalError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the records are durable: the engine goes on
+            self._snapshot_sequence = self.head.sequence
+            self._on_failure(EngineFailure("snapshot", self.head.sequence, None, error))
 
     def _check_running(self) -> None:
         if self._stopped:
@@ -150,7 +246,7 @@ class Recorder:
     def close(self, *, snapshot: bool = False) -> None:
         """Close the journal, after a last snapshot if requested and not stopped by an error."""
         if snapshot and not self._stopped and self.head.sequence > self._snapshot_sequence:
-            self.snapshot()
+            self._add_snapshot_or_report()
         self.journal.close()
 
     def __enter__(self) -> Self:
@@ -163,6 +259,26 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _newest_terms(journal: SqliteJournal) -> SegmentTerms | None:
+    """Return the terms of the newest segment, or None for none, or for those of another version."""
+    segments = journal.segments()
+    try:
+        return segments[-1].terms if segments else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _digests_in_use(book: Book) -> dict[str, str]:
+    """Return the digest of each venue's rule set that a pool uses, by name."""
+    names = {pool.definition.rules.partition("+")[0] for pool in book.pools.values()}
+    return {name: _digest_of(name) for name in sorted(names) if name in RULE_SETS}
+
+
+@functools.cache
+def _digest_of(name: str) -> str:
+    return digest_of(RULE_SETS[name])
 
 
 def _rules_problem(book: Book) -> str:

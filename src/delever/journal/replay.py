@@ -7,14 +7,19 @@ commands: the engine must return the recorded events, byte for byte, or another 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from delever.core.book import Book
-from delever.core.engine import step
-from delever.core.rules import RegisteredRules
+from delever.core.engine import is_internal_error, step
+from delever.core.market.validation import Rejection
+from delever.core.rules import RULE_SETS, RegisteredRules, RuleSet
+from delever.core.rules.venues.superseded import SUPERSEDED
 from delever.journal.chain import ChainVerifier, Finding, JournalProblem
 from delever.journal.record import (
     EMPTY_HEAD,
     Head,
     Record,
+    Segment,
     Snapshot,
     decode_command,
     decode_events,
@@ -23,6 +28,7 @@ from delever.journal.record import (
 )
 from delever.journal.snapshot import decode_book
 from delever.journal.sqlite import MAX_SEQUENCE, SqliteJournal
+from delever.rule_registry import digest_of
 
 Progress = Callable[[int, int], None]
 """Called with (records done, records in total) from time to time, and at the end."""
@@ -32,6 +38,9 @@ PROGRESS_INTERVAL = 1000
 
 Registry = Mapping[str, RegisteredRules]
 """Rule sets of one's own by name, as `delever.registry` returns them."""
+
+Dated = Mapping[str, RuleSet]
+"""Superseded rule sets by dated name, such as `bybit@2026-11`."""
 
 Advance = Callable[[Book, Record], Finding | None]
 
@@ -92,24 +101,93 @@ def replay(
     until: int,
     progress: Progress | None,
     registry: Registry | None = None,
+    dated: Dated = SUPERSEDED,
 ) -> Replay:
-    """Advance a book over the records after the newest usable snapshot, or over all of them."""
+    """Advance a book over the records after the newest usable snapshot, or over all of them.
+
+    The records of a segment are run with the rule sets that it names, today's or dated ones.
+    """
     with journal.read_transaction():
         book, begin = (Book(), EMPTY_HEAD) if from_zero else newest_book(journal, until)
         book.use_registry(registry or {})
+        segments = {segment.first_sequence: segment for segment in journal.segments()}
+        for segment in segments.values():
+            if finding := segment_finding(segment):
+                return Replay(book, begin.sequence, begin, finding)
+            if segment.first_sequence <= begin.sequence:
+                use_segment(book, segment, dated)
         chain, head, newest = ChainVerifier(begin), begin, journal.head()
         last = min(until, (newest or begin).sequence)
         for record in journal.records(begin.sequence, until):
             findings = chain.check(record)
+            limit_ms = book.max_time_jump_ms
+            if begins := segments.get(record.sequence):
+                use_segment(book, begins, dated)
+                book.max_time_jump_ms, limit_ms = limit_ms, book.max_time_jump_ms
             finding = findings[0] if findings else advance(book, record)
             if finding is not None:
-                return Replay(book, begin.sequence, head, finding)
+                return Replay(book, begin.sequence, head, _explained(finding, segments, dated))
+            book.max_time_jump_ms = limit_ms
             head = record.head
             at_interval = head.sequence % PROGRESS_INTERVAL == 0 or head.sequence == last
             if progress is not None and at_interval:
                 progress(head.sequence - begin.sequence, last - begin.sequence)
     findings = chain.check_head(newest) if head.sequence < until else []
     return Replay(book, begin.sequence, head, findings[0] if findings else None)
+
+
+def segment_finding(segment: Segment) -> Finding | None:
+    """Return why the bytes of a segment cannot be trusted or read, or None."""
+    sequence, place = segment.first_sequence, f"segment {segment.first_sequence}"
+    problem = JournalProblem.SEGMENT_HASH_MISMATCH
+    if segment.content_hash() != segment.hash:
+        return Finding(sequence, problem, f"{place}: content does not match its hash")
+    try:
+        _ = segment.terms
+    except msgspec.MsgspecError as error:
+        return Finding(sequence, problem, f"{place}: is of another version: {error}")
+    return None
+
+
+def use_segment(book: Book, segment: Segment, dated: Dated = SUPERSEDED) -> None:
+    """Give a book the terms of a segment: its limit of time, and its superseded rule sets."""
+    terms = segment.terms
+    found = {name: _rules_of(name, digest, dated) for name, digest in terms.rules.items()}
+    superseded = {
+        name: rules
+        for name, rules in found.items()
+        if rules is not None and rules is not RULE_SETS.get(name)
+    }
+    book.use_segment(terms.max_time_jump_ms, superseded)
+
+
+def _rules_of(name: str, rules_digest: str, dated: Dated) -> RuleSet | None:
+    """Return the rule set of a name with a digest, today's or a dated one; None where it is lost.
+
+    A dated rule set is that of its name before the `@`.
+    """
+    known = [rules for key, rules in dated.items() if key.partition("@")[0] == name]
+    if name in RULE_SETS:
+        known.insert(0, RULE_SETS[name])
+    return next((rules for rules in known if digest_of(rules) == rules_digest), None)
+
+
+def _explained(finding: Finding, segments: Mapping[int, Segment], dated: Dated) -> Finding:
+    """Return a mismatch of events as changed rules, where this version has not those of its day."""
+    if finding.problem is not JournalProblem.EVENTS_MISMATCH:
+        return finding
+    first = max((first for first in segments if first <= finding.sequence), default=0)
+    if not first:
+        return finding
+    terms = segments[first].terms
+    lost = [name for name, key in terms.rules.items() if _rules_of(name, key, dated) is None]
+    if not lost:
+        return finding
+    text = (
+        f"record {finding.sequence}: was written by delever {terms.engine}, whose rules of "
+        f"{', '.join(lost)} this version does not have; verify it with that version"
+    )
+    return Finding(finding.sequence, JournalProblem.RULES_CHANGED, text)
 
 
 def newest_book(journal: SqliteJournal, until: int = MAX_SEQUENCE) -> tuple[Book, Head]:
@@ -140,10 +218,13 @@ def snapshot_finding(journal: SqliteJournal, snapshot: Snapshot) -> Finding | No
 
 
 def snapshot_book(snapshot: Snapshot) -> Book | None:
-    """Return the book of a snapshot, or None if this version cannot decode it."""
+    """Return the book of a snapshot, or None if this version cannot decode it.
+
+    The snapshot of another version has other fields, or numbers that are no longer valid.
+    """
     try:
         return decode_book(snapshot.body)
-    except Exception:  # noqa: BLE001 - another version's snapshot may fail anywhere
+    except (msgspec.MsgspecError, LookupError, ValueError, Rejection):
         return None
 
 
@@ -158,8 +239,15 @@ def advance_by_events(book: Book, record: Record) -> Finding | None:
 
 
 def advance_by_command(book: Book, record: Record) -> Finding | None:
-    """Run a record's command again; return the first mismatch."""
+    """Run a record's command again; return the first mismatch.
+
+    A command that its record rejects with `internal_error` is taken as stated: the error may have
+    been one of the engine of its day, or of its machine.
+    """
     try:
+        if is_internal_error(recorded := decode_events(record.events)):
+            book.apply(recorded[0])
+            return _book_finding(book, record)
         body = encode_events(step(book, decode_command(record.command)))
         difference = "" if body == record.events else _first_difference(record, body)
     except Exception as error:  # noqa: BLE001 - whatever a forged command breaks is the finding

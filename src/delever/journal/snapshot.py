@@ -12,16 +12,25 @@ from typing import TypeVar
 import msgspec
 
 from delever.core.book import Book
-from delever.core.book.account_tables import Table, Wallets
+from delever.core.book.account_index import AccountIndex
+from delever.core.book.account_tables import Table, VenueMargins, Wallets
 from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Inventory, Tranche
-from delever.core.book.pool_state import AssetState, PoolState
+from delever.core.book.pool_state import AssetState, HeldCollateral, PoolState
 from delever.core.book.position_table import PositionBlock, PositionTable
 from delever.core.market.contract_terms import FormerUnits, terms_of
-from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
+from delever.core.market.rolling_windows import (
+    DailyOpening,
+    MinuteFalls,
+    RollingMean,
+    RollingPeak,
+    RollingVolatility,
+)
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.messages import (
     AdlFilled,
+    Compensated,
+    DefineCollateral,
     DefineContract,
     DefinePool,
     IndicatorsPublished,
@@ -30,6 +39,8 @@ from delever.core.messages import (
     Side,
     TradingStatus,
 )
+from delever.core.units import pack_mark, unpack_mark
+from delever.journal.record import ExactDecoder, encode_exact
 
 
 class StateRecord(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,16 +51,17 @@ RecordT = TypeVar("RecordT", bound=StateRecord)
 
 
 class TableRecord(StateRecord):
-    """A table: its size and the bytes of each column."""
+    """A table: its size and the bytes of each column, none for a column of zeros."""
 
     size: int
-    columns: dict[str, bytes]
+    columns: dict[str, memoryview]
 
 
 class AccountsRecord(TableRecord):
-    """Fields of `Accounts`."""
+    """Fields of `Accounts`; `names` has the text of all names, and where each ends."""
 
-    names: list[str]
+    names: tuple[memoryview, memoryview]
+    owners: dict[int, str]
 
 
 class WalletsRecord(TableRecord):
@@ -57,17 +69,26 @@ class WalletsRecord(TableRecord):
 
     total: int
     largest: int
+    stale: list[str] = []
+    margins: TableRecord | None = None
 
 
-class PositionTableRecord(TableRecord):
-    """Fields of `PositionTable`; its totals and row index are derived from the columns.
+class PositionTableRecord(StateRecord):
+    """Fields of `PositionTable`, whose columns are in `PositionsRecord`; totals follow from them.
 
-    `labels` are stored: position ids of closed positions still count towards a bound.
+    Position ids are stored: those of closed positions still count towards a bound.
     """
 
+    size: int
     max_lots: int
     max_cost: int
     position_ids: list[int]
+
+
+class PositionsRecord(StateRecord):
+    """The columns of all positions: sides of contracts in order, by account and position id."""
+
+    columns: dict[str, memoryview]
 
 
 class RollingPeakRecord(StateRecord):
@@ -85,7 +106,19 @@ class RollingMeanRecord(StateRecord):
 
 
 class RollingVolatilityRecord(StateRecord):
-    """Fields of `RollingVolatility`."""
+    """Fields of `RollingVolatility`, with prices as `pack_mark` packs them."""
+
+    entries: list[tuple[int, int | str]]
+
+
+class DailyOpeningRecord(StateRecord):
+    """Fields of `DailyOpening`."""
+
+    entries: list[tuple[int, int]]
+
+
+class MinuteFallsRecord(StateRecord):
+    """Fields of `MinuteFalls`."""
 
     entries: list[tuple[int, int]]
 
@@ -99,6 +132,8 @@ class AssetRecord(StateRecord):
     pool_balance: int
     inventory_cost: int
     fees: int
+    definition: DefineCollateral | None = None
+    index_price: int = 0
 
 
 class ContractRecord(StateRecord):
@@ -109,8 +144,8 @@ class ContractRecord(StateRecord):
     amendments: int
     former_units: list[FormerUnits]
     pool: str
-    mark: int
-    previous_mark: int
+    mark: int | str
+    previous_mark: int | str
     volatility: RollingVolatilityRecord
     bids: tuple[tuple[int, int], ...]
     asks: tuple[tuple[int, int], ...]
@@ -121,6 +156,7 @@ class ContractRecord(StateRecord):
     realized_pnl: int
     injected: int
     contract_pnl_peak: RollingPeakRecord
+    contract_pnl_opening: DailyOpeningRecord
     active: dict[str, int]
     warned: list[str]
     exhausted: dict[Side, int]
@@ -131,6 +167,10 @@ class ContractRecord(StateRecord):
     fund_pays: bool = True
     settlement_price: str = ""
     mark_rejected: bool = False
+    marked_ms: int = 0
+    mark_unconfirmed: bool = False
+    last_confirmed_mark: int | str = 0
+    stale: list[tuple[Side, str, int]] = []
 
 
 class PoolRecord(StateRecord):
@@ -143,8 +183,11 @@ class PoolRecord(StateRecord):
     balance_peak: RollingPeakRecord
     equity_peak: RollingPeakRecord
     equity_mean: RollingMeanRecord
+    equity_opening: DailyOpeningRecord
+    equity_falls: MinuteFallsRecord
     withdrawal_haircut_ppm: int
     observed: PoolObserved | None
+    collateral: dict[str, HeldCollateral]
 
 
 class BookRecord(StateRecord):
@@ -155,29 +198,35 @@ class BookRecord(StateRecord):
     accounts: AccountsRecord
     assets: list[AssetRecord]
     contracts: list[ContractRecord]
+    positions: PositionsRecord
     pools: list[PoolRecord]
     open_orders: dict[tuple[str, str], tuple[str, ...]]
     outstanding_fills: dict[int, AdlFilled]
     outstanding_losses: dict[str, list[OutstandingLoss]]
+    outstanding_compensations: dict[str, list[Compensated]]
     last_fill: int
     last_takeover: int
     indicators: IndicatorsPublished | None
     unobserved_pools: list[str]
+    margin_currency: str
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(BookRecord)
+_decoder: ExactDecoder[BookRecord] = ExactDecoder(BookRecord)
 
 
 def encode_book(book: Book) -> bytes:
-    """Return the bytes of a book, without the changes that `take_changes` has yet to return."""
-    return _encoder.encode(record_of(book))
+    """Return the bytes of a book, without the changes that `take_changes` has yet to return.
+
+    The columns of all positions are written in one piece each, without Python for a position.
+    """
+    return encode_exact(record_of(book))
 
 
 def decode_book(body: bytes) -> Book:
     """Return the book of some bytes.
 
-    Raises msgspec.MsgspecError for bytes of another version of the book.
+    Raises msgspec.MsgspecError for bytes of another version of the book: its journal is then
+    replayed from the records before (`delever.journal.replay.newest_book`).
     """
     return restore_book(_decoder.decode(body))
 
@@ -191,13 +240,14 @@ def record_of(book: Book) -> BookRecord:
             AccountsRecord,
             book.accounts,
             columns=book.accounts.state(),
-            names=list(book.accounts.names),
+            names=book.accounts.names.packed(),
         ),
         assets=[
-            _copy_fields(AssetRecord, asset, wallets=_table_record(WalletsRecord, asset.wallets))
+            _copy_fields(AssetRecord, asset, wallets=_wallets_record(asset.wallets))
             for asset in book.assets.values()
         ],
         contracts=[_contract_record(state, book.time_ms) for state in book.contracts.values()],
+        positions=PositionsRecord(book.positions.packed(_tables(book))),
         pools=[
             _copy_fields(
                 PoolRecord,
@@ -205,6 +255,8 @@ def record_of(book: Book) -> BookRecord:
                 balance_peak=_peak_record(pool.balance_peak, book.time_ms),
                 equity_peak=_peak_record(pool.equity_peak, book.time_ms),
                 equity_mean=_mean_record(pool.equity_mean, book.time_ms),
+                equity_opening=DailyOpeningRecord(entries=pool.equity_opening.entries()),
+                equity_falls=MinuteFallsRecord(entries=pool.equity_falls.entries()),
             )
             for pool in book.pools.values()
         ],
@@ -220,16 +272,32 @@ def _contract_record(state: ContractState, time_ms: int) -> ContractRecord:
         inventory={
             side: list(inventory.tranches.values()) for side, inventory in state.inventory.items()
         },
-        volatility=RollingVolatilityRecord(entries=state.volatility.entries()),
+        mark=pack_mark(state.mark),
+        previous_mark=pack_mark(state.previous_mark),
+        last_confirmed_mark=pack_mark(state.last_confirmed_mark),
+        volatility=RollingVolatilityRecord(
+            entries=[(minute, pack_mark(price)) for minute, price in state.volatility.entries()]
+        ),
         contract_pnl_peak=_peak_record(state.contract_pnl_peak, time_ms),
+        contract_pnl_opening=DailyOpeningRecord(entries=state.contract_pnl_opening.entries()),
         warned=sorted(state.warned),
+        stale=sorted(state.stale),
     )
+
+
+def _tables(book: Book) -> list[PositionTable]:
+    """Return all position tables, in the order in which their rows are stored."""
+    return [table for state in book.contracts.values() for table in state.tables.values()]
 
 
 def _position_table_record(table: PositionTable) -> PositionTableRecord:
-    return _copy_fields(
-        PositionTableRecord, table, columns=table.state(), position_ids=sorted(table.position_ids)
-    )
+    return _copy_fields(PositionTableRecord, table, position_ids=sorted(table.position_ids))
+
+
+def _wallets_record(wallets: Wallets) -> WalletsRecord:
+    columns, stale = wallets.state(), sorted(wallets.stale)
+    margins = _table_record(TableRecord, wallets.margins) if wallets.margins.size else None
+    return _copy_fields(WalletsRecord, wallets, columns=columns, stale=stale, margins=margins)
 
 
 def _table_record(kind: type[RecordT], table: Table) -> RecordT:
@@ -258,12 +326,18 @@ def restore_book(record: BookRecord) -> Book:
     """Return the book of a record."""
     book = Book()
     _assign_fields(
-        book, record, skip=("accounts", "assets", "contracts", "pools", "unobserved_pools")
+        book,
+        record,
+        skip=("accounts", "assets", "contracts", "positions", "pools", "unobserved_pools"),
     )
     book.unobserved_pools = set(record.unobserved_pools)
     _load_table(book.accounts, record.accounts)
-    book.accounts.load_names(record.accounts.names)
+    book.accounts.load_names(AccountIndex.of_bytes(*record.accounts.names))
     book.assets = {asset.name: _restore_asset(asset) for asset in record.assets}
+    for asset in book.assets.values():
+        if asset.definition is not None:
+            decimals = book.assets[book.margin_currency].cash_decimals
+            asset.set_collateral(asset.definition, asset.index_price, decimals, book.sequence)
     for pool in record.pools:
         decimals = book.assets[pool.definition.asset].cash_decimals
         book.pools[pool.definition.pool] = _restore_pool(pool, decimals)
@@ -271,6 +345,10 @@ def restore_book(record: BookRecord) -> Book:
         decimals = book.assets[contract.definition.settle].cash_decimals
         state = _restore_contract(contract, decimals, book.positions)
         book.contracts[state.name] = state
+    sizes = [table.size for contract in record.contracts for table in contract.tables.values()]
+    book.positions.load(sizes, record.positions.columns)
+    for table, size in zip(_tables(book), sizes, strict=True):
+        table.restore(size)
     book.reindex()
     return book
 
@@ -279,16 +357,23 @@ def _restore_asset(record: AssetRecord) -> AssetState:
     asset = AssetState(record.name, record.cash_decimals)
     _assign_fields(asset, record, skip=("wallets",))
     asset.wallets = _load_table(Wallets(), record.wallets)
+    asset.wallets.stale = set(record.wallets.stale)
+    asset.wallets.margins = VenueMargins()
+    if record.wallets.margins is not None:
+        _load_table(asset.wallets.margins, record.wallets.margins)
     return asset
 
 
 def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
     limits = exact_limits(record.definition.limits, cash_decimals)
     pool = PoolState(record.definition, limits, slippage_ppm(record.definition))
-    _assign_fields(pool, record, skip=("balance_peak", "equity_peak", "equity_mean"))
+    windows = (*("balance_peak", "equity_peak", "equity_mean"), *("equity_opening", "equity_falls"))
+    _assign_fields(pool, record, skip=windows)
     pool.balance_peak = _restore_peak(record.balance_peak)
     pool.equity_peak = _restore_peak(record.equity_peak)
     pool.equity_mean = RollingMean(record.equity_mean.window_ms, record.equity_mean.entries)
+    pool.equity_opening = DailyOpening(record.equity_opening.entries)
+    pool.equity_falls = MinuteFalls(record.equity_falls.entries)
     return pool
 
 
@@ -300,17 +385,31 @@ def _restore_contract(
     limits = exact_limits(record.definition.limits, cash_decimals)
     window_ms = record.contract_pnl_peak.window_ms
     state = ContractState(record.definition, terms, limits, window_ms, positions)
-    translated = "tables", "inventory", "volatility", "contract_pnl_peak", "warned"
-    _assign_fields(state, record, skip=translated)
+    _assign_fields(
+        state,
+        record,
+        skip=(
+            *("mark", "previous_mark", "last_confirmed_mark", "volatility"),
+            *("contract_pnl_peak", "contract_pnl_opening"),
+            *("tables", "inventory", "warned", "stale"),
+        ),
+    )
+    state.mark = unpack_mark(record.mark)
+    state.previous_mark = unpack_mark(record.previous_mark)
+    state.last_confirmed_mark = unpack_mark(record.last_confirmed_mark)
     for side, table in record.tables.items():
-        _load_table(state.tables[side], table)
+        _assign_fields(state.tables[side], table, skip=("size", "position_ids"))
         state.tables[side].position_ids = set(table.position_ids)
     state.inventory = {
         side: _restore_inventory(tranches) for side, tranches in record.inventory.items()
     }
-    state.volatility = RollingVolatility(record.volatility.entries)
+    state.volatility = RollingVolatility(
+        (minute, unpack_mark(price)) for minute, price in record.volatility.entries
+    )
     state.contract_pnl_peak = _restore_peak(record.contract_pnl_peak)
+    state.contract_pnl_opening = DailyOpening(record.contract_pnl_opening.entries)
     state.warned = set(record.warned)
+    state.stale = set(record.stale)
     return state
 
 
@@ -332,7 +431,7 @@ TableT = TypeVar("TableT", bound=Table)
 def _load_table(table: TableT, record: TableRecord) -> TableT:
     """Load the columns of a table, then its other stored fields."""
     table.load(record.columns, record.size)
-    _assign_fields(table, record, skip=("size", "columns", "names", "position_ids"))
+    _assign_fields(table, record, skip=("size", "columns", "names"))
     return table
 
 

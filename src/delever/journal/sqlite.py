@@ -5,6 +5,7 @@ at any moment leaves the records of whole commits. Many records share one commit
 newest sequence and hash, is written in the same commit, so that a lost tail is noticed.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from delever.journal.record import EMPTY_HEAD, Head, Record, Snapshot
+from delever.journal.record import EMPTY_HEAD, Head, Record, Segment, Snapshot
 
 APPLICATION_ID = 0x64656C76
 """SQLite application id that marks the file as a journal: the letters 'delv'."""
@@ -53,8 +54,19 @@ _TABLES = (
     ) STRICT""",
 )
 
+_SEGMENTS_TABLE = """CREATE TABLE IF NOT EXISTS segments (
+        first_sequence INTEGER PRIMARY KEY,
+        previous_hash BLOB NOT NULL,
+        body BLOB NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT"""
+"""Added to the files of before it when they are written again; they have no segment until then."""
+
 _RECORDS = "SELECT sequence, time_ms, command, events, previous_hash, book_hash, hash FROM records"
 _SNAPSHOTS = "SELECT sequence, record_hash, body, hash FROM snapshots"
+
+_SEGMENTS = "SELECT first_sequence, previous_hash, body, hash FROM segments"
+_HAS_SEGMENTS = "SELECT 1 FROM sqlite_schema WHERE name = 'segments'"
 
 _SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """Errors of reading a damaged file; the second is raised if SQLite's message quotes the damage."""
@@ -96,6 +108,7 @@ class SqliteJournal:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            self._connection.execute(_SEGMENTS_TABLE)
 
     def _create(self) -> None:
         self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -111,8 +124,10 @@ class SqliteJournal:
 
     # --- writing ---
 
-    def append(self, records: Sequence[Record]) -> None:
+    def append(self, records: Sequence[Record], segment: Segment | None = None) -> None:
         """Append records that follow the head in one commit; on return they are on disk.
+
+        With a segment, it begins with the first of them.
 
         Raises JournalError, with no record written, if another writer has moved the head or the
         write fails.
@@ -130,6 +145,8 @@ class SqliteJournal:
             # sqlite3 looks for an adapter of each bytes object, but stores a bytearray directly.
             rows = [(*record[:4], *map(bytearray, record[4:])) for record in records]
             connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            if segment is not None:
+                connection.execute("INSERT INTO segments VALUES (?, ?, ?, ?)", segment)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """Store a snapshot, replacing one of the same sequence."""
@@ -181,6 +198,13 @@ class SqliteJournal:
         query = f"{_SNAPSHOTS} WHERE sequence <= ? ORDER BY sequence DESC"
         return map(Snapshot._make, self._rows(query, until))
 
+    def segments(self) -> list[Segment]:
+        """Return the segments, oldest first; none for a file of before them."""
+        if next(self._rows(_HAS_SEGMENTS), None) is None:
+            return []
+        rows = self._rows(f"{_SEGMENTS} ORDER BY first_sequence")
+        return list(map(Segment._make, rows))
+
     def damage(self) -> str | None:
         """Return the report of SQLite's integrity check, or None for an intact file."""
         rows = self._rows("PRAGMA integrity_check(3)")
@@ -213,6 +237,8 @@ class SqliteJournal:
 
 def _connect(path: str, *, readonly: bool) -> sqlite3.Connection:
     """Open the file; the caller begins and ends transactions, possibly on a worker thread."""
+    if not readonly and path != ":memory:" and not Path(path).exists():
+        os.close(os.open(path, os.O_CREAT, 0o600))  # SQLite gives its other files the same mode
     name = f"file:{quote(path)}?mode=ro" if readonly else path
     connection = sqlite3.connect(name, uri=readonly, isolation_level=None, check_same_thread=False)
     # No column is text: a damaged value that looks like text is returned as its bytes.

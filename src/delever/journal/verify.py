@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from delever.core.accounting.invariants import audit
 from delever.core.book import Book
+from delever.core.engine import is_internal_error
 from delever.core.rules import RuleSet
 from delever.journal.chain import (
     ChainVerifier,
@@ -16,7 +18,7 @@ from delever.journal.chain import (
     hash_mismatch,
     moved_record,
 )
-from delever.journal.record import Head, Record
+from delever.journal.record import EMPTY_HEAD, Head, Record, Segment, decode_events
 from delever.journal.replay import (
     PROGRESS_INTERVAL,
     Progress,
@@ -24,10 +26,11 @@ from delever.journal.replay import (
     advance_by_command,
     advance_by_events,
     replay,
+    segment_finding,
     snapshot_book,
     snapshot_finding,
 )
-from delever.journal.snapshot import encode_book
+from delever.journal.snapshot import decode_book, encode_book
 from delever.journal.sqlite import JournalError, SqliteJournal
 from delever.rule_registry import registry
 
@@ -48,6 +51,8 @@ class _State:
     replayed: int = 0
     snapshots: list[int] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    internal_errors: list[int] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
 
     def report_progress(self, finished_passes: int, done: int, records: int) -> None:
         """Report progress over all passes together."""
@@ -67,7 +72,13 @@ class _State:
         """Return the findings without repetitions, in order of sequence."""
         findings = sorted(dict.fromkeys(self.findings), key=lambda finding: finding.sequence)
         return Verification(
-            self.records, len(self.snapshots), self.replayed, self.head, tuple(findings)
+            self.records,
+            len(self.snapshots),
+            self.replayed,
+            self.head,
+            tuple(findings),
+            tuple(self.internal_errors),
+            tuple(self.segments),
         )
 
 
@@ -111,6 +122,8 @@ def _verify(journal: SqliteJournal, state: _State, *, deep: bool) -> None:
         state.head = journal.head()
         _verify_chain(journal, state)
     with state.reading():
+        _verify_segments(journal, state)
+    with state.reading():
         _verify_snapshots(journal, state)
     if deep:
         with state.reading():
@@ -153,6 +166,21 @@ def _find_moved_records(state: _State, mismatched: list[Record]) -> None:
             state.findings[state.findings.index(hash_mismatch(record.sequence))] = found
 
 
+def _verify_segments(journal: SqliteJournal, state: _State) -> None:
+    """Check the hash of every segment and its link to the chain."""
+    for segment in journal.segments():
+        sequence = segment.first_sequence
+        record = journal.record(sequence - 1)
+        before = EMPTY_HEAD.hash if sequence == 1 else record and record.hash
+        if finding := segment_finding(segment):
+            state.findings.append(finding)
+        elif segment.previous_hash != before:
+            text = f"segment {sequence}: does not follow record {sequence - 1} of this journal"
+            state.findings.append(Finding(sequence, JournalProblem.SEGMENT_UNLINKED, text))
+        else:
+            state.segments.append(segment)
+
+
 def _verify_snapshots(journal: SqliteJournal, state: _State) -> None:
     """Check the hash of every snapshot and its link to the chain."""
     for snapshot in journal.snapshots():
@@ -168,6 +196,8 @@ def _verify_replays(journal: SqliteJournal, state: _State) -> None:
 
     def by_events(book: Book, record: Record) -> Finding | None:
         finding = advance_by_events(book, record)
+        if is_internal_error(decode_events(record.events)):
+            state.internal_errors.append(record.sequence)
         if finding is None and record.sequence in state.snapshots:
             state.findings += _compare_snapshot(journal, book)
         return finding
@@ -184,8 +214,24 @@ def _verify_replays(journal: SqliteJournal, state: _State) -> None:
         )
         if replayed.finding is not None:
             state.findings.append(replayed.finding)
+        elif advance is by_events:
+            state.findings += _try_snapshot(replayed.book)
         reached.append(replayed.head.sequence)
     state.replayed = min(reached)
+
+
+def _try_snapshot(book: Book) -> list[Finding]:
+    """Return the finding that the next snapshot of a book could not be taken, or not be read."""
+    try:
+        audit(book)
+        body = encode_book(book)
+        problem = "" if encode_book(decode_book(body)) == body else "it is read as another book"
+    except Exception as error:  # noqa: BLE001 - whatever a book breaks is the finding
+        problem = repr(error)
+    if not problem:
+        return []
+    text = f"record {book.sequence}: a snapshot of its book cannot be taken: {problem}"
+    return [Finding(book.sequence, JournalProblem.SNAPSHOT_IMPOSSIBLE, text)]
 
 
 def _compare_snapshot(journal: SqliteJournal, book: Book) -> list[Finding]:

@@ -9,32 +9,38 @@
 import asyncio
 import contextlib
 import gc
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, cast
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
+import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from delever.config import Config
+from delever.config import Config, ConfigError
 from delever.core.kernels import fastest
-from delever.core.messages import Command, Event
+from delever.core.messages import AdlStarted, AdlStopped, Command, Event, SetTime
 from delever.demo.served_crash import SECRET as DEMO_SECRET
 from delever.demo.served_crash import DemoSize, ServedCrash
 from delever.journal import JournalError
 from delever.server.api.app import native_app
-from delever.server.engine.runner import NOW, DuplicateIdError, Runner
+from delever.server.engine.runner import NOW, SERVER, Committed, DuplicateIdError, Runner
 from delever.server.notifications.notifier import Notifier
 from delever.server.observability.logs import RequestLog
 from delever.server.observability.metrics import Metrics
 from delever.server.storage.database import migrate, open_database
 from delever.server.storage.projector import HistoryProjector
 from delever.server.transport.api_keys import ApiKey, Keyring
+from delever.server.transport.api_limits import ApiRateLimit
 from delever.server.transport.asgi import Asgi, Receive, Reply, Scope, Send, send_reply
+from delever.server.transport.browser_protection import BrowserProtection
+from delever.server.transport.http_protocol import ConnectionLimits
 from delever.server.transport.router import Router, VenueApi
 from delever.server.venues.binance.rest import BinanceApi
 from delever.server.venues.bybit.rest import BybitApi
@@ -44,8 +50,17 @@ from delever.server.venues.okx.rest import OkxApi
 if TYPE_CHECKING:
     from delever.server.api.requests.dependencies import ApiServices
 
+DATABASE_TIMEOUT_S = 10.0
+"""How long the start waits for the database before the server goes on without it."""
+
+DATABASE_RETRY_S = 5.0
+"""Pause between two attempts to open the database."""
+
 PATH_PARTS = ("v1", "schema", "metrics", "dashboard")
 """First parts of paths that metrics label, besides those of the venues."""
+
+
+log = structlog.get_logger()
 
 
 def wall_clock_ms() -> int:
@@ -87,13 +102,26 @@ class Service:
         self.fills = FillLog(self.runner)
         self.demo = self._served_crash(demo) if demo else None
         self.history = HistoryProjector(self.runner, self.database)
+        self.metrics.watch_history(self.history)
         self.native = native_app(self.runner, self.keyring, config, self.history, self.notifier)
         self.on_started: Callable[[], None] = lambda: None
         self._lifespans = contextlib.AsyncExitStack()
+        self.confirm_time = False
+        self.read_config: Callable[[], Config] = lambda: config
+        self.runner.listeners.append(self._log_adl)
         self._demo_task: asyncio.Task[None] | None = None
+        self._database_task: asyncio.Task[None] | None = None
         native = cast("Asgi", self.native)
         self.dashboard = mount_dashboard(native) if mount_dashboard else None
-        self.app = Router(config.listen, self._venues(), native, self._mounts(), self._lifespan)
+        limited = ApiRateLimit(
+            native,
+            self.keyring,
+            config.api.weight_per_minute,
+            now_ms,
+            trust_forwarded=config.listen.trust_forwarded,
+        )
+        self.metrics.watch_logins(lambda: limited.failed_logins)
+        self.app = Router(config.listen, self._venues(), limited, self._mounts(), self._lifespan)
         self._observe()
 
     def _observe(self) -> None:
@@ -109,6 +137,28 @@ class Service:
 
         self.app.other_app, self.app.on_reply = log, on_reply
 
+    def _log_adl(self, commits: Sequence[Committed]) -> None:
+        """Log starts and stops of ADL."""
+        for commit in commits:
+            for event in commit.events:
+                if isinstance(event, AdlStarted | AdlStopped):
+                    log.info(
+                        "ADL started" if isinstance(event, AdlStarted) else "ADL stopped",
+                        sequence=commit.sequence,
+                        contract=event.contract,
+                        trigger=event.trigger,
+                        reason=str(event.reason),
+                    )
+
+    def reload_keys(self) -> None:
+        """Read the keys of the configuration again; where that fails, the keys remain."""
+        try:
+            self.keyring.reload(self.read_config().keys)
+        except ConfigError as error:
+            log.error("the keys cannot be read again", error=str(error))  # noqa: TRY400 - no bug
+        else:
+            log.info("the keys have been read again")
+
     def _served_crash(self, size: DemoSize) -> ServedCrash:
         """Return the demo of a size; raises JournalError for a journal with records."""
         demo = ServedCrash(size, self._submit_demo, self.runner.read)
@@ -121,7 +171,7 @@ class Service:
         """Submit commands of the demo with the time of the server."""
         timed = [msgspec.structs.replace(command, time_ms=NOW) for command in commands]
         events: list[Sequence[Event]] = []
-        for outcome in await self.runner.submit(timed):
+        for outcome in await self.runner.submit(timed, "demo"):
             if isinstance(outcome, DuplicateIdError):
                 raise outcome
             events.append(outcome.committed.events)
@@ -137,7 +187,7 @@ class Service:
     def _mounts(self) -> Mapping[str, Asgi]:
         mounts: dict[str, Asgi] = {"metrics": self._metrics}
         if self.dashboard is not None:
-            mounts["dashboard"] = self.dashboard
+            mounts["dashboard"] = BrowserProtection(self.dashboard)
         return mounts
 
     async def _metrics(self, _scope: Scope, _receive: Receive, send: Send) -> None:
@@ -154,9 +204,15 @@ class Service:
             await self.stop()
             return
         self.on_started()
+        with contextlib.suppress(RuntimeError, ValueError):  # signals reach the main thread alone
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload_keys)
+        log.info(
+            "started", version=version("delever"), sequence=self.runner.market_snapshot.sequence
+        )
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()
+        log.info("stopped")
         await send({"type": "lifespan.shutdown.complete"})
 
     def end_streams(self) -> None:
@@ -166,9 +222,12 @@ class Service:
     async def start(self) -> None:
         """Start every part."""
         await self.runner.start()
-        await migrate(self.database)
-        await self.history.start()
-        await self.notifier.start()
+        if self.confirm_time:
+            note = "delever serve --confirm-time"
+            await self.runner.submit([SetTime(time_ms=NOW, confirmed=True, note=note)], SERVER)
+        started_at = self.runner.market_snapshot.sequence
+        if not await self._open_database(started_at):
+            self._database_task = asyncio.create_task(self._retry_database(started_at))
         await self._lifespans.enter_async_context(self.native.lifespan())
         if self.demo is not None:
             secret = DEMO_SECRET.encode()
@@ -176,15 +235,40 @@ class Service:
                 self.keyring.add(ApiKey(key.id, key.roles, key.accounts, secret, secret))
             self._demo_task = asyncio.create_task(self.demo.run())
 
+    async def _open_database(self, started_at: int) -> bool:
+        """Migrate the database and follow the journal; return False where it cannot be used.
+
+        Whatever is wrong with the database of reports, the engine runs: history and notices wait.
+        """
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT_S):
+                await migrate(self.database)
+                await self.history.start()
+                await self.notifier.start(started_at)
+        except Exception as error:  # noqa: BLE001 - drivers raise errors of their own
+            log.warning("the database cannot be used; it is tried again", error=repr(error))
+            return False
+        return True
+
+    async def _retry_database(self, started_at: int) -> None:
+        """Try to open the database until it can be used."""
+        is_open = False
+        while not is_open:
+            await asyncio.sleep(DATABASE_RETRY_S)
+            is_open = await self._open_database(started_at)
+        log.info("the database can be used")
+
     async def stop(self) -> None:
         """Stop every part, the engine last."""
-        if self._demo_task is not None:
-            self._demo_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._demo_task
+        for task in (self._demo_task, self._database_task):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if self.dashboard is not None:
             await self.dashboard.stop()
         await self._lifespans.aclose()
+        cast("ApiServices", self.native.state.services).explainer.stop()
         await self.notifier.stop()
         await self.history.stop()
         await self.runner.stop()
@@ -224,11 +308,13 @@ def http_server(service: Service) -> uvicorn.Server:
     each of them would cost more than sending it.
     """
     listen = service.config.listen
+    per_address = 0 if listen.trust_forwarded else listen.max_connections_per_ip
     return _Server(
         service,
         uvicorn.Config(
             service.app,
             interface="asgi3",
+            http=cast("Any", ConnectionLimits(per_address).protocol),
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             ws_max_size=64 * 1024,
@@ -245,7 +331,10 @@ def http_server(service: Service) -> uvicorn.Server:
 
 
 def run(service: Service, on_ready: Callable[[str], None]) -> bool:
-    """Serve until SIGTERM; call `on_ready` with the URL once ready. Return whether it was ready."""
+    """Serve until SIGTERM or until the engine fails; call `on_ready` with the URL once ready.
+
+    Return whether the server was ready and the engine did not fail.
+    """
     with bind(service.config) as listening:
         host, port = listening.getsockname()[:2]
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -253,9 +342,10 @@ def run(service: Service, on_ready: Callable[[str], None]) -> bool:
         # The first snapshot of a large book should not wait for kernels to be compiled.
         threading.Thread(target=fastest, name="kernels", daemon=True).start()
         server = http_server(service)
+        service.runner.on_failed = partial(setattr, server, "should_exit", True)
         with contextlib.suppress(SystemExit):  # after a failed start, which is in the log
             server.run(sockets=[listening])
-    return bool(server.started)
+    return bool(server.started) and service.runner.failed is None
 
 
 def _started(on_ready: Callable[[str], None], url: str) -> None:

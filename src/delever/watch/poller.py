@@ -27,6 +27,9 @@ ANSWER_TIMEOUT_S = 30
 SETTLED_S = 2.0
 """A stream that may be silent counts as connected when it has not dropped for this long."""
 
+BACKFILL_MS = (2_000, 4_500)
+"""When a stream's past is polled after it was opened: what happened meanwhile is known in 5 s."""
+
 MIN_SILENCE_MS = 5_000
 CHECK_INTERVAL_S = 0.25
 MIN_SKEW_MS = 1_000
@@ -48,6 +51,11 @@ class _SourceState:
     answered_ms: int | None = None
     tried: bool = False
     failure: SourceFailure | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a stream has been opened and has not failed since."""
+        return self.tried and self.failure is None
 
 
 @dataclass(slots=True)
@@ -89,6 +97,16 @@ class VenuePoller:
     def is_ready(self) -> bool:
         """Whether every source has been tried once."""
         return all(state.tried for state in self._states.values())
+
+    @property
+    def unread(self) -> list[str]:
+        """The names of the sources that have never been read: no answer, or no connection."""
+        polled = {source.name for source in self.adapter.sources}
+        return [
+            name
+            for name, state in self._states.items()
+            if (state.answered_ms is None if name in polled else not state.is_connected)
+        ]
 
     def view(self) -> VenueView:
         """Return the venue's view."""
@@ -147,7 +165,8 @@ class VenuePoller:
 
     def _answered(self, source: PolledSource, answer: ParsedAnswer) -> None:
         state, now = self._states[source.name], self.now_ms()
-        state.answered_ms = now
+        if answer.observations or not answer.malformed:
+            state.answered_ms = now
         skew_ms = self._significant_skew_ms
         venue_time_ms = None if answer.venue_time_ms is None else answer.venue_time_ms - skew_ms
         state.schedule.answered(venue_time_ms, now)
@@ -235,9 +254,13 @@ class VenuePoller:
 
         listening = asyncio.ensure_future(stream.listen(deliver))
         began_ms = self.now_ms()
+        backfills_ms = [began_ms + after_ms for after_ms in BACKFILL_MS] if stream.backfill else []
         try:
             while not (await asyncio.wait([listening], timeout=CHECK_INTERVAL_S))[0]:
                 now = self.now_ms()
+                if backfills_ms and now >= backfills_ms[0]:
+                    del backfills_ms[0]
+                    self._states[stream.backfill].schedule.due_ms = now
                 max_silence_ms = max(stream.max_silence_ms, MIN_SILENCE_MS)
                 if stream.max_silence_ms and now - last_ms > max_silence_ms:
                     raise TimeoutError(f"silent for {now - last_ms} ms")

@@ -15,11 +15,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from delever.config import ConfigError, MailConfig, secret
+from delever.core.rules import RULE_SETS
 from delever.field_errors import find_field_error
+from delever.rule_registry import installed_rule_sets
+from delever.suggestions import suggestion
 from delever.watch.market_data.indicator_scale import RISKS
 
 VenueName = Literal["binance", "binance-coin", "bybit", "okx"]
 VENUES: tuple[VenueName, ...] = get_args(VenueName)
+DEFAULT_HISTORY = "delever-watch.db"
 StateName = Literal["calm", "watch", "adl", "stopped", "stale"]
 
 
@@ -67,6 +71,8 @@ class WatchedVenue(_Section, frozen=True, kw_only=True):
     """Another server with the venue's API, such as `delever serve`."""
     ws_url: str = ""
     """That server's URL for WebSockets; derived from base_url if empty."""
+    rules: str = ""
+    """The rule set of advice, of a venue or installed; by default the venue's own."""
     contracts: tuple[str, ...] = ()
     """Contracts to display without a position, by the venue's symbols."""
     families: tuple[str, ...] = ()
@@ -213,8 +219,9 @@ class QuietHours(_Section, frozen=True, kw_only=True):
 class WatchSettings(_Section, frozen=True, kw_only=True):
     """The whole file; every section may be left out."""
 
-    history: str = "delever-watch.db"
-    """The SQLite file with history, alerts and deliveries; relative to the working directory."""
+    history: str = ""
+    """The SQLite file with history, alerts and deliveries; default: delever-watch.db beside this
+    file."""
     retention_days: int = 30
     """How long history is stored."""
     stopped_min: int = 30
@@ -227,12 +234,22 @@ class WatchSettings(_Section, frozen=True, kw_only=True):
 
 
 def load(path: str | Path) -> WatchSettings:
-    """Return the settings of a TOML file; ConfigError if they are invalid."""
+    """Return the settings of a TOML file; ConfigError if they are invalid.
+
+    Without `history`, the file is DEFAULT_HISTORY in the directory of the settings.
+    """
     try:
         raw = tomllib.loads(Path(path).read_bytes().decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    return parse(raw, where=str(path))
+    settings = parse(raw, where=str(path))
+    beside = Path(path).parent / DEFAULT_HISTORY
+    return settings if settings.history else msgspec.structs.replace(settings, history=str(beside))
+
+
+def is_watch_file(raw: Mapping[str, Any]) -> bool:
+    """Whether a decoded TOML file is the watch's, and not the server's: by its sections."""
+    return bool(raw.keys() & set(WatchSettings.__struct_fields__))
 
 
 def parse(raw: Mapping[str, Any], where: str = "watch") -> WatchSettings:
@@ -290,6 +307,9 @@ def _venue_errors(venues: tuple[WatchedVenue, ...]) -> Iterator[str]:
         if names.count(venue.venue) > 1:
             yield f"{where}: duplicate name"
         yield from (f"{where}: {error}" for error in _key_errors(venue))
+        own = {rules.name for rules in installed_rule_sets()}
+        if venue.rules and venue.rules not in RULE_SETS and venue.rules not in own:
+            yield f"{where}.rules = {venue.rules!r}: unknown rule set"
         for field in ("base_url", "ws_url"):
             url, schemes = getattr(venue, field), {"base_url": "http", "ws_url": "ws"}
             if url and not url.startswith((f"{schemes[field]}://", f"{schemes[field]}s://")):
@@ -317,7 +337,8 @@ def _rule_errors(rules: tuple[AnyRule, ...], channels: list[str]) -> Iterator[st
             yield f"{where}: duplicate name"
         for channel in rule.channels:
             if channel not in channels:
-                yield f"{where}.channels: unknown channel {channel!r}"
+                similar = suggestion(channel, channels)
+                yield f"{where}.channels: unknown channel {channel!r}{similar}"
         if rule.repeat_min < 0:
             yield f"{where}.repeat_min = {rule.repeat_min}: must be at least 0"
         yield from (f"{where}.{error}" for error in _limit_errors(rule))

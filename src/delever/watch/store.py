@@ -299,7 +299,8 @@ def _metrics(observation: Observation) -> Iterator[_Metric]:
         case DrawdownObservation():
             for metric in ("pnl_ratio", "start_ratio", "stop_ratio"):
                 ratio = getattr(observation, metric)
-                yield _Metric(*name, metric, "", float(ratio), str(ratio), at)
+                if ratio is not None:
+                    yield _Metric(*name, metric, "", float(ratio), str(ratio), at)
         case PoolObservation(asset=asset, balance=balance):
             yield _Metric(*name, "pool", asset, float(balance), str(balance), at)
         case FillObservation(side=side, quantity=quantity):

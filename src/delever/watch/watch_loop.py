@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from delever.watch.alerts.alert_rules import (
     RuleInputs,
     drawdown_percent,
@@ -16,7 +18,9 @@ from delever.watch.alerts.alert_rules import (
 )
 from delever.watch.alerts.contract_status import AdlState, next_status
 from delever.watch.alerts.delivery import deliver, senders
+from delever.watch.market_data.fill_details import with_details
 from delever.watch.market_data.observations import (
+    CancelledOrderObservation,
     DrawdownObservation,
     FillObservation,
     IndicatorObservation,
@@ -28,7 +32,7 @@ from delever.watch.market_data.observations import (
     WarningObservation,
 )
 from delever.watch.poller import ObservationSink, VenuePoller
-from delever.watch.screen.advice import advise
+from delever.watch.screen.advice import advise, score_text
 from delever.watch.screen.view import (
     Advice,
     AlertView,
@@ -50,6 +54,9 @@ NEAREST = 5
 """The contracts nearest to ADL that are displayed without a position."""
 
 MAX_FILLS = 1_000
+CANCEL_WINDOW_MS = 10_000
+"""Assumed: an order cancelled this close to an ADL fill of its contract was cancelled by it."""
+
 RECENT_FILL_MS = 3_600_000
 DELETE_INTERVAL_MS = 3_600_000
 FIRST_POLL_S = 15.0
@@ -76,6 +83,7 @@ class Watch:
         self._pollers = [VenuePoller(adapter, now_ms, self._sink(adapter)) for adapter in adapters]
         self._observations: dict[Key, Observation] = {}
         self._fills: dict[Key, FillObservation] = {}
+        self._cancelled: dict[Key, CancelledOrderObservation] = {}
         self._statuses = store.statuses()
         self._active = store.active_alerts()
         windows = [r.within_min for r in settings.rules if isinstance(r, PoolDrawdownRule)]
@@ -159,17 +167,50 @@ class Watch:
                 del self._observations[key]
         for observation in observations:
             if isinstance(observation, FillObservation):
-                if observation.key not in self._fills:
-                    self._store.record([observation], self._now_ms())
-                self._fills[observation.key] = observation
+                self._add_fill(observation)
+                continue
+            if isinstance(observation, CancelledOrderObservation):
+                self._cancelled[observation.key] = observation
                 continue
             before = self._observations.get(observation.key)
             if before is None or before.venue_time_ms <= observation.venue_time_ms:
                 self._observations[observation.key] = observation
                 if isinstance(observation, PoolObservation):
                     self._add_balance(observation)
-        for key in list(self._fills)[:-MAX_FILLS]:
-            del self._fills[key]
+        for events in (self._fills, self._cancelled):
+            for key in list(events)[:-MAX_FILLS]:
+                del events[key]
+
+    def _add_fill(self, fill: FillObservation) -> None:
+        """Store a fill with its details, as of its first announcement; a larger one replaces it."""
+        known = self._fills.get(fill.key)
+        if known is not None and known.quantity >= fill.quantity:
+            return
+        if known is None:
+            self._store.record([fill], self._now_ms())
+        where = (fill.venue, fill.name, fill.side)
+        position = self._observations.get(("position", *where))
+        indicator = self._observations.get(("indicator", *where))
+        held = position if isinstance(position, PositionObservation) else None
+        self._fills[fill.key] = with_details(
+            fill,
+            held,
+            indicator if isinstance(indicator, IndicatorObservation) else None,
+            "" if held is None else score_text(self._advice_of(held, self._positions())),
+        )
+
+    def _positions(self) -> list[PositionObservation]:
+        return [r for r in self._observations.values() if isinstance(r, PositionObservation)]
+
+    def _with_cancelled(self, fill: FillObservation) -> FillObservation:
+        """Return a fill with the number of orders of its contract cancelled around its time."""
+        count = sum(
+            order.venue == fill.venue
+            and order.name == fill.name
+            and abs(order.venue_time_ms - fill.venue_time_ms) <= CANCEL_WINDOW_MS
+            for order in self._cancelled.values()
+        )
+        return structs.replace(fill, orders_cancelled=count) if count else fill
 
     def _add_balance(self, pool: PoolObservation) -> None:
         """Add a pool's balance to its past, and drop balances older than any rule's window."""
@@ -191,11 +232,9 @@ class Watch:
         self._store.record_statuses(statuses, now)
         self._store.record(list(self._to_record(now)), now)
         failures = [failure for poller in self._pollers for failure in poller.failures]
+        fills = map(self._with_cancelled, self._fills.values())
         inputs = RuleInputs(
-            [*self._observations.values(), *self._fills.values()],
-            statuses,
-            failures,
-            self._pool_balances,
+            [*self._observations.values(), *fills], statuses, failures, self._pool_balances
         )
         before_active = self._active
         self._active, alerts = update_alerts(
@@ -253,6 +292,18 @@ class Watch:
         """Whether any alert is active."""
         return bool(self._active)
 
+    @property
+    def unread(self) -> list[str]:
+        """Each source that has never been read, with its venue and the reason."""
+        found = []
+        for poller in self._pollers:
+            reasons = {failure.source: failure for failure in poller.failures}
+            for name in poller.unread:
+                failure = reasons.get(name)
+                reason = f"{failure.kind}: {failure.text}" if failure else "no answer yet"
+                found.append(f"{poller.adapter.venue} {name}: {reason}")
+        return found
+
     # --- the view ---
 
     def deliveries(self, limit: int) -> list[AlertDelivery]:
@@ -262,7 +313,8 @@ class Watch:
     def view(self) -> WatchView:
         """Return everything at this moment."""
         now = self._now_ms()
-        positions = [r for r in self._observations.values() if isinstance(r, PositionObservation)]
+        positions = self._positions()
+        newest = sorted(self._fills.values(), key=lambda fill: -fill.venue_time_ms)[:20]
         return WatchView(
             time_ms=now,
             venues=tuple(poller.view() for poller in self._pollers),
@@ -272,7 +324,7 @@ class Watch:
                 r for r in self._observations.values() if isinstance(r, WalletObservation)
             ),
             pools=tuple(self._pool_views(now)),
-            fills=tuple(sorted(self._fills.values(), key=lambda fill: -fill.venue_time_ms)[:20]),
+            fills=tuple(map(self._with_cancelled, newest)),
             alerts=tuple(
                 AlertView(rule=a.rule, subject=a.subject, text=a.text, since_ms=a.since_ms)
                 for a in self._active.values()
@@ -283,9 +335,14 @@ class Watch:
 
     def _displayed(self, by_contract: Iterable[ContractKey]) -> list[ContractKey]:
         """Return the contracts to display: held, configured, not calm, or nearest to ADL."""
-        drawdowns = [r for r in self._observations.values() if isinstance(r, DrawdownObservation)]
-        nearest = sorted(drawdowns, key=lambda r: (r.distance_to_start, r.name))[:NEAREST]
-        wanted = self._wanted() | {(r.venue, r.name) for r in nearest}
+        distances = [
+            (observation.distance_to_start, observation.name, observation.venue)
+            for observation in self._observations.values()
+            if isinstance(observation, DrawdownObservation)
+            if observation.distance_to_start is not None
+        ]
+        nearest = sorted(distances)[:NEAREST]
+        wanted = self._wanted() | {(venue, name) for _, name, venue in nearest}
         statuses = self._statuses
         return [
             key

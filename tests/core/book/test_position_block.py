@@ -60,14 +60,27 @@ def test_gaps_are_reused_and_closed() -> None:
     """Gaps of moved ranges never exceed half of the rows; a copy has no rows in reserve."""
     block = PositionBlock()
     tables = [PositionTable(block) for _ in range(50)]
-    assert block.starts == [FIRST_CAPACITY * number for number in range(50)]
+    assert block.starts.tolist() == [FIRST_CAPACITY * number for number in range(50)]
     for account in range(1_000):
         for table in tables:
             table.upsert(account, 0)
     assert [table.size for table in tables] == [1_000] * 50
     assert all(rows <= 1_250 for rows in block.capacities)
-    assert block.end <= 1.5 * sum(block.capacities)
+    assert block.end <= 1.5 * block.capacities.sum()
     assert deepcopy(block).capacity == block.end
+
+
+def test_closing_gaps_sorts_the_tables_that_do_not_grow() -> None:
+    block = PositionBlock()
+    tables = [PositionTable(block) for _ in range(6)]
+    for table in tables:
+        for account in range(40, 0, -1):
+            filled(table, account)
+    is_sorted = [table.keys() == sorted(table.keys()) for table in tables]
+    assert is_sorted == [True] * 5 + [False]
+    for table in tables:
+        assert contents(table) == expected(set(table.account[: table.size].tolist()))
+        assert all(table.find(*key) == row for row, key in enumerate(table.keys()))
 
 
 def test_columns_are_unchanged_when_the_block_grows_under_another_table() -> None:

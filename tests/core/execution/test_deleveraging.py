@@ -82,6 +82,29 @@ def test_an_exhausted_queue_is_reported_again_with_more_inventory() -> None:
     assert notices == [{"remaining_lots": 15}]
 
 
+def test_a_round_that_closed_nothing_is_not_run_again_until_something_changes() -> None:
+    """CORE-08: commands that change nothing cost no walk over the inventory."""
+    world = World("binance")
+    world.contract("X")
+    world.contract("Y")
+    world.mark(X=99, Y=1)
+    for number in range(20):
+        world.inventory("X", Side.LONG, 1, 100, account=f"a{number}")
+    world.wait(1)
+    key = world.book.idle_rounds["X", Side.LONG]
+    world.wait(1)
+    world.account("ann")
+    keys = [world.book.idle_rounds["X", Side.LONG]]
+    world.mark(Y=2)
+    keys.append(world.book.idle_rounds["X", Side.LONG])
+    assert keys[0] is not key, "an account was defined"
+    world.wait(1)
+    assert world.book.idle_rounds["X", Side.LONG] is keys[1]
+    world.short("ann", "X", 4, at=110, margin=100)
+    assert world.filled() == {"ann": 4}
+    assert world.book.copy().idle_rounds == {}
+
+
 def test_one_counterparty_is_closed_against_several_takeovers_in_order() -> None:
     """CORE-04: the lower equity / maintenance (-4, -2) goes first, each at its own price."""
     world = World("binance")

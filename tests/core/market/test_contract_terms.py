@@ -10,7 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from delever.core import messages as m
-from delever.core.market.contract_terms import MAX_TICKS, ContractTerms, terms_of
+from delever.core.market.contract_terms import MAX_MARGIN_TIERS, MAX_TICKS, ContractTerms, terms_of
+from delever.core.market.validation import Rejection
 from delever.core.messages import ContractKind, Side
 
 kinds = st.sampled_from(ContractKind)
@@ -155,3 +156,18 @@ def test_maintenance_never_decreases_with_notional(notional: int, more: int) -> 
 )
 def test_the_factor_is_cash_per_lot_and_tick(fields: dict[str, object], factor: int) -> None:
     assert terms(**fields).factor == factor
+
+
+def test_many_margin_tiers_are_read_in_linear_time_and_more_are_rejected() -> None:
+    """CORE-16: the deduction of a tier is the sum of all jumps below it."""
+    rates = [f"{number / 10**5:.5f}" for number in range(1, MAX_MARGIN_TIERS + 1)]
+    tiers = tuple(
+        m.MarginTier(notional_from=1_000 * number, maintenance_rate=rate)
+        for number, rate in enumerate(rates)
+    )
+    x = terms(margin_tiers=tiers)
+    step_cash = 1_000 * 10**8 // 10**5  # 1,000 times the step from rate to rate
+    sums = [step_cash * number * (number + 1) // 2 for number in range(MAX_MARGIN_TIERS)]
+    assert x.tier_deduction_cash.tolist() == sums
+    with pytest.raises(Rejection, match="margin_tiers"):
+        terms(margin_tiers=(*tiers, m.MarginTier(notional_from=10**9, maintenance_rate="1")))

@@ -34,6 +34,10 @@ class Holder:
     elsewhere: int = 0
 
 
+NEEDED_LIMITS = {"hyperliquid": m.TriggerLimits(vault_cap="0.1", loss_threshold=100)}
+"""The limits of rule sets that need some in a managed pool."""
+
+
 @dataclass(frozen=True)
 class Market:
     """One contract, BTC, with its pool; OTHER is a second one behind the same pool."""
@@ -73,6 +77,7 @@ def book_of(market: Market) -> Book:
         asset="USDT",
         rules=market.rules,
         managed=market.managed,
+        limits=NEEDED_LIMITS.get(market.rules, m.TriggerLimits()),
         max_slippage=market.slippage,
     )
     for name, kind in (("BTC", market.kind), ("OTHER", ContractKind.LINEAR)):

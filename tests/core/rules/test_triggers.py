@@ -96,6 +96,12 @@ def test_only_limits_that_a_trigger_reads_are_accepted(row: Row) -> None:
         "trigger_threshold": 1,
         "wait_ms": 1,
         "stop_equity": 1,
+        "takeover_loss": 1,
+        "contract_daily_loss": "0.1",
+        "pool_daily_loss": "0.1",
+        "vault_cap": "0.1",
+        "loss_threshold": 1,
+        "backlog": 1,
     }
     accepted = []
     for name, value in values.items():

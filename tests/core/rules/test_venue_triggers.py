@@ -109,9 +109,9 @@ def test_a_mean_is_the_average_over_every_moment_of_its_window(
     assert mean.area(now) == (area + 7 * span_ms, span_ms)
 
 
-def vault_world(managed: bool) -> World:
+def vault_world(rules: str, *, managed: bool = True, **limits: m.Amount) -> World:
     """Return a Hyperliquid world with a funded pool and an account at 10 times leverage."""
-    world = World("hyperliquid", balance=100, managed=managed)
+    world = World(rules, balance=100, managed=managed, limits=m.TriggerLimits(**limits))
     world.contract("X", rate="0.03")
     world.mark(X=100)
     world.wallets(bust=100, ann=1000)
@@ -123,14 +123,14 @@ def vault_world(managed: bool) -> World:
 @pytest.mark.parametrize(("mark", "taken"), [("92", 0), ("91.84", 0), ("91.83", 1), ("91", 1)])
 def test_a_vault_takes_over_below_two_thirds_of_maintenance(mark: str, taken: int) -> None:
     """HYP-06: at 91.84 the equity, 18.4, is still above 2/3 of 27.552; at 91.83 it is below."""
-    world = vault_world(managed=True)
+    world = vault_world("hyperliquid@2025-03")
     world.mark(X=mark)
     assert len(world.events(m.TakenOver)) == taken
 
 
 def test_a_vault_takes_losses_until_its_equity_is_negative() -> None:
-    """HYP-06: taken over at 90; with 100 in the vault, ADL waits until the mark is below 80."""
-    world = vault_world(managed=True)
+    """HYP-09: taken over at 90; with 100 in the vault, ADL waits until the mark is below 80."""
+    world = vault_world("hyperliquid@2025-03")
     world.mark(X=91)
     world.mark(X=80)
     assert (world.on("X"), world.filled()) == ("", {})
@@ -141,7 +141,7 @@ def test_a_vault_takes_losses_until_its_equity_is_negative() -> None:
 
 def test_underwater_inventory_is_closed_at_once_without_a_vault() -> None:
     """HYP-06 HYP-01: if the venue takes over itself, no vault takes losses first."""
-    world = vault_world(managed=False)
+    world = vault_world("hyperliquid", managed=False)
     world.mark(X=91)
     world.takeover("bust")
     world.mark(X="89.99")

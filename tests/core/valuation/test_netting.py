@@ -1,4 +1,4 @@
-"""Netting of an account's opposite positions before its takeover (case D01)."""
+"""Netting of opposite positions: of an account before its takeover (case D01), and of a fund."""
 
 import pytest
 from world import World, cash_text
@@ -85,3 +85,40 @@ def test_several_positions_are_netted_in_pairs() -> None:
     assert pairs == [(1, 4, 36 * 10**8), (2, 1, 6 * 10**8)]
     (taken,) = world.events(m.TakenOver)
     assert (taken.lots, taken.position, taken.cost_cash) == (2, 2, 208 * 10**8)
+
+
+@pytest.mark.parametrize("row", cases("netted_inventory.txt"))
+def test_a_pool_nets_its_own_inventory(row: Row) -> None:
+    world = World(row["rules"], balance=row["fund"])
+    world.contract("X")
+    world.mark(X=100)
+    world.wallets(short=10_000, long=10_000)
+    world.short("short", "X", 10, at=100)
+    world.long("long", "X", 10, at=100)
+    world.inventory("X", Side.LONG, row["long"], row["bought"], account="a")
+    world.inventory("X", Side.SHORT, row["short"], row["sold"], account="b")
+    netted, filled = world.events(m.InventoryNetted), world.filled()
+    state = world.state("X")
+    assert row.expected == {
+        "netted": str(sum(event.lots for event in netted)),
+        "gain": cash_text(sum(event.realized_pnl_cash for event in netted)),
+        "adl": str(sum(filled.values())),
+        "left": "/".join(str(state.inventory[side].total_lots) for side in Side),
+        "balance": world.balance(),
+    }
+
+
+def test_the_event_names_both_takeovers_and_quantities() -> None:
+    """CORE-32: 2 at 99 and 1 at 101 against 5 at 105."""
+    world = World("binance", balance=100)
+    world.contract("X")
+    world.mark(X=102)
+    world.inventory("X", Side.LONG, 2, 99, account="a")
+    world.inventory("X", Side.LONG, 1, 101, account="b")
+    world.inventory("X", Side.SHORT, 5, 105, account="c")
+    pairs = [
+        (e.long_takeover, e.short_takeover, e.long_lots, e.short_lots, e.lots, e.realized_pnl_cash)
+        for e in world.events(m.InventoryNetted)
+    ]
+    assert pairs == [(1, 3, 2, 5, 2, 12 * 10**8), (2, 3, 1, 3, 1, 4 * 10**8)]
+    assert world.state("X").inventory[Side.SHORT].total_lots == 2

@@ -38,7 +38,10 @@ def test_a_closed_position_allows_larger_marks_and_positions() -> None:
     world.mark(X=200)
     assert world.book.assets["USDT"].equity_bound < COLUMN_LIMIT
     again = world.row("ann", "X", Side.LONG, BILLION // 5, at=100)
-    assert rejected(world, m.SetPositions, version=9, positions=(again,)) == ("positions", "USDT")
+    assert rejected(world, m.SetPositions, strict=True, version=9, positions=(again,)) == (
+        "positions",
+        "USDT",
+    )
     world.long("ann", "X", BILLION // 10, at=100)
 
 
@@ -46,12 +49,18 @@ def test_a_withdrawn_balance_allows_larger_positions() -> None:
     world = world_of(0)
     world.wallets(bob=30 * BILLION)
     large = world.row("ann", "X", Side.LONG, BILLION // 5, at=100)
-    assert rejected(world, m.SetPositions, version=9, positions=(large,)) == ("positions", "USDT")
+    assert rejected(world, m.SetPositions, strict=True, version=9, positions=(large,)) == (
+        "positions",
+        "USDT",
+    )
     world.wallets(bob=1)
     world.positions(large)
     assert world.book.assets["USDT"].equity_bound > COLUMN_LIMIT  # reset at the next mark
     richest = m.BalanceRow(account="bob", asset="USDT", balance=7 * BILLION)
-    assert rejected(world, m.SetBalances, version=9, balances=(richest,)) == ("balances", "USDT")
+    assert rejected(world, m.SetBalances, strict=True, version=9, balances=(richest,)) == (
+        "balances",
+        "USDT",
+    )
     world.mark(X=100)
     assert world.book.assets["USDT"].equity_bound < COLUMN_LIMIT
 
@@ -140,3 +149,87 @@ def test_a_ratio_to_the_last_units_of_a_pool_is_clamped() -> None:
     (started,) = world.events(m.AdlStarted)
     assert started.numbers["ratio_ppm"] == MAX_RATIO_PPM
     assert decode_events(encode_events(world.last_events)) == world.last_events
+
+
+def closed_by_adl(world: World, lots: int) -> int:
+    """Take over a long of bob at a loss and close a short of ann against it; return the fill."""
+    world.positions(
+        world.row("ann", "X", Side.SHORT, lots, at=100),
+        world.row("bob", "X", Side.LONG, lots, at=100),
+    )
+    world.wallets(ann=1, bob=0)
+    world.mark(X=99)
+    world.takeover("bob")
+    world.submit(m.ForceAdl, contract="X", note="test")
+    return world.book.last_fill
+
+
+def test_a_fill_is_not_cancelled_at_a_mark_beyond_its_range() -> None:
+    """CORE-22: 100 million lots are worth 10 billion at 100, and 100 billion at 1,000."""
+    world = World(balance=BILLION)
+    world.contract("X", tick_size=1)
+    world.mark(X=100)
+    fill = closed_by_adl(world, LARGE // 2)
+    assert world.lots("ann", "X", Side.SHORT) == 0
+    world.mark(X=1_000)
+    assert rejected(world, m.CancelAdl, fill=fill, note="halted") == ("fill", str(fill))
+    world.mark(X=100)
+    world.mark(X=100)  # the pool limit counts the previous mark, too
+    world.submit(m.CancelAdl, fill=fill, note="halted")
+    assert world.lots("ann", "X", Side.SHORT) == LARGE // 2
+
+
+def test_a_managed_pool_takes_no_bid_at_which_its_inventory_leaves_the_range() -> None:
+    """CORE-22: 200 million lots sold at 1,000 are 200 billion; a level is also limited alone."""
+    world = World(balance=1, managed=True)
+    world.contract("X", tick_size=1)
+    world.mark(X=100)
+    world.positions(world.row("ann", "X", Side.LONG, LARGE, at=100))
+    assert world.events(m.TakenOver)
+    bids, high = ((1_000, 1),), ((10**6, LARGE),)
+    assert rejected(world, m.SetDepth, contract="X", bids=bids) == ("bids[0].price", "1000")
+    assert rejected(world, m.SetDepth, contract="X", asks=high) == ("asks[0].price", str(10**6))
+    world.submit(m.SetDepth, contract="X", bids=((120, LARGE),))
+    assert world.book.pools["main"].balance == (20 * LARGE + 1) * 10**8
+
+
+def test_a_contract_is_not_moved_into_a_pool_that_its_inventory_takes_out_of_range() -> None:
+    """CORE-22: 20 billion of inventory at cost and at twice the mark, beside 50 billion of cash."""
+    world = World()
+    world.pool("managed", managed=True, max_slippage="1")
+    world.fund(50 * BILLION, pool="managed", reason=m.FundingReason.SEED)
+    world.contract("X", tick_size=1)
+    world.mark(X=100)
+    world.inventory("X", Side.LONG, LARGE, 100)
+    move = {"contract": "X", "pool": "managed", "note": "listed"}
+    assert rejected(world, m.MoveContract, **move) == ("pool", "managed")
+    world.fund(-50 * BILLION, pool="managed", reason=m.FundingReason.WITHDRAWAL)
+    world.submit(m.MoveContract, **move)
+
+
+def test_an_unwinding_is_rejected_that_takes_a_fund_out_of_range() -> None:
+    """CORE-22: the gain of 80 billion counts in the balance and in the contract's PnL."""
+    world = World()
+    world.contract("X", tick_size=1)
+    world.mark(X=100)
+    world.inventory("X", Side.LONG, LARGE, 100)
+    world.fund(50 * BILLION, reason=m.FundingReason.SEED)
+    sold = {"contract": "X", "side": Side.LONG, "quantity": LARGE}
+    assert rejected(world, m.UnwindFill, **sold, price=300) == ("price", "300")
+    world.submit(m.UnwindFill, **sold, price=101)
+
+
+def test_totals_of_wallets_and_funds_are_integers_without_bound() -> None:
+    """CORE-22: five wallets and five funds of 40 billion each survive a snapshot."""
+    world = World()
+    names = ("ann", "bob", "cyd", "dan", "eve")
+    world.wallets(**dict.fromkeys(names, 40 * BILLION))
+    for name in names:
+        world.pool(name)
+        world.fund(40 * BILLION, pool=name, reason=m.FundingReason.SEED)
+    world.contract("X", tick_size=1)
+    world.mark(X=100)
+    world.long("ann", "X", 1, at=100, open_orders=("o1",))
+    restored = decode_book(encode_book(world.book)).assets["USDT"]
+    assert restored.wallets.total == restored.pool_balance == 200 * BILLION * 10**8
+    assert encode_book(decode_book(encode_book(world.book))) == encode_book(world.book)

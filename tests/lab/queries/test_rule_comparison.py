@@ -87,7 +87,7 @@ def test_columns_by_rule_set_end_with_a_row_of_triggers() -> None:
     }
     assert rows["short", "mm-1"]["bybit"] == "exempt account"
     assert list(rows)[-1] == ("trigger", None)
-    assert rows["trigger", None]["hyperliquid"] == "account equity: 0 %"
+    assert rows["trigger", None]["hyperliquid"] == "liquidator loss: 0 %"
 
 
 def test_position_ids_are_in_a_column_if_any_is_not_0() -> None:
@@ -124,12 +124,12 @@ def test_the_trigger_is_the_one_that_holds_or_else_the_most_used() -> None:
     assert by_rules["bybit"]["trigger"] == "contract_drawdown"
     assert by_rules["bybit"]["trigger_used"] == Decimal("96.6667")
     assert (by_rules["hyperliquid"]["trigger"], by_rules["hyperliquid"]["holds"]) == (
-        "account_equity",
+        "liquidator_loss",
         1,
     )
     rows = columns_by_rule_set(compare_rules(book, rules=["bybit", "hyperliquid"]))
     assert rows[-1]["bybit"] == "contract drawdown: 96.6667 %"
-    assert rows[-1]["hyperliquid"] == "account equity: holds"
+    assert rows[-1]["hyperliquid"] == "liquidator loss: holds"
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,26 @@
 """Runs, stress tests and comparisons: totals add up, and the given books do not change."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
 from delever.core.accounting.invariants import audit
 from delever.core.book import Book
-from delever.core.messages import CancelAdl, Reason, SetMarks, Side
+from delever.core.messages import CancelAdl, DefinePool, Reason, SetMarks, Side
 from delever.core.rules import RULE_SETS
+from delever.core.rules.ranking import Ranking, Score
+from delever.core.valuation.side_valuation import SideValuation
 from delever.journal.snapshot import encode_book
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.runs.run import run
 from delever.lab.runs.scenario import read_scenario
 from delever.lab.runs.stress_test import Shock, compare, simulate
 from delever.lab.tables.book_reader import read_book, write_book
+from delever.rule_registry import registry
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SCENARIO = read_scenario(EXAMPLES / "crash.ndjson")
@@ -54,6 +59,30 @@ def test_a_summary_as_text_has_a_line_per_episode_contract_and_pool() -> None:
     assert lines[3] == "pool main: balance 760000, equity 760000 USDT"
 
 
+def test_a_command_whose_step_raises_is_rejected_alone() -> None:
+    def without_score(_valuation: SideValuation) -> Score:
+        raise ZeroDivisionError
+
+    ranking = Ranking("raises", without_score, profitable_only=True)
+    house = replace(RULE_SETS["bybit"], name="house", ranking=ranking)
+    commands = [
+        msgspec.structs.replace(command, rules="house")
+        if isinstance(command, DefinePool)
+        else command
+        for command in SCENARIO
+    ]
+    result = run(Book(registry([house])), commands)
+    round_marks = next(n for n, c in enumerate(SCENARIO) if c.time_ms == 3000)
+    rejected = result.rejected[round_marks]
+    assert (rejected.reason, rejected.value) == (Reason.INTERNAL_ERROR, "ZeroDivisionError")
+    assert len(result.outcomes) == len(SCENARIO)
+    assert result.book.time_ms == 4000
+    others = [c for n, c in enumerate(commands) if n not in result.rejected]
+    without = run(Book(registry([house])), others).book
+    without.sequence = result.book.sequence
+    assert encode_book(without) == encode_book(result.book)
+
+
 def test_a_cancelled_fill_is_subtracted_from_the_totals() -> None:
     cancelled = run(Book(), [*SCENARIO[:-1], CancelAdl(time_ms=3000, fill=3, note="halted")])
     (total,) = cancelled.summary.contracts
@@ -66,14 +95,12 @@ def test_a_cancelled_fill_is_subtracted_from_the_totals() -> None:
 def test_a_run_does_not_change_the_given_book_and_continues_after_a_rejection() -> None:
     before = encode_book(BOOK)
     marks = [
-        SetMarks(time_ms=1, marks={"BTCUSDT": "64000.3"}, strict=True),
+        SetMarks(time_ms=1, marks={"BTCUSDT": "64000.00000000001"}, strict=True),
         SetMarks(time_ms=2, marks={"BTCUSDT": "64000", "ETHUSDT": "0"}),
     ]
     result = run(BOOK, marks)
     assert encode_book(BOOK) == before
-    assert [rejected.reason for rejected in result.rejected.values()] == [
-        Reason.INVALID_TICK_MULTIPLE
-    ]
+    assert [rejected.reason for rejected in result.rejected.values()] == [Reason.TOO_MANY_DECIMALS]
     assert list(result.rejected) == [0]
     ((number, rejected),) = result.partial_rejections
     assert (number, rejected.contract, rejected.reason) == (1, "ETHUSDT", Reason.NOT_POSITIVE)
@@ -175,6 +202,25 @@ def test_shorts_are_liquidated_when_the_price_rises() -> None:
     up = simulate(BOOK, Shock({"BTCUSD": "0.5"}), rules="hyperliquid")
     assert up.summary.takeovers > 0
     assert up.book.contracts["BTCUSD"].tables[Side.SHORT].total_lots < 900
+
+
+def test_the_caps_of_a_vault_are_arguments_and_their_lack_is_said() -> None:
+    """HYP-08: no number is published, so none is made up."""
+    shock = Shock({"BTCUSDT": "-0.10"})
+    without = simulate(BOOK, shock, rules="hyperliquid")
+    assert "neither vault_cap nor loss_threshold" in str(without.summary)
+    assert not without.summary.contracts[0].closed.strip("0.")
+    capped = simulate(BOOK, shock, rules="hyperliquid", vault_cap="0.01", loss_threshold="100")
+    assert (capped.notes, capped.summary.contracts[0].closed) == ((), "1.55")
+    rules = ["bybit", "hyperliquid", "hyperliquid@2025-03"]
+    table = compare(BOOK, shock, rules=rules, vault_cap="0.01", loss_threshold="100")
+    assert table["note"].to_list() == [None] * 3
+    assert str(table["closed"][1]) == "1.55"
+    notes = compare(BOOK, shock, rules=rules)["note"].to_list()
+    assert (notes[0], notes[2]) == (None, None)
+    assert "until its equity is negative" in notes[1]
+    with pytest.raises(InputError, match="no chosen rule set reads"):
+        compare(BOOK, shock, rules="bybit", vault_cap="0.01")
 
 
 def test_a_socialized_loss_is_charged_to_accounts_and_paid_to_the_pool() -> None:

@@ -1,14 +1,17 @@
 """Books from data frames: missing tables are inferred exactly, or rejected."""
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from delever.core.messages import Side
 from delever.lab.errors import InputError
 from delever.lab.tables.book_reader import book_of
+from delever.lab.tables.book_writer import frames_of
 
 POSITIONS: dict[str, list[Any]] = {
     "account": ["ann", "bob"],
@@ -78,6 +81,18 @@ def test_marks_by_name_are_as_exact_as_a_column() -> None:
         book_of(POSITIONS, {"BTCUSDT": 64000.5})
     rounded = book_of(POSITIONS, {"BTCUSDT": 64000.5}, floats="round:1")
     assert rounded.contracts["BTCUSDT"].mark == 640_005
+
+
+def test_an_arrow_column_of_marks_finer_than_the_tick_is_taken_and_written_exactly() -> None:
+    """CORE-35"""
+    kind = {"kind": ["linear"], "settle": ["USDT"], "pool": ["USDT"]}
+    contracts = {"contract": ["BTCUSDT"], "tick_size": ["0.1"], "lot_size": ["0.01"], **kind}
+    mark = pa.array([Decimal("64000.12345678")], pa.decimal128(18, 8))
+    marks = pa.table({"contract": ["BTCUSDT"], "mark": mark})
+    book = book_of(POSITIONS, marks, contracts=contracts)
+    assert book.contracts["BTCUSDT"].mark == Fraction("640001.2345678")
+    written = frames_of(book)["marks"].to_dicts()
+    assert written[0]["mark"] == "64000.12345678"
 
 
 def test_a_missing_required_table_or_mark_is_rejected() -> None:

@@ -54,8 +54,8 @@ INVALID = [
     ("positions", "leverage", "leverge", "'leverge': unknown column; did you mean 'leverage'?"),
     ("positions", "side,quantity", "side,side", "side: the column is there twice"),
     ("marks", "contract,mark,", "contract,price,", "'price': unknown column; there is "),
-    ("marks", "64000.5", "64000.3",
-     "row 1 (line 2), mark '64000.3': invalid tick multiple"),
+    ("marks", "64000.5", "64000.00000000001",
+     "row 1 (line 2), mark '64000.00000000001': too many decimals"),
     ("marks", "64210", "6421O",
      "row 1 (line 2), previous_mark '6421O': invalid decimal"),
     ("marks", "ETHUSDT", "ETHUSDC", "row 2 (line 3), contract 'ETHUSDC': unknown contract"),
@@ -146,12 +146,12 @@ def test_a_position_without_a_mark_is_rejected(folder: Path) -> None:
 
 
 def test_the_error_of_a_rejection_has_its_reason(folder: Path) -> None:
-    replace(folder / "marks.csv", "64000.5", "64000.3")
+    replace(folder / "marks.csv", "64000.5", "64000.00000000001")
     with pytest.raises(InputError) as caught:
         read_book(folder)
     error = caught.value
-    assert error.reason is Reason.INVALID_TICK_MULTIPLE
-    assert (error.row, error.line, error.column, error.value) == (1, 2, "mark", "64000.3")
+    assert error.reason is Reason.TOO_MANY_DECIMALS
+    assert (error.row, error.line, error.column, error.value) == (1, 2, "mark", "64000.00000000001")
     assert error.file.endswith("marks.csv")
 
 
@@ -269,6 +269,7 @@ def test_unusual_books_are_written_and_read_unchanged(tmp_path: Path) -> None:
             "rules": ["bitmart"],
             "balance": ["-12.5"],
             "limits.wait_ms": ["5"],
+            "limits.stop_equity": ["7"],
             "max_slippage": ["0.1"],
         },
         assets={"asset": ["EUR"], "cash_decimals": [11]},
@@ -279,6 +280,7 @@ def test_unusual_books_are_written_and_read_unchanged(tmp_path: Path) -> None:
     assert tables(again) == tables(book)
     assert again.open_orders == {("b", "XUSD"): ("b-1", "b-2")}
     assert again.contracts["XUSD"].limits == book.contracts["XUSD"].limits
+    assert again.pools["p"].limits == book.pools["p"].limits
 
 
 def test_a_book_with_inventory_is_not_written(tmp_path: Path) -> None:

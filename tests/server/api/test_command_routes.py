@@ -1,6 +1,7 @@
 """Routes for commands: idempotency, invalid bodies rejected whole, acknowledged means durable."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import httpx2
 import msgspec
 import pyarrow as pa
 import pytest
+import structlog.testing
 from api_clients import CLOSED_CONFIG, TIMEOUT_S, add_role_keys, client, crash_lines, submit_lines
 from live_server import LiveServer, live_server
 
@@ -198,7 +200,7 @@ def test_an_invalid_table_is_rejected_whole_with_its_field(
 ) -> None:
     body = stream(**{"account": ["ann"], "asset": ["USDT"], **columns})
     with client(crashed, "ingest") as venue:
-        answer = venue.post("/v1/balances/arrow?version=2", content=body)
+        answer = venue.post("/v1/balances/arrow?version=2&strict=true", content=body)
         assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
         none = venue.post("/v1/balances/arrow?version=2", content=b"nothing of the kind")
         assert (none.status_code, none.json()["error"]["field"]) == (400, "body")
@@ -268,3 +270,65 @@ def test_every_line_of_the_crash_is_accepted() -> None:
         with client(serving, "read") as reader:
             (episode,) = reader.get("/v1/adl").json()
     assert (response["rejected"], episode["fills"], episode["quantity"]) == (0, 3, "100")
+
+
+def test_a_command_without_a_time_gets_the_clocks_and_zero_is_a_time_like_any_other() -> None:
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        with client(serving, "ingest") as venue:
+            stamped = venue.post("/v1/commands", json=ANN).json()
+            assert stamped["time_ms"] == stamped["events"][0]["time_ms"] > 0
+            zero = venue.post("/v1/commands", json={"type": "set_time", "time_ms": 0})
+            assert (zero.status_code, zero.json()["error"]["reason"]) == (422, "time_in_past")
+            below = venue.post("/v1/commands", json={"type": "set_time", "time_ms": -1})
+            assert below.json()["error"]["reason"] == "out_of_range"
+
+
+def test_a_contract_with_the_venue_symbol_of_another_one_is_rejected() -> None:
+    """Both would be BTCUSDT at Binance, and only one could be read."""
+    pool = {"type": "define_pool", "pool": "p", "kind": "shared", "asset": "USDT", "rules": "bybit"}
+    one = {
+        "type": "define_contract", "kind": "linear", "settle": "USDT", "pool": "p",
+        "contract": "BTCUSDT", "tick_size": "0.5", "lot_size": "0.001",
+    }  # fmt: skip
+    other = one | {"contract": "BTC-USDT"}
+    with live_server(CLOSED_CONFIG) as serving:
+        add_role_keys(serving.service)
+        with client(serving, "ingest") as venue:
+            both = b"\n".join(map(msgspec.json.encode, [pool, one, other]))
+            bulk = venue.post("/v1/commands/bulk", content=both)
+            assert (bulk.status_code, sequence(serving)) == (400, 0)
+            assert bulk.json()["error"]["field"] == "line 3, contract"
+            for body in (pool, one):
+                assert venue.post("/v1/commands", json=body).status_code == 200
+            again = venue.post("/v1/commands", json=other)
+            assert again.status_code == 400
+            error = again.json()["error"]
+            assert (error["reason"], error["value"]) == ("symbol_not_unique", "BTC-USDT")
+            assert "[contracts.BTC-USDT] binance" in error["message"]
+
+
+def test_a_record_names_the_key_that_submitted_it_and_the_log_its_address(tmp_path: Path) -> None:
+    with live_server(on_disk(tmp_path / "j.db")) as serving:
+        add_role_keys(serving.service)
+        desk = serving.service.keyring.find("operate")
+        assert desk is not None
+        serving.service.keyring.add(dataclasses.replace(desk, name="risk desk"))
+        pool = {"type": "define_pool", "pool": "p", "kind": "shared", "asset": "USDT"}
+        fund = {"type": "fund_pool", "pool": "p", "amount": 5, "reason": "seed", "note": "opened"}
+        with client(serving, "ingest") as venue, client(serving, "operate") as operator:
+            forged = pool | {"rules": "bybit", "by": "somebody else"}
+            assert venue.post("/v1/commands", json=forged).status_code == 200
+            with structlog.testing.capture_logs() as lines:
+                assert operator.post("/v1/commands", json=fund).status_code == 200
+                wrong = {"authorization": "Bearer operate.guess"}
+                assert operator.get("/v1/status", headers=wrong).status_code == 401
+        logged = {line["event"]: line for line in lines}
+        command = logged["an operator's command"]
+        assert (command["by"], command["address"]) == ("risk desk", "127.0.0.1")
+        assert (command["command"], command["note"]) == ("fund_pool", "opened")
+        assert logged["a login failed"]["address"] == "127.0.0.1"
+        assert "guess" not in str(lines)
+    with SqliteJournal(tmp_path / "j.db", readonly=True) as journal:
+        by = [decode_command(record.command).by for record in journal.records()]
+    assert by == ["ingest", "risk desk"]

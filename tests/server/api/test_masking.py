@@ -20,7 +20,7 @@ from delever.server.api.requests.masking import PUBLIC_EVENTS, Masking
 from delever.server.engine.runner import Runner
 
 ANONYMOUS_READ_CONFIG = msgspec.convert(
-    {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True}}, Config
+    {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True, "queue_detail": True}}, Config
 )
 ALL_ACCOUNTS = {"ann", "bob", "cyd", "dan"}
 ACCOUNT_PATHS = """
@@ -84,6 +84,32 @@ def test_names_are_masked_by_role(server: LiveServer, key: str, named: set[str])
             assert (" of ann," in why["text"]) == ("ann" in named)
             ahead = {each["account"] for each in why["facts"]["filled_before"]}
             assert (ahead == {"cyd"}) == ("cyd" in named)
+
+
+def test_without_queue_detail_a_trader_sees_its_own_rows_and_sums_of_the_others() -> None:
+    config = msgspec.convert(
+        {"journal": {"path": ":memory:"}, "api": {"anonymous_read": True}}, Config
+    )
+    with live_server(config) as serving:
+        add_role_keys(serving.service)
+        submit_lines(serving, b"\n".join(crash_lines().split(b"\n")[:-3]))
+        path = "/v1/contracts/BTCUSDT/queue?side=short"
+        pages = {}
+        for key in ("", "trade", "read"):
+            with client(serving, key) as caller:
+                pages[key] = caller.get(path).json()
+        whole = {row["account"]: row for row in pages["read"]["rows"]}
+        assert (set(whole), pages["read"]["total"]) == ({"bob", "cyd", "dan"}, 3)
+        assert pages[""]["rows"] == []
+        assert pages["trade"]["rows"] == [whole["bob"]]
+        assert whole["bob"]["quantity_ahead"] != "0"
+        for key in ("", "trade"):
+            assert {**pages[key], "rows": ()} == {**pages["read"], "rows": ()}
+        levels = pages[""]["levels"]
+        assert sum(level["positions"] for level in levels) == 3
+        assert sum(int(level["quantity"]) for level in levels) == sum(
+            int(row["quantity"]) for row in whole.values()
+        )
 
 
 def responses_as_of_one_sequence(

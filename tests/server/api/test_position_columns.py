@@ -11,6 +11,7 @@ from api_clients import CLOSED_CONFIG, add_role_keys, client, crash_lines, submi
 from live_server import LiveServer, live_server
 
 from delever.core.kernels import fastest
+from waiting import becomes
 
 UNIT = 100_000_000
 """Cash in one USDT; a lot of BTCUSDT is 0.001."""
@@ -37,9 +38,12 @@ def stream(columns: dict[str, Any]) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def sent(server: LiveServer, version: int, columns: dict[str, Any]) -> httpx2.Response:
+def sent(
+    server: LiveServer, version: int, columns: dict[str, Any], *, strict: bool = False
+) -> httpx2.Response:
+    query = f"version={version}&strict={str(strict).lower()}"
     with client(server, "ingest") as venue:
-        return venue.post(f"/v1/positions/arrow?version={version}", content=stream(columns))
+        return venue.post(f"/v1/positions/arrow?{query}", content=stream(columns))
 
 
 def rows(**columns: Any) -> dict[str, Any]:
@@ -87,6 +91,22 @@ def test_events_of_columns_are_found_by_account(server: LiveServer) -> None:
         assert found("bob", before) == found("nobody", before) == []
 
 
+def test_a_bad_row_of_columns_is_rejected_alone_and_makes_its_contract_incomplete(
+    server: LiveServer,
+) -> None:
+    """CORE-37"""
+    answer = sent(server, next(VERSIONS), rows(lots=[-1, 2_000])).json()
+    assert (answer["rows"], answer["rejected"]) == (2, 1)
+    assert answer["rejections"] == [
+        {"line": 0, "reason": "negative_not_allowed", "field": "lots[0]", "value": "-1"}
+    ]
+    with client(server, "read") as reader:
+        (position,) = reader.get("/v1/accounts/ann").json()["positions"]
+        assert position["reason"] == "stale_row"
+        becomes(lambda: reader.get("/v1/contracts/BTCUSDT").json()["incomplete"], True)
+    assert sent(server, next(VERSIONS), rows()).json()["rejected"] == 0
+
+
 def test_text_columns_may_be_dictionary_encoded(server: LiveServer) -> None:
     for kind in (pa.large_string(), pa.dictionary(pa.int8(), pa.string())):
         text = {name: pa.array(rows()[name], pa.string()) for name in ("account", "side")}
@@ -115,7 +135,7 @@ def test_an_invalid_column_is_rejected_whole_with_its_name(
 ) -> None:
     with client(server, "read") as reader:
         before = reader.get("/v1/accounts/ann").json()["positions"]
-    answer = sent(server, next(VERSIONS), rows(**columns))
+    answer = sent(server, next(VERSIONS), rows(**columns), strict=True)
     assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
     with client(server, "read") as reader:
         assert reader.get("/v1/accounts/ann").json()["positions"] == before

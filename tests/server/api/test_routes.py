@@ -67,6 +67,8 @@ POST /v1/commands settle_contract                    401    403  403   403    42
 POST /v1/commands cancel_adl                         401    403  403   403    422
 POST /v1/commands pause_adl                          401    403  403   403    200
 POST /v1/commands force_adl                          401    403  403   403    422
+POST /v1/commands confirm_mark                       401    403  403   403    422
+POST /v1/commands compensate                         401    403  403   403    422
 POST /v1/commands/bulk define_account                401    403  403   200    200
 POST /v1/commands/bulk fund_pool                     401    403  403   403    200
 """
@@ -82,6 +84,14 @@ BODIES = {
     "cancel_adl": {"fill": 99, "note": "test"},
     "pause_adl": {"contract": "BTCUSDT", "paused": False, "note": "test"},
     "force_adl": {"contract": "BTCUSDT", "note": "test"},
+    "compensate": {
+        "account": "bob",
+        "contract": "BTCUSDT",
+        "fill": 99,
+        "amount": "1",
+        "note": "test",
+    },
+    "confirm_mark": {"contract": "BTCUSDT", "note": "test"},
 }
 
 HEADING, *CALLS = ROLES.strip().splitlines()
@@ -175,6 +185,8 @@ status  reason            field        type             body
 400     invalid_name      account      define_account   {"account":"a\\u0000b"}
 400     invalid_name      accounts[1]  define_accounts  {"accounts":["a","b\\nc"]}
 400     invalid_name      asset        define_asset     {"asset":"LONG"}
+400     invalid_name      asset        define_asset     {"asset":"BT\\u0421"}
+400     invalid_name      account      define_account   {"account":"\\uff41nn"}
 400     invalid_name      id           set_time         {"id":"LONG"}
 422     empty_name        account      define_account   {"account":""}
 422     unknown_contract  marks.DOGE   set_marks        {"marks":{"DOGE":"1"},"strict":true}

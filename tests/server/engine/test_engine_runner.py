@@ -12,10 +12,12 @@ from manual_clock import ManualClock
 
 from delever.api_types.market import MarketState
 from delever.config import Config
+from delever.core.book import Book
 from delever.core.messages import (
     AdlFilled,
     Command,
     DefineAccount,
+    Reason,
     RefreshIndicators,
     RefreshRatings,
     Rejected,
@@ -23,8 +25,11 @@ from delever.core.messages import (
 )
 from delever.journal import JournalError, Recorder, SqliteJournal, verify
 from delever.lab.runs.scenario import read_scenario
+from delever.server.engine.listeners import MAX_FAILURES_IN_A_ROW
 from delever.server.engine.runner import (
+    HEARTBEAT_MS,
     NOW,
+    TICK_MS,
     BusyError,
     Committed,
     DuplicateIdError,
@@ -353,4 +358,139 @@ def test_a_clock_set_back_is_logged_and_snapshots_continue(clock: ManualClock) -
         assert accounts == runner.market_snapshot.accounts
 
     clock.ms += 7_200_000
+    running(Runner(config(":memory:"), clock), use)
+
+
+def break_step(book: Book) -> None:
+    """Damage the book in memory, so that the next step raises."""
+    book.contracts["BTCUSDT"].pool = "nowhere"
+
+
+def test_a_command_whose_step_raises_is_rejected_once_logged_and_counted(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """CORE-55."""
+    bad = SetTime(time_ms=NOW, id="t-1")
+
+    async def use(runner: Runner) -> list[Committed]:
+        await runner.submit(crash()[:-1])
+        await runner.read(break_step)
+        with structlog.testing.capture_logs() as lines:
+            outcomes = await runner.submit([bad])
+        (line,) = [each for each in lines if each["log_level"] == "critical"]
+        assert (line["sequence"], line["command"], line["id"]) == (14, "set_time", "t-1")
+        assert isinstance(line["exc_info"], KeyError)
+        outcomes += await runner.submit([bad])
+        assert runner.errors == {"step": 1}
+        assert runner.failed is None
+        outcomes += await runner.submit(crash()[-1:])
+        return [committed(outcome) for outcome in outcomes]
+
+    first, again, *others = running(Runner(config(tmp_path / "j.db"), clock), use)
+    (rejected,) = first.events
+    assert isinstance(rejected, Rejected)
+    assert (rejected.reason, again.events) == (Reason.INTERNAL_ERROR, first.events)
+    assert not any(isinstance(each.events[0], Rejected) for each in others)
+    assert not verify(tmp_path / "j.db").findings
+
+
+def test_a_listener_that_raises_delays_no_answer_and_no_other_listener(clock: ManualClock) -> None:
+    reported: list[Committed] = []
+    calls = 0
+
+    def raises(_commits: object) -> None:
+        nonlocal calls
+        calls += 1
+        raise ZeroDivisionError
+
+    async def use(runner: Runner) -> None:
+        runner.listeners.append(raises)
+        runner.snapshot_listeners.append(raises)
+        runner.listeners.append(reported.extend)
+        with structlog.testing.capture_logs() as lines:
+            for number in range(MAX_FAILURES_IN_A_ROW + 2):
+                await runner.submit([DefineAccount(time_ms=NOW, account=f"a{number}")])
+                clock.ms += 5_000
+                await runner.tick()
+        logged = [each for each in lines if each["event"] == "a listener raised"]
+        assert [each["detached"] for each in logged].count(True) == 2
+        assert calls == runner.errors["listener"] == 2 * MAX_FAILURES_IN_A_ROW
+        assert len(reported) == MAX_FAILURES_IN_A_ROW + 2
+        assert runner.failed is None
+
+    running(Runner(config(":memory:"), clock), use)
+
+
+def test_the_runner_fails_where_its_pump_or_its_tick_ends(clock: ManualClock) -> None:
+    async def end(task: int) -> Runner:
+        runner = Runner(config(":memory:"), clock)
+        calls: list[bool] = []
+        runner.on_failed = lambda: calls.append(True)
+        await runner.start()
+        runner._tasks[task].cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        with pytest.raises(StoppedError):
+            await runner.submit([SetTime(time_ms=NOW)])
+        await runner.stop()
+        assert calls == [True]
+        return runner
+
+    for task in (0, 1):
+        assert isinstance(asyncio.run(end(task)).failed, RuntimeError)
+
+
+def test_a_tick_that_raises_is_counted_and_the_next_one_runs(clock: ManualClock) -> None:
+    def no_clock() -> int:
+        raise OSError
+
+    async def use() -> None:
+        runner = Runner(config(":memory:"), clock)
+        await runner.start()
+        runner.now_ms = no_clock
+        await asyncio.sleep(TICK_MS * 1.5 / 1000)
+        assert runner.errors["tick"] == 1
+        assert runner.failed is None
+        await runner.stop()
+
+    asyncio.run(use())
+
+
+def test_commands_are_held_while_the_clock_is_too_far_ahead(tmp_path: Path) -> None:
+    """CORE-56: after a year ahead, the venue's time goes on where it was; ids can be sent again."""
+    clock, year_ms = ManualClock(1_700_000_000_000), 365 * 24 * 3_600_000
+    define = DefineAccount(time_ms=NOW, id="d-1", account="ann")
+
+    async def use(runner: Runner) -> list[str]:
+        await runner.submit([SetTime(time_ms=NOW)])
+        await runner.tick()
+        clock.ms += year_ms
+        sequence = committed((await runner.submit([define]))[0]).sequence
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(3):
+                await runner.tick()
+        assert [line["event"] for line in lines] == [
+            "the clock is too far ahead; commands are held"
+        ]
+        assert runner.time_is_held
+        assert runner.market_snapshot.sequence == sequence == 2, "no command of the ticks is held"
+        clock.ms -= year_ms
+        outcomes = await runner.submit([define])
+        clock.ms += year_ms
+        confirmed = SetTime(time_ms=NOW, confirmed=True, note="a stop of a year")
+        outcomes += await runner.submit([confirmed, define, SetTime(time_ms=NOW)])
+        return [str(type(committed(outcome).events[0]).__name__) for outcome in outcomes]
+
+    assert running(Runner(config(tmp_path / "j.db"), clock), use) == ["Accepted"] * 4
+    assert not verify(tmp_path / "j.db").findings
+
+
+def test_time_follows_the_clock_without_commands(clock: ManualClock) -> None:
+    async def use(runner: Runner) -> None:
+        await runner.submit([SetTime(time_ms=NOW)])
+        for _ in range(20):
+            clock.ms += HEARTBEAT_MS
+            await runner.tick()
+            assert runner.clock_skew_ms == 0
+
     running(Runner(config(":memory:"), clock), use)

@@ -47,7 +47,7 @@ def serve_until_killed(folder: Path, url: str, mail_port: int, moment: str) -> N
             settings(folder, url, mail_port), wall_clock_ms, folder, working=True
         ) as opened:
             if moment == "durable":
-                opened.runner.listeners.insert(0, lambda _: signal.raise_signal(signal.SIGKILL))
+                opened.runner.listeners.append(lambda _: signal.raise_signal(signal.SIGKILL))
             await opened.runner.submit(crash_commands())
             await asyncio.sleep(PATIENCE_S)  # until it is killed
 

@@ -122,3 +122,26 @@ def test_notifications_and_cursor_are_written_together_or_not_at_all(opened: Ope
             assert await outbox.open(3) == 3  # a journal restored from a backup
 
     asyncio.run(go())
+
+
+def test_notices_beyond_a_restored_journal_are_not_sent_and_give_up_their_names(
+    opened: Opened,
+) -> None:
+    """As after a backup was restored: records 6 to 9 are lost, and others follow record 5."""
+    (named,) = notifications("7-1")
+    lost = named._replace(sequence=7)
+
+    async def go() -> None:
+        async with opened() as engine:
+            outbox = JournalOutbox(transactions_of(engine), ManualClock(START_MS))
+            assert await outbox.open(5) == 5
+            assert await outbox.fill(5, 9, [lost])
+            assert await outbox.open(5) == 5
+            assert await outbox.claim(NoticeChannel.WEBHOOK, limit=9, claim_ms=1) == []
+            assert await outbox.fill(5, 8, [lost])
+            (claimed,) = await outbox.claim(NoticeChannel.WEBHOOK, limit=9, claim_ms=1)
+            assert claimed.notification == lost
+            rows = sorted(await outbox.of_account("bob", 9), key=lambda row: row.state)
+            assert [row.last_error for row in rows] == ["the journal was restored", ""]
+
+    asyncio.run(go())

@@ -1,8 +1,10 @@
 """The log has no secrets: by name, by shape, or in the traceback of a request."""
 
+import contextlib
 import io
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +18,7 @@ from mail_servers import SECRET, SECRET_ENV
 from delever.config import parse
 from delever.server.observability.logs import (
     HIDDEN,
+    LogStream,
     Redactor,
     RequestLog,
     configure_logging,
@@ -196,3 +199,19 @@ def test_lines_below_the_level_are_dropped() -> None:
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     assert [line["event"] for line in lines] == ["loud", f"loud signature={HIDDEN}"]
     assert lines[0]["password"] == HIDDEN
+
+
+def test_a_broken_stream_stops_no_request() -> None:
+    """As when the reader of a pipe has gone."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as broken:
+        stream = LogStream(broken)
+        stream.write("x" * 100_000)
+        stream.flush()
+        configure_logging("info", broken)
+        structlog.get_logger().error("lost")
+        logging.getLogger("any").error("lost")
+        assert stream.lost_lines == 1
+        with contextlib.suppress(BrokenPipeError):
+            broken.close()

@@ -21,16 +21,22 @@ from delever.core.messages import (
     AnyCommand,
     CancelAdl,
     Command,
+    Compensate,
+    DefineAccount,
     DefinePool,
     ForceAdl,
     FundingReason,
     FundPool,
     MoveContract,
     PoolKind,
+    PositionRow,
     SetMarks,
+    SetPositions,
     SetTime,
+    Side,
     Takeover,
 )
+from delever.journal import Recorder
 from delever.lab.runs.run import run
 from delever.lab.runs.scenario import read_scenario
 from delever.server.engine.runner import Runner
@@ -39,6 +45,7 @@ from delever.server.storage.database import migrate, open_database
 from delever.server.storage.projector import HistoryProjector
 from delever.server.storage.queries import MAX_TIME_MS, HistoryQueries, downsample
 from delever.server.storage.rolling_peaks import balance_peaks, contract_pnl_peaks
+from waiting import until
 
 T = TypeVar("T")
 Question = Callable[[Runner, HistoryProjector, HistoryQueries], Awaitable[T]]
@@ -50,6 +57,7 @@ TABLES = [
     tables.flows,
     tables.takeovers,
     tables.unwinds,
+    tables.netted,
     tables.episodes,
     tables.rounds,
     tables.fills,
@@ -111,14 +119,55 @@ def test_a_crash_is_projected_into_rows(config: Config) -> None:
         assert [(fill.account, fill.rank) for fill in fills] == [("cyd", 1), ("bob", 2), ("dan", 3)]
         assert [row.fill for row in await queries.fills("bob", None, 0, 10)] == [2]
         assert [row.fill for row in await queries.fills(None, "BTCUSDT", 1, 1)] == [2]
-        ((takeover,), unwinds) = await queries.takeovers_and_unwinds("BTCUSDT", 1, MAX_TIME_MS)
-        assert (takeover.account, takeover.lots, list(unwinds)) == ("ann", 100_000, [])
+        (takeover,), unwinds, netted = await queries.inventory_flows("BTCUSDT", 1, MAX_TIME_MS)
+        assert (takeover.account, takeover.lots) == ("ann", 100_000)
+        assert [*unwinds, *netted] == []
         points, whole = await queries.pool("main", 0, MAX_TIME_MS)
         assert whole
         flows = await queries.flows("main", 0, MAX_TIME_MS, 100)
         assert [flow.amount_cash for flow in flows] == [10**14, 6 * 10**12]
         assert points[-1].equity_cash == 76 * 10**12
         assert await queries.worst_drawdowns("main", 4_000) == (350_000, 350_000, 350_000)
+
+    with_history(config, question)
+
+
+def test_netted_inventory_and_compensations_are_stored(config: Config) -> None:
+    bust = PositionRow(
+        account="bust",
+        contract="BTCUSDT",
+        side=Side.SHORT,
+        quantity=1,
+        entry_price="60000",
+        isolated_margin=0,
+    )
+    commands = [
+        *crash(),
+        DefineAccount(time_ms=5_000, account="bust"),
+        SetPositions(time_ms=5_000, version=9, last_fill=3, positions=(bust,)),
+        Takeover(time_ms=5_000, account="bust"),
+        DefineAccount(time_ms=5_000, account="long"),
+        SetPositions(
+            time_ms=5_000,
+            version=9,
+            last_fill=3,
+            positions=(
+                msgspec.structs.replace(bust, account="long", side=Side.LONG, entry_price="50000"),
+            ),
+        ),
+        Takeover(time_ms=5_000, account="long"),
+        Compensate(
+            time_ms=6_000, account="bob", contract="BTCUSDT", fill=2, amount="5", note="owed"
+        ),
+    ]
+
+    async def question(runner: Runner, history: HistoryProjector, queries: HistoryQueries) -> None:
+        outcomes = await runner.submit(commands)
+        assert await history.current() == len(commands), outcomes
+        _, _, (netted,) = await queries.inventory_flows("BTCUSDT", 1, MAX_TIME_MS)
+        assert (netted.lots, netted.realized_pnl_cash) == (1_000, 10_000 * 10**8)
+        *_, flow = await queries.flows("main", 0, MAX_TIME_MS, 100)
+        assert (flow.amount_cash, flow.reason, flow.note) == (-5 * 10**8, "compensation", "owed")
 
     with_history(config, question)
 
@@ -155,7 +204,7 @@ def test_an_interrupted_projection_continues_without_duplicates(config: Config) 
 
     with_history(config, submit_all, follow=False)
     whole = with_history(config, rows, follow=False)
-    assert {name for name, found in whole.items() if found} == set(whole) - {"unwinds"}
+    assert {name for name, found in whole.items() if found} == set(whole) - {"unwinds", "netted"}
     (cancelled,) = [row for row in whole["fills"] if row[-1] is not None]
     assert cancelled[0] == 2
 
@@ -176,6 +225,37 @@ def test_an_interrupted_projection_continues_without_duplicates(config: Config) 
     reached = [with_history(config, some, follow=False) for _ in range(4)]
     assert reached == [3, 6, 9, 12]
     assert with_history(config, rows, follow=False) == whole
+
+
+def replace_journal(config: Config, commands: list[Command]) -> None:
+    """Write a journal of other commands in place of the configured one."""
+    path = Path(config.journal.path)
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    with Recorder.open(path) as recorder:
+        recorder.submit(commands)
+
+
+def test_a_history_beyond_its_journal_or_of_another_one_is_projected_again(config: Config) -> None:
+    """As after a journal was restored from a backup that lacks the fills, or was replaced."""
+
+    async def submit_all(runner: Runner, history: HistoryProjector, _: HistoryQueries) -> int:
+        await runner.submit(crash())
+        return await history.current()
+
+    async def fills(_r: Runner, history: HistoryProjector, queries: HistoryQueries) -> list[int]:
+        await until(lambda: history.caught_up)
+        assert history.lag == 0
+        return [history.sequence, *(row.fill for row in await queries.fills(None, None, 0, 10))]
+
+    assert with_history(config, submit_all) == len(crash())
+    assert with_history(config, fills) == [len(crash()), 1, 2, 3]
+    replace_journal(config, crash()[:-4])
+    assert with_history(config, fills) == [len(crash()) - 4]
+    replace_journal(config, crash())
+    assert with_history(config, fills) == [len(crash()), 1, 2, 3]
+    replace_journal(config, [SetTime(time_ms=7)] * 40)
+    assert with_history(config, fills) == [40]
 
 
 def test_two_projectors_of_one_database_project_each_record_once(config: Config) -> None:

@@ -14,6 +14,8 @@ import pytest
 from binance_market import SECRET, add_account_keys, fall, opening, submit_to
 from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 
+from delever.core import messages as m
+
 BTC, ETH, COIN = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"
 
 
@@ -100,6 +102,31 @@ def test_adl_ranks_of_hedges(calm: LiveServer) -> None:
     assert cross["rank"] == 4.0
     (isolated,) = usdm(calm, "iso-key").fetch_positions_adl_rank()
     assert isolated["info"]["adlQuantile"] == {"LONG": 4, "SHORT": 0, "BOTH": 0}
+
+
+def under(rules: str) -> list[m.Command]:
+    """Return the opening of the market with another rule set behind every fund."""
+    return [
+        msgspec.structs.replace(command, rules=rules)
+        if isinstance(command, m.DefinePool)
+        else command
+        for command in opening()
+    ]
+
+
+@pytest.mark.parametrize(("rules", "quantile"), [("bybit", 4), ("bitmex", 2), ("gmx", 4)])
+def test_a_cross_hedge_has_one_quantile_under_every_rule_set(rules: str, quantile: int) -> None:
+    """BIN-05: where HEDGE stands, LONG and SHORT have the higher quantile of both."""
+    with live_server() as server:
+        add_account_keys(server.service)
+        submit_to(server.service, under(rules))
+        (cross,) = usdm(server, "hed-key").fetch_positions_adl_rank()
+        expected = {"LONG": quantile, "SHORT": quantile, "HEDGE": 0}
+        assert cross["info"]["adlQuantile"] == expected
+        rows = usdm(server, "hed-key").fapiPrivateV3GetPositionRisk()
+        assert [row["adl"] for row in rows] == [quantile] * 2
+        (isolated,) = usdm(server, "iso-key").fetch_positions_adl_rank()
+        assert "BOTH" in isolated["info"]["adlQuantile"]
 
 
 def test_adl_ranks_through_portfolio_margin(calm: LiveServer) -> None:
@@ -195,6 +222,65 @@ def test_keyed_clients_load_without_options(calm: LiveServer) -> None:
     client = client_at(ccxt.binance({"apiKey": "ann-key", "secret": SECRET}), calm.url)
     assert client.sapiGetMarginAllPairs() == []
     assert client.sapiGetCapitalConfigGetall() == []
+
+
+def all_products(server: LiveServer, key: str = "ann-key") -> Any:
+    """Return the client of spot, USDⓈ-M and COIN-M at once, as it is without options."""
+    keys = {"apiKey": key, "secret": SECRET, "enableRateLimit": False}
+    return client_at(ccxt.binance(keys), server.url)
+
+
+def test_the_client_of_all_products_loads_its_markets(calm: LiveServer) -> None:
+    client = all_products(calm)
+    assert set(client.load_markets()) == {BTC, ETH, "NEW/USDT:USDT", COIN}
+    assert (client.fetch_status()["status"], client.fetch_currencies()) == ("ok", {})
+
+
+@pytest.mark.parametrize("portfolio", [False, True])
+def test_an_adl_fill_is_where_clients_look_for_it(crashed: LiveServer, *, portfolio: bool) -> None:
+    client, more = all_products(crashed), {"portfolioMargin": portfolio} if portfolio else {}
+    (trade,) = client.fetch_my_trades(BTC, params=more)
+    assert (trade["side"], trade["amount"], trade["price"]) == ("buy", 0.6, 57000.0)
+    (order,) = client.fetch_orders(BTC, params=more)
+    assert (order["clientOrderId"], order["status"], order["filled"]) == (
+        "adl_autoclose",
+        "closed",
+        0.6,
+    )
+    assert trade["order"] == order["id"]
+    assert client.fetch_order(order["id"], BTC, params=more)["info"] == order["info"]
+    assert client.fetch_open_orders(BTC, params=more) == []
+    (entry,) = client.fetch_ledger("USDT", params={"type": "future", **more})
+    assert (entry["amount"], entry["info"]["incomeType"]) == (2400.0, "REALIZED_PNL")
+    (closed,) = client.fetch_my_liquidations(BTC, params={"autoCloseType": "ADL", **more})
+    assert closed["price"] == 57000.0
+    with pytest.raises(ccxt.OrderNotFound):
+        client.fetch_order("7", BTC, params=more)
+
+
+def test_balances_subtract_the_margin_in_use(calm: LiveServer) -> None:
+    """hed is long 2 and short 1 ETH at 3,000 across, at 10x: 900 of 5,200 are in use."""
+    balance = all_products(calm, "hed-key").fetch_balance({"type": "future"})
+    assert [balance["USDT"][name] for name in ("total", "used", "free")] == [5000.0, 900.0, 4100.0]
+    info = balance["info"]
+    assert (info["totalMarginBalance"], info["totalCrossUnPnl"]) == ("5000", "0")
+    assert [row["symbol"] for row in info["positions"]] == ["ETHUSDT", "ETHUSDT"]
+    rows = usdm(calm, "iso-key").fapiPrivateV3GetBalance()
+    assert [(row["asset"], row["balance"], row["availableBalance"]) for row in rows] == [
+        ("USDT", "4000", "0")
+    ]
+
+
+def test_modes_are_read_and_not_changed(calm: LiveServer) -> None:
+    client = all_products(calm, "hed-key")
+    client.load_markets()
+    assert client.fetch_position_mode(BTC)["hedged"] is True
+    with pytest.raises(ccxt.BaseError, match="-4059"):
+        client.set_position_mode(True, BTC)
+    with pytest.raises(ccxt.AuthenticationError):
+        client.set_position_mode(False, BTC)
+    with pytest.raises(ccxt.BaseError, match="-4171"):
+        client.fapiPrivatePostMultiAssetsMargin({"multiAssetsMargin": "false"})
 
 
 def test_raw_answers_of_public_and_private_endpoints(calm: LiveServer) -> None:

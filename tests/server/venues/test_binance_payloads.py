@@ -162,9 +162,10 @@ ADA = """{"symbol":"ADAUSDT","positionSide":"BOTH","positionAmt":"30","entryPric
 
 def ada() -> tuple[payloads.Market, PositionSnapshot]:
     tiers = (MarginTier(notional_from=0, maintenance_rate="0.0065"),)
-    traded = market("ADAUSDT", mark=4104759, tick_size="0.0000001", lot_size=1, margin_tiers=tiers)
-    cost = traded.terms.value_cash(30, 3850000)
-    value = traded.terms.value_cash(30, 4104759)
+    mark = Fraction("4104.759")  # as documented, finer than the tick of 0.0001
+    traded = market("ADAUSDT", mark=mark, tick_size="0.0001", lot_size=1, margin_tiers=tiers)
+    cost = traded.terms.value_cash(30, 3850)
+    value = traded.terms.value_cash(30, mark)
     maintenance = int(traded.terms.maintenance_cash(np.array([value]))[0])
     return traded, position(
         Side.LONG, 30, cost, value - cost, leverage_hundredths=2000, maintenance_cash=maintenance
@@ -183,7 +184,7 @@ def test_position_of_version_3() -> None:
 def test_position_of_version_2_has_leverage_and_margin_type_but_no_adl() -> None:
     traded, held = ada()
     made = account_payloads.position_v2(
-        traded, held, hedge_mode=False, liquidation=Fraction(10**7, 3), time_ms=1
+        traded, held, hedge_mode=False, liquidation=Fraction(10**4, 3), time_ms=1
     )
     assert "adl" not in made
     assert (made["leverage"], made["marginType"]) == ("20", "cross")
@@ -250,7 +251,7 @@ def test_a_takeover_is_a_forced_order_of_an_inverse_contract() -> None:
 
 ORDER = """{"e":"ORDER_TRADE_UPDATE","E":1568879465651,"T":1568879465650,"o":{"s":"BTCUSDT",
 "c":"adl_autoclose","S":"BUY","o":"LIMIT","f":"GTC","q":"0.001","p":"11023.14","ap":"10979.82",
-"sp":"0","x":"TRADE","X":"FILLED","i":6072734303,"l":"0.001","z":"0.001","L":"10979.82",
+"sp":"0","x":"CALCULATED","X":"FILLED","i":6072734303,"l":"0.001","z":"0.001","L":"10979.82",
 "N":"USDT","n":"0","T":1568879465650,"t":12345,"b":"0","a":"0","m":false,"R":false,
 "wt":"CONTRACT_PRICE","ot":"LIMIT","ps":"SHORT","cp":false,"rp":"1.5","pP":false,"si":0,"ss":0,
 "V":"NONE","pm":"NONE","gtd":0,"er":"0"}}"""
@@ -302,8 +303,8 @@ def test_account_update_has_balances_and_open_and_closed_positions() -> None:
         made,
         """{"e":"ACCOUNT_UPDATE","E":2,"T":1,"a":{"m":"ORDER",
         "B":[{"a":"USDT","wb":"100.60000000","cw":"100.10000000","bc":"0"}],
-        "P":[{"s":"ADAUSDT","pa":"30","ep":"0.385","bep":"0.385","up":"0.76427700","mt":"cross",
-        "iw":"0","ps":"BOTH"},{"s":"ADAUSDT","pa":"0","ep":"0","bep":"0","up":"0",
+        "P":[{"s":"ADAUSDT","pa":"30","ep":"0.385","bep":"0.385","cr":"0","up":"0.76427700",
+        "mt":"cross","iw":"0","ps":"BOTH"},{"s":"ADAUSDT","pa":"0","ep":"0","bep":"0","cr":"0","up":"0",
         "mt":"isolated","iw":"0","ps":"SHORT"}]}}""",
     )
 
@@ -336,9 +337,11 @@ def test_a_multiplier_scales_linear_quantities_and_is_the_size_of_inverse_contra
     ]
 
 
-def test_premium_index_has_the_mark_price_only() -> None:
+def test_premium_index_has_the_mark_price_and_zeros() -> None:
     made = payloads.premium_index(market("BTCUSDT", mark=1179363))
-    same(made, '{"symbol":"BTCUSDT","markPrice":"11793.63000000","time":5}')
+    zeros = ("indexPrice", "estimatedSettlePrice", "lastFundingRate", "interestRate")
+    sample = '{"symbol":"BTCUSDT","markPrice":"11793.63000000","nextFundingTime":0,"time":5}'
+    same(made, sample, dict.fromkeys(zeros, "0.00000000"))
 
 
 @pytest.mark.parametrize("row", cases("binance_times.txt"))

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from delever.config import Config, Role
 from delever.core.messages import SetMarks
-from delever.server.engine.runner import Runner
+from delever.server.engine.runner import NOW, Runner
 from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Reply, Request
 from delever.server.venues.binance.authentication import BinanceRequestError, RequestAuthenticator
@@ -255,7 +255,7 @@ def test_a_position_has_the_mark_of_its_own_valuation(served: EngineWithVenue) -
 
 
 def _mark(price: str) -> SetMarks:
-    return SetMarks(time_ms=0, marks={"BTCUSDT": price})
+    return SetMarks(time_ms=NOW, marks={"BTCUSDT": price})
 
 
 def test_listen_keys_expire_after_an_hour_and_belong_to_their_api_key(

@@ -85,7 +85,7 @@ def test_an_adl_fill_sends_new_and_filled_orders_and_an_account_update(
     assert [filled["o"][f] for f in ("c", "X", "x", "z", "L", "S", "ps", "rp")] == [
         "adl_autoclose",
         "FILLED",
-        "TRADE",
+        "CALCULATED",
         "0.6",
         "57000",
         "BUY",
@@ -101,6 +101,7 @@ def test_an_adl_fill_sends_new_and_filled_orders_and_an_account_update(
                 "pa": "0",
                 "ep": "0",
                 "bep": "0",
+                "cr": "0",
                 "up": "0",
                 "mt": "isolated",
                 "iw": "0",
@@ -134,11 +135,15 @@ def test_the_liquidated_account_receives_its_takeover(server: LiveServer) -> Non
         submit_to(server.service, fall())
         new, filled, update = receive_events(connection, 3)
     assert new["o"]["c"] == filled["o"]["c"] == "autoclose-1"
-    assert (filled["o"]["x"], filled["o"]["X"], filled["o"]["S"]) == (
+    assert [filled["o"][f] for f in ("x", "X", "S", "o", "ot", "f")] == [
         "CALCULATED",
         "FILLED",
         "SELL",
-    )
+        "LIQUIDATION",
+        "LIQUIDATION",
+        "IOC",
+    ]
+    assert new["o"]["o"] == "LIQUIDATION"
     assert update["a"]["B"][0]["wb"] == "0"
 
 
@@ -171,17 +176,53 @@ def test_each_stream_has_only_its_own_kind_of_contract(server: LiveServer) -> No
         assert hears_nothing(inverse)
 
 
-def test_an_unknown_listen_key_is_refused(server: LiveServer) -> None:
-    with (
-        connect(server.ws + "/ws/nothing") as connection,
-        pytest.raises(ConnectionClosed) as closed,
-    ):
+@pytest.mark.parametrize("path", ["/ws/1", "/market/ws/7", "/ws"])
+def test_market_streams_are_accepted_and_silent(server: LiveServer, path: str) -> None:
+    """ccxt numbers its connections."""
+    with connect(server.ws + path) as connection:
+        names = ("!bookTicker", "!contractInfo", "!markPrice@arr", "btcusdt@aggTrade")
+        assert subscribe(connection, *names) == {"result": None, "id": "u-1"}
+        submit_to(server.service, fall())
+        assert hears_nothing(connection)
+
+
+def test_a_listen_key_is_valid_after_a_restart_until_it_is_closed(clock: FixedClock) -> None:
+    """It is derived from the API key's secret: neither the journal nor another file has it."""
+    keys = []
+    for _ in range(2):
+        with live_server(now_ms=clock) as running:
+            add_account_keys(running.service)
+            submit_to(running.service, opening())
+            if not keys:
+                keys = [listen_key(running, api=api) for api in ("fapi", "papi")]
+                continue
+            with connect(f"{running.ws}/stream?streams={keys[0]}/{keys[1]}") as connection:
+                submit_to(running.service, fall())
+                events = receive_events(connection, 6)
+            assert {event["stream"] for event in events} == set(keys)
+            assert listen_key(running) == keys[0]
+            headers = {"X-MBX-APIKEY": "ann-key"}
+            httpx.delete(f"{running.url}/fapi/v1/listenKey", headers=headers)
+            with connect(f"{running.ws}/ws/{keys[0]}") as connection:
+                assert_refused(connection)
+            with connect(f"{running.ws}/ws/{keys[0][:-1]}A") as connection:
+                assert_refused(connection)
+        clock.ms += 1_000
+
+
+def assert_refused(connection: ClientConnection) -> None:
+    with pytest.raises(ConnectionClosed) as closed:
         connection.recv(PATIENCE_S)
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (
         1008,
         "This listenKey does not exist.",
     )
+
+
+def test_an_unknown_listen_key_is_refused(server: LiveServer) -> None:
+    with connect(server.ws + "/ws/nothing") as connection:
+        assert_refused(connection)
     with connect(server.ws + "/private/stream") as connection:
         assert subscribe(connection, "nothing")["error"]["code"] == -1125
 

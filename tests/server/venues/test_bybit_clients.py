@@ -222,7 +222,66 @@ def received(messages: "queue.Queue[dict[str, Any]]", many: int) -> list[dict[st
     return [messages.get(timeout=PATIENCE_S) for _ in range(many)]
 
 
+def test_ccxt_starts_and_reads_true_balances(calm: LiveServer) -> None:
+    """hed is long 2 and short 1 at 100 across, at 10x: 30 of 510 are in use."""
+    client = ccxt_of(calm, "hed-key")
+    client.load_markets()
+    assert client.is_unified_enabled() == [False, True]
+    client.set_position_mode(True)
+    with pytest.raises(ccxt.PermissionDenied):
+        client.set_position_mode(False)
+    balance = client.fetch_balance()
+    assert [balance["USDT"][name] for name in ("total", "used", "free")] == [500.0, 20.0, 480.0]
+    (account,) = balance["info"]["result"]["list"]
+    assert (account["accountType"], account["totalEquity"]) == ("UNIFIED", "510")
+    assert (account["totalInitialMargin"], account["totalAvailableBalance"]) == ("30", "480")
+    (coin,) = client.privateGetV5AccountWalletBalance({"coin": "BTC"})["result"]["list"][0]["coin"]
+    assert coin["coin"] == "BTC"
+    assert client.fetch_open_orders(LINEAR) == []
+    assert client.fetch_trading_fee(LINEAR)["taker"] == 0
+    assert client.fetch_market_leverage_tiers(LINEAR)[0]["maxLeverage"] > 0
+    assert client.fetch_ticker(LINEAR)["markPrice"] == 60000.0
+
+
+def test_an_adl_fill_is_where_clients_look_for_it() -> None:
+    with market() as server:
+        submit_to(server.service, fall())
+        client = ccxt_of(server, "bob-key")
+        (order,) = client.fetch_canceled_and_closed_orders(LINEAR)
+        assert (order["side"], order["filled"], order["status"]) == ("buy", 50.0, "closed")
+        assert order["info"]["createType"] == "CreateByAdl_PassThrough"
+        assert client.fetch_open_order(order["id"], LINEAR)["info"] == order["info"]
+        (trade,) = client.fetch_my_trades(LINEAR, params={"execType": "AdlTrade"})
+        assert (trade["order"], trade["amount"]) == (order["id"], 50.0)
+        (closed,) = client.fetch_positions_history([LINEAR])
+        assert closed["info"]["execType"] == "AdlTrade"
+        (entry,) = client.fetch_ledger()
+        assert entry["info"]["type"] == "ADL"
+
+
 # --- ccxt.pro ---
+
+
+def test_ccxt_pro_watches_the_balance_of_an_adl_fill() -> None:
+    """The wallet says UNIFIED, the account type for which ccxt waits."""
+    with market() as server:
+
+        async def go() -> Any:
+            client = ccxt.pro.bybit({"apiKey": "cyd-key", "secret": SECRET})
+            sockets = {"contract": f"{server.ws}/v5/private", "unified": f"{server.ws}/v5/private"}
+            client.urls["api"] = {
+                **dict.fromkeys(client.urls["api"], server.url),
+                "ws": {"private": sockets, "public": {}},
+            }
+            try:
+                watching = asyncio.create_task(client.watch_balance())
+                await asyncio.to_thread(wait_until, lambda: bool(private_topics(server)))
+                await asyncio.to_thread(submit_to, server.service, fall())
+                return await asyncio.wait_for(watching, PATIENCE_S)
+            finally:
+                await client.close()
+
+        assert asyncio.run(go())["USDT"]["total"] > 0
 
 
 def test_ccxt_pro_watches_an_adl_fill() -> None:

@@ -1,6 +1,7 @@
 """Bybit's documented samples, made out of the engine's numbers, field by field."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -105,12 +106,17 @@ def test_alert_of_the_stream_as_documented_to_the_last_digit() -> None:
     ("drawdown", "ratio"),
     [((0, 100), "0"), ((30, 100), "-0.3"), ((1, 3), "-0.333333"), ((5, 0), "0"), ((5, -1), "0")],
 )
-def test_without_a_contract_drawdown_the_alert_has_a_ratio_and_empty_limits(
-    drawdown: tuple[int, int], ratio: str
+@pytest.mark.parametrize("equity_cash", [-5, 5, 2**63])
+def test_without_a_contract_drawdown_the_limits_are_numbers_that_never_start_it(
+    drawdown: tuple[int, int], ratio: str, equity_cash: int
 ) -> None:
-    made = payloads.adl_alert("USDT", "X", 8, 5, drawdown, None)
-    assert made.rest()["pnlRatio"] == ratio
-    assert made.frame()["i_pr"] == made.rest()["adlTriggerThreshold"] == ""
+    made = payloads.adl_alert("USDT", "X", 8, equity_cash, drawdown, None)
+    row = made.rest()
+    assert row["pnlRatio"] == ratio
+    assert (row["insurancePnlRatio"], row["adlStopRatio"]) == ("-1", "-1")
+    assert Decimal(row["balance"]) <= Decimal(row["adlTriggerThreshold"])
+    frame = json.loads(payloads.push("adlAlert.USDT", "snapshot", 1, [made.frame()]))["data"][0]
+    assert {type(frame[name]) for name in ("b", "i_pr", "pr", "adl_tt", "adl_sr")} <= {int, float}
 
 
 def test_pool_as_documented() -> None:

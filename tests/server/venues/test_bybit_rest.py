@@ -236,6 +236,7 @@ def test_isolated_pools_are_renewed_every_minute_and_shared_ones_every_day() -> 
         assert await balances() == {"BTCUSD": "2", "ALTUSDT": "20000", "BTCUSDT": "1000000"}
         (coin,) = (await caller.get(path, "coin=BTC"))["list"]
         assert coin == {"coin": "BTC", "symbols": "BTCUSD", "balance": "2", "value": "120000"}
+        assert (await caller.get(path, "coin=DOGE"))["list"] == []
         assert await caller.get(path, "coin=btc") == 10001
         await runner.submit([*fall(), fund_alone(5)])
         await runner.tick()

@@ -102,8 +102,8 @@ def test_acknowledgements_have_the_id_of_the_request(market: LiveServer, number:
         ({"op": "subscribe", "args": ["adlAlert.BTC"]}, "handler not found,topic:adlAlert.BTC"),
         ({"op": "subscribe", "args": ["adlAlert"]}, "handler not found,topic:adlAlert"),
         (
-            {"op": "subscribe", "args": ["adlAlert.USDT", "tickers.BTCUSDT"]},
-            "handler not found,topic:tickers.BTCUSDT",
+            {"op": "subscribe", "args": ["adlAlert.USDT", "quotes.BTCUSDT"]},
+            "handler not found,topic:quotes.BTCUSDT",
         ),
         ({"op": "subscribe", "args": ["execution"]}, "handler not found,topic:execution"),
         ({"op": "subscribe", "args": []}, "args must be a list of topics"),
@@ -163,18 +163,33 @@ def test_a_failed_authentication_subscribes_to_nothing(
     with_connection(market, use, "/v5/private")
 
 
+def test_every_topic_of_bybit_is_acknowledged(market: LiveServer) -> None:
+    """pybit ends a whole socket, without a word, with one topic that is refused."""
+    topics = ["orderbook.50.BTCUSDT", "publicTrade.BTCUSDT", "tickers.BTCUSDT"]
+    topics += ["kline.1.BTCUSDT", "allLiquidation.BTCUSDT", "priceLimit.BTCUSDT"]
+
+    async def use(connection: Connection) -> None:
+        answer = await connection.request(op="subscribe", args=topics)
+        assert (answer["success"], answer["ret_msg"]) == (True, "")
+        assert await connection.is_silent()
+
+    with_connection(market, use)
+
+    async def use_private(connection: Connection) -> None:
+        await connection.request(op="auth", args=signed("bob-key", str(wall_clock_ms() + 5_000)))
+        own = ["position.linear", "execution.fast", "execution.spot", "order", "wallet", "greeks"]
+        answer = await connection.request(op="subscribe", args=own)
+        assert (answer["success"], answer["ret_msg"]) == (True, "")
+
+    with_connection(market, use_private, "/v5/private")
+
+
 def test_only_known_private_topics_are_served(market: LiveServer) -> None:
     async def use(connection: Connection) -> None:
         expires = str(wall_clock_ms() + 5_000)  # as text, as ccxt sends it
         answer = await connection.request(op="auth", args=signed("bob-key", expires))
         assert (answer["success"], answer["op"]) == (True, "auth")
-        for topic in (
-            "greeks",
-            "wallet.linear",
-            "execution.spot",
-            "execution.fast",
-            "adlAlert.USDT",
-        ):
+        for topic in ("executions", "execution.quick", "order.a.b.c", "adlAlert.USDT"):
             answer = await connection.request(op="subscribe", args=[topic])
             assert answer["ret_msg"] == f"error:handler not found,topic:{topic}"
         pong = await connection.request(op="ping", req_id="p")

@@ -179,7 +179,7 @@ def test_invalid_parameters_get_okx_error_codes() -> None:
             (contracts, "", (400, "50014")),
             (contracts, "instType=SWAP&instId=X", (200, "51001")),
             (POSITIONS, "", (401, "50103")),
-            ("/api/v5/trade/order", "", (404, "404")),
+            ("/api/v5/trade/orders", "", (404, "404")),
         ):
             assert await caller.get(path, query) == rejected
             caller.clock.ms += 2_000
@@ -341,6 +341,41 @@ def test_ccxt_reads_adl_fills_from_the_bills() -> None:
         assert (entry["type"], entry["info"]["instId"]) == ("trade", "BTC-USDT-SWAP")
         assert entry["info"]["subType"] == "127"
         assert entry["amount"] == float(entry["info"]["pnl"])
+
+
+def test_ccxt_reads_true_balances_and_modes(market: LiveServer) -> None:
+    """hed is long 2 and short 1 at 100 across, at 10x: 30 of 510 are in use; inv is isolated."""
+    client = ccxt_of(market, "hed-key")
+    balance = client.fetch_balance()
+    assert [balance["USDT"][name] for name in ("total", "used", "free")] == [510.0, 30.0, 480.0]
+    (account,) = balance["info"]["data"]
+    assert (account["totalEq"], account["isoEq"], account["upl"]) == ("510", "0", "10")
+    (detail,) = client.privateGetAccountBalance({"ccy": "BTC"})["data"][0]["details"]
+    assert detail["ccy"] == "BTC"
+    assert client.fetch_position_mode()["hedged"] is True
+    client.set_position_mode(True)
+    with pytest.raises(ccxt.BaseError, match="50114"):
+        client.set_position_mode(False)
+    inverse = ccxt_of(market, "inv-key")
+    assert inverse.fetch_balance()["BTC"]["total"] == 0.012
+    assert inverse.fetch_leverage("BTC/USD:BTC", {"mgnMode": "isolated"})["longLeverage"] == 5
+    assert client.fetch_market_leverage_tiers(LINEAR)[0]["minNotional"] == 0
+    assert client.fetch_mark_price(LINEAR)["markPrice"] == 60000.0
+    assert client.fetch_open_orders(LINEAR) == []
+
+
+def test_ccxt_finds_an_adl_fill_in_fills_and_orders() -> None:
+    with live_server(ANONYMOUS_CONFIG) as server:
+        add_account_keys(server.service.keyring)
+        submit_to(server.service, [*opening(), *fall()])
+        client = ccxt_of(server, "bob-key")
+        (trade,) = client.fetch_my_trades(LINEAR)
+        (order,) = client.fetch_closed_orders(LINEAR)
+        assert (trade["order"], trade["amount"], trade["side"]) == (order["id"], 50.0, "buy")
+        assert (order["filled"], order["info"]["category"]) == (50.0, "adl")
+        assert client.fetch_order(order["id"], LINEAR)["info"] == order["info"]
+        with pytest.raises(ccxt.OrderNotFound):
+            client.fetch_order("7", LINEAR)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from delever.watch.alerts.alert_rules import (
     is_quiet,
     update_alerts,
 )
-from delever.watch.alerts.contract_status import AdlState, ContractStatus
+from delever.watch.alerts.contract_status import NO_FILL, AdlState, ContractStatus
 from delever.watch.market_data.errors import FailureKind, SourceFailure
 from delever.watch.market_data.observations import Observation
 from delever.watch.settings import (
@@ -204,6 +204,20 @@ def test_each_change_between_named_states_alerts() -> None:
     for state, expected in steps:
         active, alerts = apply_rule(rule, [], active, statuses=at(state))
         assert sorted(f"{alert.subject} {alert.kind}" for alert in alerts) == sorted(expected)
+
+
+def test_an_end_of_adl_that_no_venue_reports_is_neither_stated_nor_urgent() -> None:
+    rule = StateRule(name="states", states=("adl", "stopped"), urgent=True)
+    names = {"venue": "binance", "contract": "BTCUSDT", "since_ms": NOW}
+    on = ContractStatus(state=AdlState.ADL, reason="ADL closed 1", adl_active=True, **names)
+    over = ContractStatus(state=AdlState.STOPPED, reason=NO_FILL, stop_inferred=True, **names)
+    active, _ = apply_rule(rule, [], statuses=[on])
+    assert apply_rule(rule, [], active, statuses=[over], quiet=True)[1] == []
+    _, alerts = apply_rule(rule, [], active, statuses=[over])
+    assert [alert.text for alert in alerts] == [
+        f"binance BTCUSDT: {NO_FILL}",
+        f"binance BTCUSDT: no fill ({NO_FILL})",
+    ]
 
 
 def test_a_pool_drawdown_is_measured_from_the_peak_of_the_window() -> None:

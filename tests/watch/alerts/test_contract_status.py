@@ -88,6 +88,13 @@ def test_a_fill_implies_adl_if_the_venue_reports_none() -> None:
     on = status_of([fill("1"), indicator(2)])
     over = status_of([fill("1"), indicator(2, at_ms=NOW + 61_000)], on, NOW + 61_000)
     assert (on.state, over.state) == ("adl", "stopped")
+    assert (over.label, over.stop_inferred) == ("no fill", True)
+    assert over.reason == "no fill for 60 s; the venue does not report the end of ADL"
+    still = status_of([indicator(2, at_ms=NOW + 62_000)], over, NOW + 62_000)
+    assert (still.label, still.reason) == (over.label, over.reason)
+    reported = status_of([drawdown("-0.3", at_ms=NOW + 63_000)], still, NOW + 63_000)
+    end = status_of([drawdown("-0.1", at_ms=NOW + 64_000)], reported, NOW + 64_000)
+    assert (end.label, end.stop_inferred, end.reason) == ("stopped", False, "ADL has stopped")
 
 
 def test_the_venues_stop_overrides_earlier_fills_but_not_later_ones() -> None:

@@ -1,5 +1,6 @@
 """Scores of one account's positions under the venues' rules, and the options to change them."""
 
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import pytest
@@ -7,6 +8,8 @@ from msgspec import structs
 from observation_samples import position as sample_position
 from observation_samples import wallet
 
+from delever import rule_registry
+from delever.core.rules import RULE_SETS, RuleSet
 from delever.watch.market_data.observations import PositionObservation
 from delever.watch.screen.advice import advise
 from delever.watch.screen.view import Advice
@@ -34,6 +37,26 @@ def test_scores_follow_the_published_formulas() -> None:
     assert bybit.score == pytest.approx(0.55)
     okx = advice_of(CROSS, "okx_2025")  # OKX-03: 3,000 / 30,000 / (6,000 / 165)
     assert okx.score == pytest.approx(0.1 * 165 / 6_000)
+
+
+def test_advice_by_a_rule_set_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = replace(RULE_SETS["binance"], name="house", ranking=RULE_SETS["bybit"].ranking)
+    monkeypatch.setattr(rule_registry, "entry_points", lambda **_: [Entry(house)])
+    advice = advice_of(ISOLATED, "house")
+    assert (advice.rules, advice.score) == ("house", pytest.approx(0.55))
+    assert advice.options
+    assert advice_of(ISOLATED, "bybit+net_exposure").score == pytest.approx(0.55)
+
+
+@dataclass
+class Entry:
+    """An entry point that is loaded already."""
+
+    rules: RuleSet
+    name: str = "house"
+
+    def load(self) -> RuleSet:
+        return self.rules
 
 
 def test_options_of_a_cross_position() -> None:
@@ -67,6 +90,28 @@ def test_a_hedge_is_offered_in_hedge_mode_only() -> None:
     hedged = sample_position(hedged=True)
     assert "hedge 0.25" in options(advice_of(hedged, "binance"))
     assert "hedge 0.25" not in options(advice_of(CROSS, "binance"))
+
+
+def test_a_losing_position_is_not_advised_to_add_margin() -> None:
+    """It is ranked behind all winners: margin would only add to what it can lose."""
+    for losing in (CROSS, ISOLATED):
+        found = options(advice_of(structs.replace(losing, entry_price=Decimal(70_000)), "binance"))
+        assert list(found) == ["close 0.25, half of it"]
+
+
+@pytest.mark.parametrize(
+    ("position", "rules", "change", "note"),
+    [
+        (ISOLATED, "bybit", "close 0.25, half of it", "half of the margin is returned"),
+        (sample_position(hedged=True), "binance", "hedge 0.25", "the hedge opens at the mark"),
+    ],
+)
+def test_an_equal_score_is_explained(
+    position: PositionObservation, rules: str, change: str, note: str
+) -> None:
+    (option,) = [o for o in advice_of(position, rules).options if o.change == change]
+    assert option.score_ratio == 1
+    assert note in option.note
 
 
 def test_other_positions_share_the_wallet() -> None:

@@ -160,6 +160,53 @@ def test_bybit_answers_become_observations(stub: Stub) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("updated", "ms"),
+    [
+        ({"updatedTime": str(SERVER_MS - 40_000)}, SERVER_MS - 40_000),  # Bybit's sample
+        ({"updateTime": str(SERVER_MS - 30_000)}, SERVER_MS - 30_000),  # its table of parameters
+        ({}, SERVER_MS),  # the envelope's time
+        ({"updatedTime": ""}, SERVER_MS),
+    ],
+)
+def test_bybit_lists_have_a_time_in_every_documented_spelling(
+    stub: Stub, updated: dict[str, str], ms: int
+) -> None:
+    samples.bybit(stub)
+    for path, listed in (("adlAlert", [samples.ALERT]), ("insurance", samples.BYBIT_POOLS)):
+        stub.set_answer(f"/v5/market/{path}", samples.enveloped({**updated, "list": listed}))
+    observations, failures, _ = poll(
+        adapter_of("bybit", stub.url, keyed=False), "ADL alerts", "insurance pools"
+    )
+    assert failures == {}
+    assert [alert.venue_time_ms for alert in of(DrawdownObservation, observations)] == [ms]
+    assert {pool.venue_time_ms for pool in of(PoolObservation, observations)} == {ms}
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_empty_bybit_limits_are_a_contract_without_a_drawdown_rule(
+    stub: Stub, empty: str | None
+) -> None:
+    samples.bybit(stub)
+    without = dict.fromkeys(("insurancePnlRatio", "adlStopRatio", "adlTriggerThreshold"), empty)
+    rows = [samples.ALERT, samples.ALERT | without | {"symbol": "BTCUSD", "new": {"field": 1}}]
+    rows += [samples.ALERT | without | {"symbol": "ETHUSD", "balance": "0"}]
+    partly = samples.ALERT | {"symbol": "XRPUSD", "adlStopRatio": empty}
+    listed = {"updatedTime": str(SERVER_MS), "list": [*rows, partly]}
+    stub.set_answer("/v5/market/adlAlert", samples.enveloped(listed))
+    observations, failures, _ = poll(adapter_of("bybit", stub.url, keyed=False), "ADL alerts")
+    assert failures["ADL alerts"].text.startswith("XRPUSD: adlStopRatio: ")
+    found = {alert.name: alert for alert in of(DrawdownObservation, observations)}
+    assert [
+        (alert.name, alert.distance_to_start, alert.is_armed, alert.meets_start, alert.meets_stop)
+        for alert in found.values()
+    ] == [
+        ("BTCUSDT", Decimal("-0.260973"), True, True, False),
+        ("BTCUSD", None, False, False, True),
+        ("ETHUSD", None, False, True, False),  # the fund's equity rule remains
+    ]
+
+
 @pytest.mark.parametrize(("balance", "margin"), [("5.25", "5.25"), ("", "3.634521")])
 def test_an_isolated_margin_mode_of_a_bybit_account_applies_to_its_positions(
     stub: Stub, balance: str, margin: str

@@ -22,7 +22,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import AssetState
 from delever.core.messages import AdlFilled, Event, FillCancelled, RoundClosed, Side, TakenOver
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT
+from delever.core.units import COLUMN_LIMIT, exact_sum
 
 TotalKey = tuple[LedgerAccount, str, str]
 """Ledger account, owner and unit of a total."""
@@ -146,9 +146,9 @@ def _audit_positions(book: Book, state: ContractState, side: Side) -> None:
     table = state.tables[side]
     n = table.size
     ensure(bool(np.all(table.lots[:n] > 0)), "an empty position is open", state.name, side)
-    ensure(table.total_lots == sum(table.lots[:n].tolist()), "lots", state.name, side)
-    ensure(table.total_cost == sum(table.cost[:n].tolist()), "costs", state.name, side)
-    ensure(table.total_margin == sum(table.margin[:n].tolist()), "margins", state.name, side)
+    ensure(table.total_lots == exact_sum(table.lots[:n]), "lots", state.name, side)
+    ensure(table.total_cost == exact_sum(table.cost[:n]), "costs", state.name, side)
+    ensure(table.total_margin == exact_sum(table.margin[:n]), "margins", state.name, side)
     ensure(table.total_lots < COLUMN_LIMIT, "lots exceed the numeric range", state.name, side)
     pnl, maintenance = state.pnl_and_maintenance(side, table.lots[:n], table.cost[:n])
     ensure(np.array_equal(pnl, table.unrealized_pnl[:n]), "unrealized PnL", state.name, side)
@@ -169,7 +169,7 @@ def _audit_inventory(state: ContractState, side: Side) -> None:
 def _audit_wallets(book: Book, asset: AssetState) -> None:
     wallets = asset.wallets
     n = wallets.size
-    ensure(wallets.total == sum(wallets.balance[:n].tolist()), "wallets", asset.name)
+    ensure(wallets.total == exact_sum(wallets.balance[:n]), "wallets", asset.name)
     states = [state for state in book.contracts.values() if state.terms.settle == asset.name]
     pnl, maintenance = np.zeros(n, np.int64), np.zeros(n, np.int64)
     for table in (state.tables[side] for state in states for side in Side):

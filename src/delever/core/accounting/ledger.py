@@ -2,6 +2,7 @@
 
 Cash postings sum to zero in each settle asset, lot postings in each contract. Positions and
 inventory are posted at cost with a negative sign: a position with a cost of 100 is posted as -100.
+So is a pool's collateral, in the pool's asset; in its own asset it is posted as it is.
 `OUTSIDE` is everything that delever does not manage: the market in which inventory is unwound, and
 the venue's own books, which submit absolute balances and positions.
 """
@@ -26,6 +27,7 @@ class LedgerAccount(StrEnum):
     POSITIONS = "positions"
     INVENTORY = "inventory"
     POOL = "pool"
+    COLLATERAL = "collateral"
     FEES = "fees"
     OUTSIDE = "outside"
 
@@ -34,7 +36,8 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
     """One entry of a balanced movement, in a unit: a settle asset (Cash) or 'lots of CONTRACT'.
 
     `owner` names what the total is of: an asset (wallets, fees), a contract (margins, positions,
-    inventory) or a pool. `account` is the venue's account, where there is exactly one.
+    inventory) or a pool (pool, collateral). `account` is the venue's account, where there is
+    exactly one.
     """
 
     ledger: LedgerAccount
@@ -72,12 +75,20 @@ def _net(
     return long.total_lots - short.total_lots
 
 
+def _collateral(book: Book, pool: str, unit: str) -> int:
+    held = book.pools[pool].collateral
+    if unit == book.pools[pool].asset:
+        return -sum(each.cost for each in held.values())
+    return held[unit].amount if unit in held else 0
+
+
 BOOK_TOTALS: dict[LedgerAccount, Callable[[Book, str, str], int]] = {
     LedgerAccount.WALLETS: lambda book, asset, _unit: book.assets[asset].wallets.total,
     LedgerAccount.MARGINS: _margins,
     LedgerAccount.POSITIONS: _positions,
     LedgerAccount.INVENTORY: _inventory,
     LedgerAccount.POOL: lambda book, pool, _unit: book.pools[pool].balance,
+    LedgerAccount.COLLATERAL: _collateral,
     LedgerAccount.FEES: lambda book, asset, _unit: book.assets[asset].fees,
 }
 """The book's own total of a ledger account, by owner and unit. `OUTSIDE` has none."""

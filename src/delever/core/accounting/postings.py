@@ -107,6 +107,27 @@ def _wallet_settled(_book: Book, event: m.WalletSettled) -> Iterator[Posting]:
     yield Posting(LedgerAccount.POOL, event.pool, asset, amount)
 
 
+def _collateral_taken_over(book: Book, event: m.CollateralTakenOver) -> Iterator[Posting]:
+    """Yield both movements: the asset to the pool, its value to the account's wallet."""
+    account, settle = event.account, book.pools[event.pool].asset
+    asset, amount, value = event.asset, event.amount_cash, event.value_cash
+    yield Posting(LedgerAccount.WALLETS, asset, asset, -amount, account)
+    yield Posting(LedgerAccount.COLLATERAL, event.pool, asset, amount)
+    yield Posting(LedgerAccount.WALLETS, settle, settle, value, account)
+    yield Posting(LedgerAccount.COLLATERAL, event.pool, settle, -value)
+
+
+def _collateral_converted(book: Book, event: m.CollateralConverted) -> Iterator[Posting]:
+    settle, sold = book.pools[event.pool].asset, event.amount_cash
+    moved = [Posting(LedgerAccount.COLLATERAL, event.pool, event.asset, -sold)]
+    yield from _against_outside(moved, event.asset)
+    moved = [
+        Posting(LedgerAccount.COLLATERAL, event.pool, settle, event.cost_cash),
+        Posting(LedgerAccount.POOL, event.pool, settle, event.realized_pnl_cash),
+    ]
+    yield from _against_outside(moved, settle)
+
+
 def _taken_over(book: Book, event: m.TakenOver) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, name = state.terms.settle, event.contract
@@ -186,6 +207,13 @@ def _contract_amended(book: Book, event: m.ContractAmended) -> Iterator[Posting]
             yield from _against_outside([Posting(ledger, event.contract, unit, added)], unit)
 
 
+def _inventory_netted(book: Book, event: m.InventoryNetted) -> Iterator[Posting]:
+    """Yield the postings of money; the lots of both sides have the same ledger account."""
+    asset, cost = book.contracts[event.contract].terms.settle, -event.realized_pnl_cash
+    yield Posting(LedgerAccount.INVENTORY, event.contract, asset, cost)
+    yield Posting(LedgerAccount.POOL, event.pool, asset, event.realized_pnl_cash)
+
+
 def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, unit = state.terms.settle, lots_unit(event.contract)
@@ -220,6 +248,12 @@ def _filled(book: Book, fill: m.AdlFilled, direction: int = 1) -> Iterator[Posti
 
 def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
     return _filled(book, event.fill, -1)
+
+
+def _compensated(_book: Book, event: m.Compensated) -> Iterator[Posting]:
+    asset, amount = event.asset, event.amount_cash
+    yield Posting(LedgerAccount.POOL, event.pool, asset, -amount)
+    yield Posting(LedgerAccount.WALLETS, asset, asset, amount, event.account)
 
 
 def _closed(
@@ -264,9 +298,13 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
     m.SettlementLossShared: _settlement_loss_shared,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _positions_netted,
+    m.InventoryNetted: _inventory_netted,
     m.WalletSettled: _wallet_settled,
+    m.CollateralTakenOver: _collateral_taken_over,
+    m.CollateralConverted: _collateral_converted,
     m.Unwound: _unwound,
     m.AdlFilled: _filled,
     m.FillCancelled: _fill_cancelled,
+    m.Compensated: _compensated,
     m.LossSocialized: _loss_socialized,
 }

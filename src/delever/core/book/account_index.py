@@ -7,8 +7,11 @@ its index.
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import overload
 from zlib import crc32
+
+import numpy as np
 
 FIRST_SLOTS = 32
 RECENT_NAMES = 1024
@@ -34,6 +37,30 @@ class AccountIndex(Sequence[str]):
         self._shift = 33 - FIRST_SLOTS.bit_length()
         self._recent: dict[str, int] = {}
         self.add_all(names)
+
+    @classmethod
+    def of_bytes(cls, text: bytes | memoryview, ends: bytes | memoryview) -> "AccountIndex":
+        """Return the index of the names that `packed` returned."""
+        index = cls()
+        index._bytes = bytearray(text)
+        index._ends = array("Q", bytes(ends))
+        index._build(len(index))
+        return index
+
+    def __getstate__(self) -> tuple[np.ndarray, ...]:
+        """Return what a copy takes: views, which pickle can copy apart from the rest."""
+        slots = np.frombuffer(self._slots, np.int32)
+        return np.frombuffer(self._bytes, np.uint8), np.frombuffer(self._ends, np.uint64), slots
+
+    def __setstate__(self, state: tuple[np.ndarray, ...]) -> None:
+        text, ends, slots = state
+        self._bytes, self._recent = bytearray(text), {}
+        self._ends, self._slots = array("Q", ends.tobytes()), array("i", slots.tobytes())
+        self._shift = 33 - len(self._slots).bit_length()
+
+    def packed(self) -> tuple[bytes, bytes]:
+        """Return the UTF-8 bytes of all names, and where each ends: 0, then a uint64 each."""
+        return bytes(self._bytes), self._ends.tobytes()
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -100,23 +127,45 @@ class AccountIndex(Sequence[str]):
                     break
                 slot = (slot + 1) & last
             if index < 0:
-                index = slots[slot] = len(ends) - 1
-                text += encoded
-                ends.append(len(text))
+                index = len(ends) - 1
+                self._append(encoded)
+                text, ends, slots[slot] = self._bytes, self._ends, index
             indices.append(index)
         return indices
 
+    def _append(self, encoded: bytes) -> None:
+        """Add a name's bytes, in new memory where a pickled copy still refers to the old."""
+        try:
+            self._bytes += encoded
+        except BufferError:
+            self._bytes = self._bytes + encoded
+        try:
+            self._ends.append(len(self._bytes))
+        except BufferError:
+            self._ends = self._ends + array("Q", [len(self._bytes)])
+
     def _reserve(self, size: int) -> None:
-        """Rebuild the hash table where this many names would fill over three quarters of it."""
-        slots = len(self._slots)
+        """Build a larger hash table where this many names would fill over three quarters of it."""
+        if 4 * size > 3 * len(self._slots):
+            self._build(size)
+
+    def _build(self, size: int) -> None:
+        """Build the hash table of all names, with room for `size` of them."""
+        slots = FIRST_SLOTS
         while 4 * size > 3 * slots:
-            slots, self._shift = 2 * slots, self._shift - 1
-        if slots == len(self._slots):
-            return
-        names = list(self)
-        self._bytes, self._ends = bytearray(), array("Q", [0])
+            slots *= 2
+        self._shift = 33 - slots.bit_length()
         self._slots = array("i", [-1]) * slots
-        self.add_all(names)
+        text, ends = memoryview(self._bytes), self._ends
+        sums = [crc32(text[start:end]) for start, end in pairwise(ends)]
+        homes = np.array(sums, np.uint64) * HASH_MULTIPLIER & 0xFFFFFFFF
+        table, pending = np.frombuffer(self._slots, np.int32), np.arange(len(self))
+        slot = (homes >> np.uint64(self._shift)).astype(np.int64)
+        while len(pending):
+            free = pending[table[slot[pending]] < 0]
+            table[slot[free]] = free
+            pending = pending[table[slot[pending]] != pending]
+            slot[pending] = (slot[pending] + 1) & (slots - 1)
 
 
 class IndexByName(Mapping[str, int]):

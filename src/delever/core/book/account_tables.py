@@ -5,12 +5,12 @@ Each table records which rows have changed (the journal hashes them) and maintai
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from delever.core.book.account_index import AccountIndex, IndexByName
-from delever.core.kernels import ParallelMap, Revaluation, kernels_for
+from delever.core.kernels import ParallelMap, kernels_for
 from delever.core.units import Bools, Ints, exact_sum
 
 FIRST_CAPACITY = 16
@@ -24,6 +24,12 @@ def digest_of(*columns: np.ndarray) -> bytes:
         hashed.update(little.nbytes.to_bytes(8, "little"))
         hashed.update(little.data)
     return hashed.digest()
+
+
+def bytes_of(column: np.ndarray) -> memoryview:
+    """Return the bytes of a column for a snapshot; a column of zeros has none."""
+    contiguous = np.ascontiguousarray(column if column.any() else column[:0])
+    return contiguous.data.cast("B")
 
 
 class Table:
@@ -52,22 +58,24 @@ class Table:
                 column[: self.size] = getattr(self, name)[: self.size]
             setattr(self, name, column)
 
-    def state(self) -> dict[str, bytes]:
+    def state(self) -> dict[str, memoryview]:
         """Return the bytes of every column that a snapshot stores."""
         stored = [name for name in self.COLUMNS if name not in self.TRANSIENT]
-        return {name: getattr(self, name)[: self.size].tobytes() for name in stored}
+        return {name: bytes_of(getattr(self, name)[: self.size]) for name in stored}
 
-    def load(self, state: dict[str, bytes], size: int) -> None:
+    def load(self, state: Mapping[str, bytes | memoryview], size: int) -> None:
         """Restore the columns from a snapshot."""
         self._reserve(size)
         self.size = size
         for name, column in state.items():
-            getattr(self, name)[:size] = np.frombuffer(column, self.COLUMNS[name])
+            if len(column):
+                getattr(self, name)[:size] = np.frombuffer(column, self.COLUMNS[name])
 
 
 class Accounts(Table):
-    """All accounts: position mode, ADL exemption, and the newest snapshot received of each.
+    """All accounts: modes, ADL exemption, owner, and the newest snapshot received of each.
 
+    `owners` has the owner's name of each account, by index, that has another name than its owner.
     `balances_version` and `positions_version` are the versions of the newest snapshots (-1: none
     yet), `balances_fill` and `positions_fill` the last ADL fill that those snapshots include.
     """
@@ -75,6 +83,7 @@ class Accounts(Table):
     COLUMNS = {  # noqa: RUF012
         "hedge_mode": np.bool_,
         "adl_exempt": np.bool_,
+        "multi_asset": np.bool_,
         "balances_version": np.int64,
         "positions_version": np.int64,
         "balances_fill": np.int64,
@@ -82,6 +91,7 @@ class Accounts(Table):
     }
     hedge_mode: np.ndarray
     adl_exempt: np.ndarray
+    multi_asset: np.ndarray
     balances_version: Ints
     positions_version: Ints
     balances_fill: Ints
@@ -91,12 +101,27 @@ class Accounts(Table):
         super().__init__()
         self.names = AccountIndex()
         self.index = IndexByName(self.names)
+        self.owners: dict[int, str] = {}
         self.any_hedges = False
         self.any_exempt = False
+        self.any_multi_asset = False
         self._name_order: np.ndarray = np.empty(0, np.int32)
         self._sorted_by_name: np.ndarray = np.empty(0, np.int32)
 
-    def define(self, name: str, *, hedge_mode: bool, adl_exempt: bool) -> int:
+    def owner_of(self, row: int) -> str:
+        """Return the name of an account's owner: its own, unless it is a subaccount."""
+        return self.owners.get(row) or self.names[row]
+
+    def set_owner(self, row: int, owner: str) -> None:
+        """Set an account's owner; an empty name, or its own, is the account itself."""
+        if owner in {"", self.names[row]}:
+            self.owners.pop(row, None)
+        else:
+            self.owners[row] = owner
+
+    def define(
+        self, name: str, *, hedge_mode: bool, adl_exempt: bool, multi_asset: bool = False
+    ) -> int:
         """Open an account or change its modes; return its index."""
         row = self.index.get(name)
         if row is None:
@@ -106,11 +131,15 @@ class Accounts(Table):
             self.balances_version[row] = self.positions_version[row] = -1
         self.any_hedges |= hedge_mode
         self.any_exempt |= adl_exempt
+        self.any_multi_asset |= multi_asset
         self.hedge_mode[row] = hedge_mode
         self.adl_exempt[row] = adl_exempt
+        self.multi_asset[row] = multi_asset
         return row
 
-    def define_all(self, names: Sequence[str], hedge_mode: Bools, adl_exempt: Bools) -> Ints:
+    def define_all(
+        self, names: Sequence[str], hedge_mode: Bools, adl_exempt: Bools, multi_asset: Bools
+    ) -> Ints:
         """Open accounts or change their modes; return their indices. The names are unique."""
         rows, first = np.array(self.names.add_all(names), np.int64), self.size
         self._reserve(len(self.names))
@@ -118,7 +147,9 @@ class Accounts(Table):
         self.balances_version[first : self.size] = self.positions_version[first : self.size] = -1
         self.any_hedges |= bool(hedge_mode.any())
         self.any_exempt |= bool(adl_exempt.any())
+        self.any_multi_asset |= bool(multi_asset.any())
         self.hedge_mode[rows], self.adl_exempt[rows] = hedge_mode, adl_exempt
+        self.multi_asset[rows] = multi_asset
         return rows
 
     def name_order(self) -> np.ndarray:
@@ -133,12 +164,78 @@ class Accounts(Table):
             self._name_order = order  # assigned complete: ranking threads may call this at once
         return self._name_order
 
-    def load_names(self, names: Sequence[str]) -> None:
+    def load_names(self, names: AccountIndex) -> None:
         """Restore the names from a snapshot, after its columns."""
-        self.names = AccountIndex(names)
+        self.names = names
         self.index = IndexByName(self.names)
         self.any_hedges = bool(self.hedge_mode[: self.size].any())
         self.any_exempt = bool(self.adl_exempt[: self.size].any())
+        self.any_multi_asset = bool(self.multi_asset[: self.size].any())
+
+
+class VenueMargins(Table):
+    """The cross margin of accounts in one asset, as the venue's own risk engine submitted it.
+
+    `equity` and `maintenance` (Cash) count where `is_set`; `version` is the newest one's, also
+    after it has ended (-1 before the first). There are no rows before the first is set.
+    """
+
+    COLUMNS = {  # noqa: RUF012
+        "version": np.int64,
+        "is_set": np.bool_,
+        "equity": np.int64,
+        "maintenance": np.int64,
+    }
+    version: Ints
+    is_set: Bools
+    equity: Ints
+    maintenance: Ints
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed: set[int] = set()
+
+    def resize(self, size: int) -> None:
+        """Add rows of accounts without a margin."""
+        self._reserve(size)
+        self.version[self.size : size] = -1
+        self.size = max(self.size, size)
+
+    def version_of(self, account: int) -> int:
+        """Return the newest version of an account, or -1."""
+        return self.version.item(account) if account < self.size else -1
+
+    def margin_of(self, account: int) -> tuple[int, int] | None:
+        """Return an account's equity and maintenance margin; None without a margin that counts."""
+        if account >= self.size or not self.is_set.item(account):
+            return None
+        return self.equity.item(account), self.maintenance.item(account)
+
+    def set(self, account: int, version: int, margin: tuple[int, int] | None) -> None:
+        """Set the margin of an account; None ends it."""
+        self.version[account], self.is_set[account] = version, margin is not None
+        self.equity[account], self.maintenance[account] = margin or (0, 0)
+        self.changed.add(account)
+
+    def follow(self, account: int, before: tuple[int, int], after: tuple[int, int]) -> None:
+        """Carry a change of an account's own equity and maintenance margin over to the venue's.
+
+        Equity changes by the same amount. Maintenance margin stays as submitted until no cross
+        position with any is left.
+        """
+        self.equity[account] += after[0] - before[0]
+        if before[1] and not after[1]:
+            self.maintenance[account] = 0
+        self.changed.add(account)
+
+    def take_changes(self) -> list[tuple[object, ...]]:
+        """Return the margins that changed since the last call, as they are now."""
+        changes: list[tuple[object, ...]] = [
+            ("margin", account, self.version.item(account), self.margin_of(account))
+            for account in sorted(self.changed)
+        ]
+        self.changed.clear()
+        return changes
 
 
 class Wallets(Table):
@@ -147,7 +244,8 @@ class Wallets(Table):
     `balance` is settled cash without isolated margins. `unrealized_pnl` and `maintenance` are sums
     over the account's cross positions at the current marks, updated by exact differences.
     `changed_at` is the sequence of the last change of any of these: ranks depend on them. `rows` is
-    the same data as one matrix, a row an account, for the kernels.
+    the same data as one matrix, a row an account, for the kernels. `stale` are the accounts, by
+    name, whose newest balance was rejected.
     """
 
     COLUMNS = {  # noqa: RUF012
@@ -170,6 +268,9 @@ class Wallets(Table):
         self.largest = 0
         self.changed: set[int] = set()
         self.changed_batches: list[Ints] = []
+        self.stale: set[str] = set()
+        self.stale_changed = False
+        self.margins = VenueMargins()
 
     def _allocate(self, capacity: int) -> dict[str, np.ndarray]:
         """Return the columns of one row-major matrix: kernels read whole wallets."""
@@ -195,6 +296,8 @@ class Wallets(Table):
         """Add rows for new accounts."""
         self._reserve(size)
         self.size = max(self.size, size)
+        if self.margins.size:
+            self.margins.resize(self.size)
 
     def shift(self, account: int, unrealized_pnl_cash: int, maintenance_cash: int) -> None:
         """Add to the unrealized PnL and the maintenance margin of an account's cross positions."""
@@ -203,15 +306,16 @@ class Wallets(Table):
         self.changed_at[account] = self.sequence
 
     def revalue(
-        self, positions: object, sides: list[Revaluation], parallel_map: ParallelMap
+        self, positions: object, sides: Ints, tiers: Ints, parallel_map: ParallelMap
     ) -> None:
         """Value position tables at new marks and add the exact differences to cross wallets.
 
-        `positions` are the columns of all positions, of which each table is a range.
+        `positions` are the columns of all positions, `sides` and `tiers` as `revalue_sides` takes
+        them.
         """
-        if sides:
+        if len(sides):
             kernels = kernels_for(self.size)
-            kernels.revalue_sides(positions, sides, self.rows, self.sequence, parallel_map)
+            kernels.revalue_sides(positions, sides, tiers, self.rows, self.sequence, parallel_map)
 
     def add(self, account: int, amount_cash: int) -> None:
         """Add cash to an account's wallet; a negative amount is a debit."""
@@ -249,14 +353,75 @@ class Wallets(Table):
 
         A wallet changed alone is (account, balance), wallets set together are a digest of both.
         """
-        if not (self.changed or self.changed_batches):
-            return []
+        margins = self.margins.take_changes()
+        if not (self.changed or self.changed_batches or self.stale_changed):
+            return margins
         balance = self.balance
         changes: list[tuple[object, ...]] = [(a, balance.item(a)) for a in sorted(self.changed)]
         changes += [(digest_of(a, self.balance[a]),) for a in self.changed_batches]
+        changes += [("stale", *sorted(self.stale))] if self.stale_changed else []
+        changes += margins
         self.changed.clear()
         self.changed_batches.clear()
+        self.stale_changed = False
         return changes
+
+    def mark_stale(self, name: str, account: int | None) -> None:
+        """Mark an account's balance as stale, or as missing where the account is not defined."""
+        self.stale.add(name)
+        self.stale_changed = True
+        if account is not None:
+            self.changed_at[account] = self.sequence
+
+    def unmark_stale(self, names: Iterable[str]) -> None:
+        """End the staleness of accounts whose balance has been set."""
+        fresh = self.stale.intersection(names)
+        self.stale_changed |= bool(fresh)
+        self.stale -= fresh
+
+    # --- margin, the venue's own where it was submitted ---
+
+    def set_margin(self, account: int, version: int, margin: tuple[int, int] | None) -> None:
+        """Set an account's equity and maintenance margin to the venue's; None ends that."""
+        self.margins.resize(self.size)
+        self.margins.set(account, version, margin)
+        self.changed_at[account] = self.sequence
+
+    def own_margin(self, account: int) -> tuple[int, int]:
+        """Return equity and maintenance margin of an account, as sums over its positions."""
+        equity = self.balance.item(account) + self.unrealized_pnl.item(account)
+        return equity, self.maintenance.item(account)
+
+    def margin_of(self, account: int) -> tuple[int, int]:
+        """Return equity and maintenance margin of an account: the venue's own, or the sums."""
+        return self.margins.margin_of(account) or self.own_margin(account)
+
+    def margin_columns(self, accounts: Ints | slice) -> tuple[Ints, Ints, Ints]:
+        """Return balance, unrealized PnL and maintenance margin of accounts.
+
+        With a margin of the venue's own the balance is its equity less the unrealized PnL, and the
+        maintenance margin is the venue's. Without any, slices are views.
+        """
+        columns = self.balance[accounts], self.unrealized_pnl[accounts], self.maintenance[accounts]
+        margins = self.margins
+        if not margins.size:
+            return columns
+        balance, pnl, maintenance = columns
+        is_set = margins.is_set[accounts]
+        balance = np.where(is_set, margins.equity[accounts] - pnl, balance)
+        return balance, pnl, np.where(is_set, margins.maintenance[accounts], maintenance)
+
+    def margin_rows(self, *, shares: bool = False) -> Ints:
+        """Return `rows` with the columns of `margin_columns`; a copy where those differ.
+
+        For `shares` of the equity the maintenance margin is the sum over the account's positions.
+        """
+        if not self.margins.size:
+            return self.rows
+        rows: Ints = self.rows.copy()
+        columns = self.margin_columns(slice(self.size))
+        rows[: self.size, : 2 if shares else 3] = np.stack(columns[: 2 if shares else 3], axis=1)
+        return rows
 
     def equity(self) -> Ints:
         """Return every account's cross equity in Cash: balance plus unrealized PnL."""

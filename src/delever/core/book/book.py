@@ -4,26 +4,30 @@ Events carry finished numbers, so `apply` only adds, subtracts and sets. Unreali
 maintenance margin at the current marks are updated along with it, so equity is never summed again.
 """
 
+import itertools
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any, get_args
 
 import msgspec
 import numpy as np
 
 from delever.core import messages as m
-from delever.core.book.account_tables import Accounts
-from delever.core.book.contract_state import ContractState, OutstandingLoss
+from delever.core.book.account_tables import Accounts, Wallets
+from delever.core.book.contract_state import ContractState, MarkedContracts, OutstandingLoss
 from delever.core.book.inventory import Tranche
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionColumns
-from delever.core.kernels import ParallelMap, Revaluation
+from delever.core.kernels import ParallelMap
+from delever.core.market.collateral import read_index_price, unit_collateral
 from delever.core.market.contract_terms import ContractTerms, terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints, ratio_of, share_floor
+from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text, ratio_of, share_floor
 
 DEFAULT_CASH_DECIMALS = 8
 
@@ -37,6 +41,9 @@ class Book:
     """All accounts, contracts and pools of one venue, at one sequence and one time.
 
     `registry` has the rule sets of one's own that pools may name, as `delever.registry` returns it.
+    `max_time_jump_ms` (0: no limit) and `superseded` are those of the journal's segment: the
+    furthest that a command may move the time without an operator's confirmation, and the rule sets
+    by name that its engine had in place of today's.
 
     >>> import delever
     >>> book = delever.Book()
@@ -48,23 +55,32 @@ class Book:
         self.registry = dict(registry or {})
         self.sequence = 0
         self.time_ms = 0
+        self.max_time_jump_ms = 0
+        self.superseded: dict[str, Any] = {}
         self.accounts = Accounts()
         self.assets: dict[str, AssetState] = {}
         self.contracts: dict[str, ContractState] = {}
         self.positions = PositionBlock()
         self.pools: dict[str, PoolState] = {}
+        self.margin_currency = ""
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
         self.outstanding_fills: dict[int, m.AdlFilled] = {}
         self.outstanding_losses: dict[str, list[OutstandingLoss]] = {}
+        self.outstanding_compensations: dict[str, list[m.Compensated]] = {}
         self.last_fill = 0
         self.last_takeover = 0
         self.indicators: m.IndicatorsPublished | None = None
         self.has_managed_pools = False
+        self.with_mark_limits: list[ContractState] = []
         self.unobserved_pools: set[str] = set()
-        self.publication_cache: dict[str, Any] = {}
+        self.publication_cache: Any = None
+        self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
+        self.revision = 0
+        self._stale: set[str] = set()
         self._monitored: dict[str, ContractState] = {}
+        self._monitored_in_order: list[ContractState] | None = None
         self._fills_of: dict[str, list[int]] = {}
-        self._changed: dict[str, ContractState | PoolState] = {}
+        self._changed: dict[str, ContractState | PoolState | AssetState] = {}
         self._changed_sides: set[tuple[str, Side]] = set()
 
     # --- queries ---
@@ -77,6 +93,12 @@ class Book:
         """Return the decimals of an asset's smallest unit: 8 unless it is defined otherwise."""
         state = self.assets.get(asset)
         return DEFAULT_CASH_DECIMALS if state is None else state.cash_decimals
+
+    def pooled_assets(self) -> list[AssetState]:
+        """Return the assets that margin the positions of multi-asset accounts together."""
+        if not self.margin_currency:
+            return []
+        return [asset for asset in self.assets.values() if asset.collateral is not None]
 
     def pool_of(self, state: ContractState) -> PoolState:
         """Return the insurance pool of a contract."""
@@ -92,9 +114,15 @@ class Book:
 
     def monitored(self) -> list[ContractState]:
         """Return the contracts that each step observes, in order of definition."""
-        if not self._monitored:
-            return []
-        return sorted(self._monitored.values(), key=lambda state: state.definition_order)
+        if self._monitored_in_order is None:
+            by_definition = attrgetter("definition_order")
+            self._monitored_in_order = sorted(self._monitored.values(), key=by_definition)
+        return self._monitored_in_order  # replaced, never changed: callers may iterate over it
+
+    @property
+    def has_stale_rows(self) -> bool:
+        """Whether the newest row of any position or balance was rejected."""
+        return bool(self._stale)
 
     def outstanding_fills_of(self, account: str) -> list[m.AdlFilled]:
         """Return an account's fills that snapshots may not include yet, oldest first."""
@@ -103,18 +131,29 @@ class Book:
     def accounts_with_outstanding(self) -> set[str]:
         """Return the accounts with fills or losses that snapshots may not include yet."""
         with_fills = {name for name, fills in self._fills_of.items() if fills}
-        return with_fills | self.outstanding_losses.keys()
+        return with_fills | self.outstanding_losses.keys() | self.outstanding_compensations.keys()
 
-    def cache_publication(self, published: Mapping[str, object]) -> None:
+    def cache_publication(self, cache: object) -> None:
         """Cache the published ranks of contracts, so that unchanged ones are not computed again.
 
         The cache follows from the rest of the book: snapshots and the hash of changes omit it.
         """
-        self.publication_cache.update(published)
+        self.publication_cache = cache
+
+    def cache_idle_round(self, contract: str, side: Side, key: tuple[object, ...]) -> None:
+        """Cache that an ADL round with these inputs closes nothing, so that it is not run again.
+
+        `revision` is one of the inputs; snapshots and the hash of changes omit both.
+        """
+        self.idle_rounds[contract, side] = key
 
     def use_registry(self, registry: Mapping[str, Any]) -> None:
         """Replace the rule sets of one's own; snapshots and the hash of changes omit them."""
         self.registry = dict(registry)
+
+    def use_segment(self, max_time_jump_ms: int, superseded: Mapping[str, Any]) -> None:
+        """Apply the terms of a journal's segment; snapshots and the hash of changes omit them."""
+        self.max_time_jump_ms, self.superseded = max_time_jump_ms, dict(superseded)
 
     def take_changes(self) -> bytes:
         """Return all changes since the last call, in one canonical encoding."""
@@ -126,7 +165,11 @@ class Book:
             rows.append((name + " " + side, self.contracts[name].take_changes(side)))
         self._changed.clear()
         self._changed_sides.clear()
-        return _encoder.encode([row for row in rows if row[1]])
+        changes = [row for row in rows if row[1]]
+        try:
+            return _encoder.encode(changes)
+        except OverflowError:
+            return _encoder.encode(long_integers_as_text(changes))
 
     # --- copies ---
 
@@ -142,12 +185,27 @@ class Book:
         (5, 0)
         """
         buffers: list[pickle.PickleBuffer] = []
-        state = self.__getstate__() | {"registry": {}}  # shared: rule sets are values
+        shared: dict[str, Any] = {"registry": {}, "superseded": {}}  # rule sets are values
+        state = self.__getstate__() | shared
         rest = pickle.dumps(state, protocol=5, buffer_callback=buffers.append)
         copied = Book(self.registry)
         own = pickle.loads(rest, buffers=[np.array(buffer.raw()) for buffer in buffers])  # noqa: S301 - this book's own bytes
-        vars(copied).update(own, registry=copied.registry)
+        vars(copied).update(own, registry=copied.registry, superseded=self.superseded)
         return copied
+
+    def restore(self, earlier: "Book") -> None:
+        """Become a copy of an earlier book, after a step that raised; the registry stays.
+
+        >>> from delever.core.engine import step
+        >>> from delever.core.messages import SetTime
+        >>> book = Book()
+        >>> earlier = book.copy()
+        >>> _ = step(book, SetTime(time_ms=5))
+        >>> book.restore(earlier)
+        >>> book.time_ms
+        0
+        """
+        vars(self).update(vars(earlier.copy()), registry=self.registry)
 
     def __copy__(self) -> "Book":
         return self.copy()
@@ -156,13 +214,17 @@ class Book:
         return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes: all but the cache, which follows from the rest."""
-        return vars(self) | {"publication_cache": {}}
+        """Return what a copy takes: all but the caches, which follow from the rest."""
+        return vars(self) | {"publication_cache": None, "idle_rounds": {}}
 
     # --- apply ---
 
     def apply(self, event: Event, parallel_map: ParallelMap = map) -> None:
-        """Change the book by one event; `parallel_map` runs the parts of large work."""
+        """Change the book by one event; `parallel_map` runs the parts of large work.
+
+        `revision` counts the events that can change the outcome of an ADL round.
+        """
+        self.revision += type(event) not in _REPORTS
         if isinstance(event, m.MarksSet):
             self._marks_set(event, parallel_map)
         else:
@@ -174,6 +236,7 @@ class Book:
             for fill in fills.events:
                 self.apply(fill)
             return
+        self.revision += 1
         self._execute_fills(fills)
         numbers = fills.columns["fill"]
         self.outstanding_fills.update(zip(numbers, fills.events, strict=True))
@@ -186,10 +249,13 @@ class Book:
         self.has_managed_pools = any(pool.definition.managed for pool in self.pools.values())
         for asset in self.assets.values():
             asset.wallets.sequence = self.sequence
+            self._stale |= {asset.name} if asset.wallets.stale else set()
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
-            if state.is_monitored:
-                self._monitored[state.name] = state
+            if state.mark_limits is not None:
+                self.with_mark_limits.append(state)
+            self._set_monitored(state)
+            self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)
         for fill in self.outstanding_fills.values():
             self._fills_of.setdefault(fill.account, []).append(fill.fill)
@@ -209,6 +275,7 @@ class Book:
         """Leave the book as it is: the event only reports."""
 
     _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _no_change
+    _index_price_rejected = _no_change
 
     # --- events: definitions ---
 
@@ -233,13 +300,44 @@ class Book:
         window_ms = self.pools[definition.pool].definition.peak_window_ms
         terms, limits = terms_of(definition, decimals), exact_limits(definition.limits, decimals)
         state = ContractState(definition, terms, limits, window_ms, self.positions)
-        state.contract_pnl_peak.observe(self.time_ms, 0)
+        state.observe_pnl(self.time_ms, 0)
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
+        if state.mark_limits is not None:
+            self.with_mark_limits.append(state)
+
+    def _collateral_defined(self, event: m.CollateralDefined) -> None:
+        definition = event.definition
+        if not self.margin_currency:
+            self.margin_currency = name = definition.margin_currency
+            self._add_asset(name, self.cash_decimals(name))
+            unit = unit_collateral(name)
+            self._set_collateral(self.assets[name], unit, read_index_price("index_price", 1))
+        self._add_asset(definition.asset, self.cash_decimals(definition.asset))
+        index_price = read_index_price("index_price", definition.index_price)
+        self._set_collateral(self.assets[definition.asset], definition, index_price)
+
+    def _index_prices_set(self, event: m.IndexPricesSet) -> None:
+        for name, index_price in zip(event.assets, event.index_prices, strict=True):
+            asset = self.assets[name]
+            if asset.definition is not None:
+                self._set_collateral(asset, asset.definition, index_price)
+
+    def _set_collateral(
+        self, asset: AssetState, definition: m.DefineCollateral, index_price: int
+    ) -> None:
+        margin_decimals = self.assets[self.margin_currency].cash_decimals
+        asset.set_collateral(definition, index_price, margin_decimals, self.sequence)
+        self._changed[asset.key] = asset
+        with_collateral = (name for name, pool in self.pools.items() if pool.collateral)
+        self.unobserved_pools.update(with_collateral)
 
     def _account_defined(self, event: m.AccountDefined) -> None:
         hedge_mode, exempt = event.hedge_mode, event.adl_exempt
-        row = self.accounts.define(event.account, hedge_mode=hedge_mode, adl_exempt=exempt)
+        row = self.accounts.define(
+            event.account, hedge_mode=hedge_mode, adl_exempt=exempt, multi_asset=event.multi_asset
+        )
+        self.accounts.set_owner(row, event.owner)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[row] = self.sequence
@@ -248,7 +346,12 @@ class Book:
         n = len(event.accounts)
         hedge_mode = unpack_column(event.hedge_mode, "<i1", n).astype(bool)
         exempt = unpack_column(event.adl_exempt, "<i1", n).astype(bool)
-        rows = self.accounts.define_all(event.accounts, hedge_mode, exempt)
+        multi_asset = unpack_column(event.multi_asset, "<i1", n).astype(bool)
+        rows = self.accounts.define_all(event.accounts, hedge_mode, exempt, multi_asset)
+        owners = event.owners or itertools.repeat("")
+        if event.owners or self.accounts.owners:
+            for row, owner in zip(rows.tolist(), owners, strict=False):
+                self.accounts.set_owner(row, owner)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[rows] = self.sequence
@@ -269,11 +372,17 @@ class Book:
             wallets.add(account, balance - wallets.balance.item(account))
             self.accounts.balances_version[account] = event.version
             self._acknowledge(self.accounts.balances_fill, account, name, event.last_fill)
+            if wallets.stale:
+                self._unmark_stale_balances(asset, (name,))
 
     def _balance_columns_set(self, event: m.BalanceColumnsSet) -> None:
         accounts = unpack_column(event.account, "<i4", 0)
         balances = unpack_column(event.balance_cash, "<i8", len(accounts))
-        self.asset(event.asset).wallets.set_all(accounts, balances)
+        wallets = self.asset(event.asset).wallets
+        wallets.set_all(accounts, balances)
+        if wallets.stale:
+            names = map(self.accounts.names.__getitem__, accounts.tolist())
+            self._unmark_stale_balances(event.asset, names)
         self.accounts.balances_version[accounts] = event.version
         self._acknowledge_all(self.accounts.balances_fill, accounts, event.last_fill)
 
@@ -299,11 +408,14 @@ class Book:
             self._update_bounds(state)
         for key in closed:
             table.remove(table.row_of(*key))
+        if state.stale:
+            self._unmark_stale(state, event.side, zip(event.accounts, event.positions, strict=True))
 
     def _position_columns_set(self, event: m.PositionColumnsSet) -> None:
         state = self.contracts[event.contract]
         table, wallets = state.tables[event.side], self.asset_of(state).wallets
         accounts = unpack_column(event.account, "<i4", 0)
+        size = table.size
         rows = table.upsert_all(accounts, unpack_column(event.position, "<i4", len(accounts)))
         state.subtract_from_wallets(event.side, rows, wallets)
         table.set_rows(rows, PositionColumns.of_event(event))
@@ -313,8 +425,71 @@ class Book:
         closed = rows[table.lots[rows] == 0]
         if len(closed):
             table.remove_all(closed)
+        if table.size > 2 * size:
+            table.sort()
         self.accounts.positions_version[accounts] = event.version
         self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
+        if state.stale:
+            names = map(self.accounts.names.__getitem__, accounts.tolist())
+            positions = unpack_column(event.position, "<i4", len(accounts)).tolist()
+            self._unmark_stale(state, event.side, zip(names, positions, strict=True))
+
+    def _row_rejected(self, event: m.RowRejected) -> None:
+        self._mark_stale(event, ((event.account, event.position),))
+
+    def _rows_rejected(self, event: m.RowsRejected) -> None:
+        positions = unpack_column(event.positions, "<i4", len(event.accounts)).tolist()
+        self._mark_stale(event, zip(event.accounts, positions, strict=True))
+
+    def _mark_stale(
+        self, event: m.RowRejected | m.RowsRejected, rows: Iterable[tuple[str, int]]
+    ) -> None:
+        """Mark rejected rows as stale, as far as they name an asset or a side of a contract."""
+        if event.asset in self.assets:
+            wallets = self.asset(event.asset).wallets
+            for name, _ in rows:
+                wallets.mark_stale(name, self.accounts.index.get(name))
+            self._stale.add(event.asset)
+        state = self.contracts.get(event.contract)
+        if state is not None and event.side is not None:
+            state.stale |= {(event.side, name, position) for name, position in rows}
+            state.tables[event.side].changed_at = self.sequence
+            self._stale.add(state.key)
+            self._changed[state.key] = state
+
+    def _unmark_stale(
+        self, state: ContractState, side: Side, rows: Iterable[tuple[str, int]]
+    ) -> None:
+        """End the staleness of positions that have been set; in one-way mode, of both sides."""
+        for name, position in rows:
+            hedges = self.accounts.hedge_mode[self.accounts.index[name]]
+            for each in (side,) if hedges else Side:
+                state.stale.discard((each, name, position))
+        self._changed[state.key] = state
+        if not state.stale:
+            self._stale.discard(state.key)
+
+    def _unmark_stale_balances(self, asset: str, names: Iterable[str]) -> None:
+        wallets = self.asset(asset).wallets
+        wallets.unmark_stale(names)
+        if not wallets.stale:
+            self._stale.discard(asset)
+
+    def _account_margin_set(self, event: m.AccountMarginSet) -> None:
+        wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
+        margin = None
+        if event.equity_cash is not None and event.maintenance_cash is not None:
+            margin = event.equity_cash, event.maintenance_cash
+        wallets.set_margin(account, event.version, margin)
+
+    @contextmanager
+    def _followed_margins(self, wallets: Wallets, accounts: Iterable[int]) -> Iterator[None]:
+        """Carry changes of accounts' own margin over to the margin that the venue submitted."""
+        followed = [a for a in set(accounts) if wallets.margins.margin_of(a)]
+        before = [wallets.own_margin(account) for account in followed]
+        yield
+        for account, own in zip(followed, before, strict=True):
+            wallets.margins.follow(account, own, wallets.own_margin(account))
 
     def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
         key = (event.account, event.contract)
@@ -325,16 +500,21 @@ class Book:
     def _acknowledge(self, column: Ints, account: int, name: str, last_fill: int) -> None:
         """Record the last fill that a snapshot includes; drop what no snapshot can miss any more.
 
-        A fill is dropped once positions and balances both include it, a loss once positions do.
+        A fill is dropped once positions and balances both include it, a loss once positions do, a
+        compensation once balances do.
         """
         if column.item(account) < last_fill:
             column[account] = last_fill
-        if name not in self._fills_of and name not in self.outstanding_losses:
+        if not any(name in changes for changes in self._outstanding_by_account()):
             return
         included = self.accounts.positions_fill.item(account)
+        paid = self.accounts.balances_fill.item(account)
         for fill in self.outstanding_fills_of(name):
-            if fill.fill <= min(included, self.accounts.balances_fill.item(account)):
+            if fill.fill <= min(included, paid):
                 self._drop_fill(fill)
+        owed = self.outstanding_compensations.pop(name, ())
+        if owed := [event for event in owed if event.compensation > paid]:
+            self.outstanding_compensations[name] = owed
         losses = [loss for loss in self.outstanding_losses.pop(name, ()) if loss.fill > included]
         if losses:
             self.outstanding_losses[name] = losses
@@ -342,12 +522,15 @@ class Book:
     def _acknowledge_all(self, column: Ints, accounts: Ints, last_fill: int) -> None:
         """Acknowledge for many accounts, few of which have anything outstanding."""
         column[accounts] = np.maximum(column[accounts], last_fill)
-        if not (self._fills_of or self.outstanding_losses):
+        if not any(self._outstanding_by_account()):
             return
         submitted = set(accounts.tolist())
         for name in sorted(self.accounts_with_outstanding()):
             if self.accounts.index[name] in submitted:
                 self._acknowledge(column, self.accounts.index[name], name, last_fill)
+
+    def _outstanding_by_account(self) -> tuple[Mapping[str, object], ...]:
+        return self._fills_of, self.outstanding_losses, self.outstanding_compensations
 
     def _drop_fill(self, fill: m.AdlFilled) -> None:
         del self.outstanding_fills[fill.fill]
@@ -356,16 +539,16 @@ class Book:
     # --- events: market data ---
 
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
-        revalued: dict[str, list[Revaluation]] = {}
-        for name, mark in zip(event.contracts, event.mark_ticks, strict=True):
+        marked = MarkedContracts()
+        for name, ticks, fraction in event.rows():
             state = self.contracts[name]
-            sides = revalued.setdefault(state.terms.settle, [])
-            sides += state.set_mark(self.time_ms, mark, self.sequence)
+            marked.add(state, ticks, fraction, self.time_ms)
             self._changed[state.key] = state  # a mark alone does not make a contract monitored
-            self._update_exposure(state)
-        for name, sides in revalued.items():
-            asset = self.asset(name)
-            asset.wallets.revalue(self.positions.kernel_columns, sides, parallel_map)
+        block = self.positions
+        for name, growth in marked.growth.items():
+            asset, sides = self.asset(name), marked.sides(block, name, self.sequence)
+            asset.exposure += growth
+            asset.wallets.revalue(block.kernel_columns, sides, block.tiers, parallel_map)
             if asset.equity_bound >= COLUMN_LIMIT:
                 self._reset_bounds(asset)
 
@@ -374,6 +557,19 @@ class Book:
         if state is not None and not state.mark_rejected:
             state.mark_rejected = True
             self._changed[state.key] = state
+
+    def _mark_unconfirmed(self, event: m.MarkUnconfirmed) -> None:
+        state = self.contracts[event.contract]
+        state.mark_unconfirmed = True
+        state.last_confirmed_mark = state.terms.join_mark(
+            event.confirmed_ticks, event.confirmed_fraction
+        )
+        self._record_change(state)
+
+    def _mark_confirmed(self, event: m.MarkConfirmed) -> None:
+        state = self.contracts[event.contract]
+        state.mark_unconfirmed, state.marked_ms = False, self.time_ms
+        self._record_change(state)
 
     def _depth_set(self, event: m.DepthSet) -> None:
         state = self.contracts[event.contract]
@@ -393,10 +589,13 @@ class Book:
         self._add_to_pool(pool, event.amount_cash)
         withdrawn = min(event.amount_cash, 0)  # a withdrawal is no drawdown: peaks move with it
         pool.shift_past(withdrawn)
+        pool.equity_opening.shift(event.amount_cash)
+        pool.equity_falls.shift(event.amount_cash)
         if event.contract is not None:
             state = self.contracts[event.contract]
             state.injected += event.amount_cash
             state.contract_pnl_peak.shift(withdrawn)
+            state.contract_pnl_opening.shift(event.amount_cash)
             self._record_change(state)
 
     def _pool_observed(self, event: m.PoolObserved) -> None:
@@ -405,7 +604,7 @@ class Book:
         self.unobserved_pools.discard(pool.name)
         pool.track(self.time_ms, event.balance_cash, event.equity_cash)
         for name, contract_pnl in zip(event.contracts, event.contract_pnl_cash, strict=True):
-            self.contracts[name].contract_pnl_peak.observe(self.time_ms, contract_pnl)
+            self.contracts[name].observe_pnl(self.time_ms, contract_pnl)
             self.contracts[name].is_observed = True
 
     def _contract_moved(self, event: m.ContractMoved) -> None:
@@ -433,7 +632,6 @@ class Book:
             self._changed_sides.add((state.name, side))
         self._rescale_outstanding(state.name, before, terms)
         self._update_bounds(state)
-        self.publication_cache.pop(state.name, None)
         self._record_change(state)
 
     def _rescale_outstanding(
@@ -473,8 +671,9 @@ class Book:
         columns = (getattr(event, name) for name in ("accounts", "positions", *names))
         for name, position, lots, cost, margin, realized, to_pool in zip(*columns, strict=True):
             account = self.accounts.index[name]
-            self._reduce_position(state, event.side, (account, position), (lots, cost, margin))
-            wallets.add(account, realized + margin - to_pool)
+            with self._followed_margins(wallets, (account,)):
+                self._reduce_position(state, event.side, (account, position), (lots, cost, margin))
+                wallets.add(account, realized + margin - to_pool)
         self._credit_pool(state, sum(event.to_pool_cash))
 
     def _inventory_closed(self, event: m.InventoryClosed) -> None:
@@ -499,6 +698,7 @@ class Book:
             del self.open_orders[key]
         self._credit_pool(state, event.rounding_cash)
         state.settle(event.price)
+        self._stale.discard(state.key)
         self._update_bounds(state)
         self._record_change(state)
 
@@ -506,7 +706,9 @@ class Book:
         state = self.contracts[event.contract]
         wallets = self.asset_of(state).wallets
         for name, amount in zip(event.accounts, event.amount_cash, strict=True):
-            wallets.add(self.accounts.index[name], -amount)
+            account = self.accounts.index[name]
+            with self._followed_margins(wallets, (account,)):
+                wallets.add(account, -amount)
         self._credit_pool(state, sum(event.amount_cash))
 
     def _withdrawal_haircut_set(self, event: m.WithdrawalHaircutSet) -> None:
@@ -520,8 +722,9 @@ class Book:
         state = self.contracts[event.contract]
         asset, account = self.asset_of(state), self.accounts.index[event.account]
         amounts = event.lots, event.cost_cash, event.margin_cash
-        self._reduce_position(state, event.side, (account, event.position), amounts)
-        asset.wallets.add(account, event.to_wallet_cash)
+        with self._followed_margins(asset.wallets, (account,)):
+            self._reduce_position(state, event.side, (account, event.position), amounts)
+            asset.wallets.add(account, event.to_wallet_cash)
         self._credit_pool(state, event.to_pool_cash)
         tranche = Tranche(
             takeover=event.takeover,
@@ -540,17 +743,49 @@ class Book:
 
     def _positions_netted(self, event: m.PositionsNetted) -> None:
         state, account = self.contracts[event.contract], self.accounts.index[event.account]
-        for side, position, cost in (
-            (Side.LONG, event.long_position, event.long_cost_cash),
-            (Side.SHORT, event.short_position, event.short_cost_cash),
-        ):
-            self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
-        self.asset_of(state).wallets.add(account, event.realized_pnl_cash)
+        wallets = self.asset_of(state).wallets
+        with self._followed_margins(wallets, (account,)):
+            for side, position, cost in (
+                (Side.LONG, event.long_position, event.long_cost_cash),
+                (Side.SHORT, event.short_position, event.short_cost_cash),
+            ):
+                self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
+            wallets.add(account, event.realized_pnl_cash)
         self._record_change(state)
 
+    def _inventory_netted(self, event: m.InventoryNetted) -> None:
+        state = self.contracts[event.contract]
+        for side, takeover, cost in (
+            (Side.LONG, event.long_takeover, event.long_cost_cash),
+            (Side.SHORT, event.short_takeover, event.short_cost_cash),
+        ):
+            state.inventory[side].reduce(takeover, event.lots, cost)
+            state.exhausted.pop(side, None)
+            self._changed_sides.add((state.name, side))
+            self.asset_of(state).inventory_cost -= cost
+        self._credit_pool(state, event.realized_pnl_cash)
+
     def _wallet_settled(self, event: m.WalletSettled) -> None:
-        self.asset(event.asset).wallets.add(self.accounts.index[event.account], -event.amount_cash)
+        wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
+        with self._followed_margins(wallets, (account,)):
+            wallets.add(account, -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)
+
+    def _collateral_taken_over(self, event: m.CollateralTakenOver) -> None:
+        account, pool = self.accounts.index[event.account], self.pools[event.pool]
+        self.asset(event.asset).wallets.add(account, -event.amount_cash)
+        self.asset(pool.asset).wallets.add(account, event.value_cash)
+        self._move_collateral(pool, event.asset, event.amount_cash, event.value_cash)
+
+    def _collateral_converted(self, event: m.CollateralConverted) -> None:
+        pool = self.pools[event.pool]
+        self._move_collateral(pool, event.asset, -event.amount_cash, -event.cost_cash)
+        self._add_to_pool(pool, event.realized_pnl_cash)
+
+    def _move_collateral(self, pool: PoolState, asset: str, amount: int, cost: int) -> None:
+        pool.add_collateral(asset, amount, cost)
+        self._changed[f"pool {pool.name}"] = pool
+        self.unobserved_pools.add(pool.name)
 
     def _unwound(self, event: m.Unwound) -> None:
         state = self.contracts[event.contract]
@@ -599,6 +834,14 @@ class Book:
         self._update_bounds(self.contracts[event.fill.contract])
         self._drop_fill(event.fill)
 
+    def _compensated(self, event: m.Compensated) -> None:
+        pool = self.pools[event.pool]
+        self.asset(event.asset).wallets.add(self.accounts.index[event.account], event.amount_cash)
+        self._add_to_pool(pool, -event.amount_cash)
+        pool.shift_past(-event.amount_cash)  # as a withdrawal, it is no drawdown
+        self.outstanding_compensations.setdefault(event.account, []).append(event)
+        self.last_fill = event.compensation
+
     def _round_closed(self, event: m.RoundClosed) -> None:
         self.contracts[event.contract].exhausted.pop(event.side, None)
 
@@ -608,9 +851,11 @@ class Book:
     def _loss_socialized(self, event: m.LossSocialized) -> None:
         state = self.contracts[event.contract]
         columns = event.accounts, event.sides, event.positions, event.amount_cash
+        wallets = self.asset_of(state).wallets
         for name, side, position, amount in zip(*columns, strict=True):
             key = self.accounts.index[name], position
-            self._reduce_position(state, side, key, (0, -amount, 0))
+            with self._followed_margins(wallets, key[:1]):
+                self._reduce_position(state, side, key, (0, -amount, 0))
             loss = OutstandingLoss(event.fill, state.name, side, position, amount)
             self.outstanding_losses.setdefault(name, []).append(loss)
         self.last_fill = event.fill
@@ -626,9 +871,10 @@ class Book:
             state.reopen_position(key, fill)
         amounts = fill.lots, fill.cost_cash, fill.margin_returned_cash
         lots, cost, margin = (direction * amount for amount in amounts)
-        self._reduce_position(state, fill.side, key, (lots, cost, margin))
         paid = fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-        asset.wallets.add(key[0], direction * paid)
+        with self._followed_margins(asset.wallets, key[:1]):
+            self._reduce_position(state, fill.side, key, (lots, cost, margin))
+            asset.wallets.add(key[0], direction * paid)
         asset.fees += direction * fill.fee_cash
         inventory = state.inventory[fill.side.opposite]
         self._changed_sides.add((state.name, fill.side.opposite))
@@ -646,12 +892,13 @@ class Book:
         asset, inventory = self.asset_of(state), state.inventory[side.opposite]
         names = "position", "lots", "cost_cash", "margin_returned_cash"
         closed = (np.array(columns[name], np.int64) for name in names)
-        self._reduce_positions(state, side, np.array(fills.accounts), *closed)
         paid = [
             fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
             for fill in fills.events
         ]
-        asset.wallets.add_all(fills.accounts, paid)
+        with self._followed_margins(asset.wallets, fills.accounts):
+            self._reduce_positions(state, side, np.array(fills.accounts), *closed)
+            asset.wallets.add_all(fills.accounts, paid)
         asset.fees += sum(columns["fee_cash"])
         reduced = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
         for takeover, lots, cost in zip(*reduced, strict=True):
@@ -711,10 +958,16 @@ class Book:
     def _record_change(self, state: ContractState) -> None:
         """Record that a contract's own numbers changed, and whether it is monitored now."""
         self._changed[state.key] = state
+        self._set_monitored(state)
+
+    def _set_monitored(self, state: ContractState) -> None:
+        if state.is_monitored == (state.name in self._monitored):
+            return
         if state.is_monitored:
             self._monitored[state.name] = state
         else:
-            self._monitored.pop(state.name, None)
+            del self._monitored[state.name]
+        self._monitored_in_order = None
 
     # --- bounds on equity (delever.core.valuation.numeric_range) ---
 
@@ -725,9 +978,12 @@ class Book:
 
     def _update_exposure(self, state: ContractState) -> None:
         """Update the exposure bound of a contract, and its asset's sum of them."""
-        exposure = state.exposure(state.mark, {})
-        self.asset_of(state).exposure += exposure - state.exposure_bound
+        asset, exposure = self.asset_of(state), state.exposure(state.mark, {})
+        asset.exposure += exposure - state.exposure_bound
         state.exposure_bound = exposure
+        at_mark = exposure if state.terms.linear else state.exposure_at_mark(state.mark, {})
+        asset.exposure_at_mark += at_mark - state.exposure_at_mark_bound
+        state.exposure_at_mark_bound = at_mark
 
     def _reset_bounds(self, asset: AssetState) -> None:
         """Reset an asset's bounds to the open positions, once past positions leave no room."""
@@ -738,6 +994,20 @@ class Book:
                     table.reset_bounds()
                 self._update_bounds(state)
 
+
+_REPORTS = frozenset(
+    {
+        m.Accepted,
+        m.Rejected,
+        m.RowIgnored,
+        m.RowsIgnored,
+        m.CounterpartySkipped,
+        m.AdlForced,
+        m.RatingsSet,
+        m.IndicatorsPublished,
+    }
+)
+"""Events that change nothing that an ADL round reads, except the time."""
 
 _HANDLERS: dict[type[Event], Callable[[Book, Any], None]] = {
     event: getattr(Book, f"_{event.__struct_config__.tag}") for event in get_args(m.AnyEvent)

@@ -3,15 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from delever.core.book.account_tables import Wallets
 from delever.core.book.inventory import Inventory
 from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
-from delever.core.kernels import Revaluation, kernels_for
+from delever.core.kernels import kernels_for
 from delever.core.market.contract_terms import ContractTerms, FormerUnits
-from delever.core.market.rolling_windows import RollingPeak, RollingVolatility
+from delever.core.market.mark_limits import exact_mark_limits
+from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import AdlFilled, DefineContract, Rating, Side, TradingStatus
-from delever.core.units import Ints, Ratio, ratio_of, share_floor
+from delever.core.units import (
+    Ints,
+    Mark,
+    Ratio,
+    div_ceil,
+    pack_mark,
+    ratio_of,
+    scale_mark,
+    share_floor,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +48,12 @@ class ContractState:
     pool, in Cash. `active` maps each trigger that is on to the time of its start; `warned` are the
     triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
     round of a side left open. `mark_rejected`: the newest submitted mark was rejected, so that the
-    mark is older than the market. `is_observed`: an observation of the pool has included the
-    contract. `amendments` counts the amendments of the terms; `price_unit` is the unit of prices
-    where it is not the tick; `former_units` are the units before amendments of tick or lot.
-    `fund_pays` is false while the pool takes no part before the settlement.
+    mark is older than the market. `mark_unconfirmed`: the mark is beyond the contract's limits;
+    `last_confirmed_mark` is then the last one that was not. `stale` are the positions (side,
+    account, position id) whose newest row was rejected. `is_observed`: an observation of the pool
+    has included the contract. `amendments` counts the amendments of the terms; `price_unit` is the
+    unit of prices where it is not the tick; `former_units` are those before amendments of tick or
+    lot. `fund_pays` is false while the pool takes no part before the settlement.
     """
 
     def __init__(
@@ -52,6 +66,7 @@ class ContractState:
     ) -> None:
         self.definition_order = 0
         self.definition = definition
+        self.tables = {side: PositionTable(positions) for side in Side}
         self.terms = terms
         self.price_unit = ""
         self.former_units: list[FormerUnits] = []
@@ -60,18 +75,22 @@ class ContractState:
         self.name = definition.contract
         self.key = f"contract {self.name}"
         self.pool = definition.pool
-        self.mark = 0
-        self.previous_mark = 0
+        self.mark_limits = exact_mark_limits(definition.mark_limits)
+        self.mark: Mark = 0
+        self.previous_mark: Mark = 0
+        self.marked_ms = 0
+        self.mark_unconfirmed = False
+        self.last_confirmed_mark: Mark = 0
         self.volatility = RollingVolatility()
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
         self.depth_insufficient_since_ms: dict[Side, int | None] = dict.fromkeys(Side)
-        self.tables = {side: PositionTable(positions) for side in Side}
         self.inventory = {side: Inventory() for side in Side}
         self.realized_pnl = 0
         self.injected = 0
         self.contract_pnl_peak = RollingPeak(window_ms)
+        self.contract_pnl_opening = DailyOpening()
         self.active: dict[str, int] = {}
         self.warned: set[str] = set()
         self.paused = False
@@ -79,11 +98,13 @@ class ContractState:
         self.fund_pays = True
         self.settlement_price = ""
         self.mark_rejected = False
+        self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted: dict[Side, int] = {}
         self.rating: Rating | None = None
         self.is_observed = False
         self.largest_holding = 0, 0
         self.exposure_bound = 0
+        self.exposure_at_mark_bound = 0
 
     def reset_for_pool(self, pool: str, window_ms: int, time_ms: int) -> None:
         """Move to another pool: contract PnL, its peak and the ADL state start again there."""
@@ -91,12 +112,18 @@ class ContractState:
         self.realized_pnl = 0
         self.injected = 0
         self.contract_pnl_peak = RollingPeak(window_ms)
+        self.contract_pnl_opening = DailyOpening()
         # Unrealized PnL moves with the inventory: the peak starts there, a loss is no drawdown.
-        self.contract_pnl_peak.observe(time_ms, self.unrealized_pnl)
+        self.observe_pnl(time_ms, self.unrealized_pnl)
         self.active.clear()
         self.warned.clear()
         self.exhausted.clear()
         self.is_observed = False
+
+    def observe_pnl(self, time_ms: int, contract_pnl_cash: int) -> None:
+        """Add the contract's PnL in its pool at this moment to its peak and its day's opening."""
+        self.contract_pnl_peak.observe(time_ms, contract_pnl_cash)
+        self.contract_pnl_opening.observe(time_ms, contract_pnl_cash)
 
     # --- amendment ---
 
@@ -113,6 +140,7 @@ class ContractState:
             self._rescale(lots_ratio, price_ratio)
         self.definition, self.price_unit = definition, price_unit
         self.terms, self.limits = terms, limits
+        self.mark_limits = exact_mark_limits(definition.mark_limits)
         self.former_units = list(terms.former)
         self.amendments += 1
         self.exhausted.clear()
@@ -121,9 +149,10 @@ class ContractState:
         for side, table in self.tables.items():
             table.rescale(*lots_ratio)
             self.inventory[side].rescale(lots_ratio, price_ratio)
-        self.mark = share_floor(self.mark, *price_ratio)
-        self.previous_mark = share_floor(self.previous_mark, *price_ratio)
-        self.volatility.rescale(*price_ratio)
+        self.mark = scale_mark(self.mark, price_ratio)
+        self.previous_mark = scale_mark(self.previous_mark, price_ratio)
+        self.last_confirmed_mark = scale_mark(self.last_confirmed_mark, price_ratio)
+        self.volatility.rescale(price_ratio)
         self.bids, self.asks = (
             tuple((share_floor(p, *price_ratio), share_floor(n, *lots_ratio)) for p, n in levels)
             for levels in (self.bids, self.asks)
@@ -144,22 +173,34 @@ class ContractState:
         self.depth_insufficient_since_ms = dict.fromkeys(Side)
         self.warned.clear()
         self.exhausted.clear()
+        self.stale.clear()
         self.rating = None
 
     # --- marks and values ---
 
-    def set_mark(self, time_ms: int, mark_ticks: int, sequence: int) -> list[Revaluation]:
-        """Set the mark; return the position tables that are to be valued at it."""
-        self.previous_mark, self.mark = self.mark or mark_ticks, mark_ticks
+    @property
+    def terms(self) -> ContractTerms:
+        """The exact terms; factor and tiers are also columns of the block of positions."""
+        return self._terms
+
+    @terms.setter
+    def terms(self, terms: ContractTerms) -> None:
+        self._terms = terms
+        for side, table in self.tables.items():
+            factor = side.sign * terms.factor if terms.linear else 0
+            table.block.set_terms(table.number, factor, terms.tier_bytes)
+
+    @property
+    def confirmed_mark(self) -> Mark:
+        """The newest mark that is within the contract's limits, or was confirmed."""
+        return self.last_confirmed_mark if self.mark_unconfirmed else self.mark
+
+    def set_mark(self, time_ms: int, mark: Mark) -> None:
+        """Set the mark; the book values the positions of all marked contracts together."""
+        self.previous_mark = self.confirmed_mark or mark
+        self.mark, self.marked_ms = mark, time_ms
         self.mark_rejected = False
-        self.volatility.observe(time_ms, mark_ticks)
-        long, short = self.tables.values()
-        long.changed_at = short.changed_at = sequence
-        factor, ticks = self.terms.value_factor(Side.LONG, mark_ticks)
-        revalued: list[Revaluation] = [(long, factor, ticks, self.terms)] if long.size else []
-        if short.size:
-            revalued.append((short, -factor, ticks, self.terms))
-        return revalued
+        self.volatility.observe(time_ms, mark)
 
     def pnl_and_maintenance(self, side: Side, lots: Ints, cost: Ints) -> tuple[Ints, Ints]:
         """Return unrealized PnL and maintenance margin of rows in Cash; 0 before the first mark."""
@@ -254,11 +295,11 @@ class ContractState:
     # --- inventory ---
 
     def inventory_value(self, side: Side) -> int:
-        """Return the value of inventory at the mark in Cash; its cost before the first mark."""
-        inventory = self.inventory[side]
-        if self.mark == 0:
+        """Return the value of inventory at the confirmed mark in Cash; its cost without a mark."""
+        inventory, mark = self.inventory[side], self.confirmed_mark
+        if mark == 0:
             return inventory.total_cost
-        return self.terms.value_cash(side.sign * inventory.total_lots, self.mark)
+        return self.terms.value_cash(side.sign * inventory.total_lots, mark)
 
     def inventory_pnl(self, side: Side) -> int:
         """Return the unrealized PnL of inventory of one side at the mark, in Cash."""
@@ -293,7 +334,7 @@ class ContractState:
     # --- bounds ---
 
     def exposure(
-        self, mark: int, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
+        self, mark: Mark, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
     ) -> int:
         """Return an upper bound, in Cash, on what one account can gain or lose in the contract.
 
@@ -304,11 +345,19 @@ class ContractState:
         lots, cost = self.largest_holding
         if bounds or exact:
             lots, cost = self.largest_holding_with(bounds, exact=exact)
-        return lots * self.max_lot_value(mark) + cost
+        return lots * self.terms.max_lot_value(mark) + cost
 
-    def max_lot_value(self, mark: int) -> int:
-        """Return an upper bound, in Cash, on a lot's value at a mark; for inverse at 1 tick."""
-        return self.terms.factor * (mark if self.terms.linear else 1)
+    def exposure_at_mark(
+        self, mark: Mark, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
+    ) -> int:
+        """Return the bound of `exposure`, with lots of inverse contracts valued at the mark."""
+        if self.terms.linear:
+            return self.exposure(mark, bounds, exact=exact)
+        lots, cost = self.largest_holding
+        if bounds or exact:
+            lots, cost = self.largest_holding_with(bounds, exact=exact)
+        value = lots * self.terms.factor * mark.denominator
+        return (div_ceil(value, mark.numerator) if mark else 0) + cost
 
     def largest_holding_with(
         self, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
@@ -331,8 +380,8 @@ class ContractState:
         """Return the contract's own numbers, for the hash of changes."""
         return (
             self.pool,
-            self.mark,
-            self.previous_mark,
+            pack_mark(self.mark),
+            pack_mark(self.previous_mark),
             self.realized_pnl,
             self.injected,
             self.bids,
@@ -344,8 +393,46 @@ class ContractState:
             *((self.status, self.fund_pays, self.settlement_price) if self.is_delisted else ()),
             *(("paused",) if self.paused else ()),
             *(("mark_rejected",) if self.mark_rejected else ()),
+            *((self.last_confirmed_mark,) if self.mark_unconfirmed else ()),
+            *(("stale", *sorted(self.stale)) if self.stale else ()),
         )
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and tranches of one side that changed since the last call."""
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]
+
+
+class MarkedContracts:
+    """Contracts with new marks, whose positions are valued together: as columns, by settle asset.
+
+    `growth` is by how much their exposure bounds have grown, in Cash of each asset.
+    """
+
+    def __init__(self) -> None:
+        self.growth: dict[str, int] = {}
+        self._orders: dict[str, list[int]] = {}
+        self._ticks: dict[str, list[int]] = {}
+        self._lot_values: dict[str, dict[int, list[tuple[int, int, int]]]] = {}
+
+    def add(self, state: ContractState, ticks: int, fraction: int, time_ms: int) -> None:
+        """Set the mark of a contract, as `MarksSet` has it."""
+        terms = state.terms
+        mark: Mark = terms.join_mark(ticks, fraction) if fraction else ticks
+        state.set_mark(time_ms, mark)
+        orders = self._orders.setdefault(terms.settle, [])
+        if fraction or not terms.linear:
+            values = [terms.value_factor(side, mark) for side in Side]
+            self._lot_values.setdefault(terms.settle, {})[len(orders)] = values
+        orders.append(state.definition_order)
+        self._ticks.setdefault(terms.settle, []).append(ticks)
+        exposure = state.exposure(mark, {})
+        grown = exposure - state.exposure_bound
+        self.growth[terms.settle] = self.growth.get(terms.settle, 0) + grown
+        state.exposure_bound = exposure
+
+    def sides(self, block: PositionBlock, settle: str, sequence: int) -> Ints:
+        """Return the sides of an asset's contracts, as `revalue_sides` takes them; stamp them."""
+        orders = np.array(self._orders[settle], np.int64)
+        block.changed_at[2 * orders] = block.changed_at[2 * orders + 1] = sequence
+        ticks = np.array(self._ticks[settle], np.int64)
+        return block.sides_at(orders, ticks, self._lot_values.get(settle, {}))

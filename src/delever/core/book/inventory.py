@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from delever.core.messages import AdlFilled
-from delever.core.units import Ratio, share_floor
+from delever.core.units import Mark, Ratio, share_floor
 
 
 @dataclass(slots=True)
@@ -26,13 +26,29 @@ class Tranche:
 class Inventory:
     """A pool's open tranches of one contract and side, oldest takeover first."""
 
-    __slots__ = ("changed", "total_cost", "total_lots", "tranches")
+    __slots__ = ("_underwater", "changed", "total_cost", "total_lots", "tranches")
 
     def __init__(self) -> None:
         self.tranches: dict[int, Tranche] = {}
         self.total_lots = 0
         self.total_cost = 0
         self.changed: set[int] = set()
+        self._underwater: tuple[int, Mark, list[Tranche]] | None = None
+
+    def underwater(self, sign: int, mark_ticks: Mark) -> list[Tranche]:
+        """Return the tranches that a mark values below their takeover price; `sign` is the side's.
+
+        They are computed once for a mark, as long as no tranche changes.
+        """
+        cached = self._underwater
+        if cached is None or cached[:2] != (sign, mark_ticks):
+            below = [
+                tranche
+                for tranche in self.tranches.values()
+                if sign * (tranche.price_ticks - mark_ticks) > 0
+            ]
+            cached = self._underwater = sign, mark_ticks, below
+        return cached[2]
 
     def add(self, tranche: Tranche) -> None:
         """Add the tranche of a new takeover."""
@@ -40,6 +56,7 @@ class Inventory:
         self.total_lots += tranche.lots
         self.total_cost += tranche.cost
         self.changed.add(tranche.takeover)
+        self._underwater = None
 
     def reduce(self, takeover: int, lots: int, cost_cash: int) -> None:
         """Close lots of a tranche, and the cost that belongs to them."""
@@ -49,6 +66,7 @@ class Inventory:
         self.total_lots -= lots
         self.total_cost -= cost_cash
         self.changed.add(takeover)
+        self._underwater = None
         if tranche.lots == 0:
             del self.tranches[takeover]
 
@@ -67,6 +85,7 @@ class Inventory:
             tranche.price_ticks = share_floor(tranche.price_ticks, *price_ratio)
         self.total_lots = share_floor(self.total_lots, *lots_ratio)
         self.changed.update(self.tranches)
+        self._underwater = None
 
     def take_changes(self) -> list[tuple[object, ...]]:
         """Return (takeover, lots, cost) of the tranches that changed since the last call.

@@ -5,6 +5,7 @@ row of its range into its place, so the rows of a side are always contiguous and
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
@@ -12,8 +13,9 @@ from weakref import WeakSet
 
 import numpy as np
 
-from delever.core.book.account_tables import FIRST_CAPACITY, Table, digest_of
+from delever.core.book.account_tables import FIRST_CAPACITY, Table, bytes_of, digest_of
 from delever.core.book.position_index import RowIndex
+from delever.core.kernels import NO_TIER
 from delever.core.market.validation import unpack_column
 from delever.core.messages import PositionColumnsSet
 from delever.core.units import Bools, Ints, div_ceil, div_floor, exact_sum
@@ -86,6 +88,12 @@ POSITION_COLUMNS: dict[str, type[np.generic]] = {
 }
 """The columns of a position, and their types."""
 
+TRANSIENT = frozenset({"place"})
+"""Columns that snapshots leave out."""
+
+
+TABLE_COLUMNS = ("starts", "capacities", "sizes", "changed_at", "versions", "factors", "tiers_of")
+"""The numbers of a table in a block."""
 
 COLUMN_GAP = 5 * 64
 """Bytes between columns: the same row of two columns must not map to the same lines of a cache."""
@@ -94,17 +102,24 @@ COLUMN_GAP = 5 * 64
 class PositionBlock:
     """All positions of a book: parallel columns in one block of memory, a range of rows a table.
 
-    Tables are numbered; `starts` and `capacities` are the first row and the number of rows of each
-    range. A range that is full moves into a gap or to the `end`. The block grows to twice its
-    rows, and closes gaps before they take a third of it; tables view their ranges again.
+    Tables are numbered, two for each contract. Arrays have an entry a table: `starts` and
+    `capacities` are the first row and the number of rows of its range, `sizes` the rows in use,
+    `changed_at` the sequence of the last change of any row, `versions` that of its layout, which
+    changes when a position is opened or closed, `factors` a lot's value in Cash at a mark of one
+    tick, signed (linear contracts), `tiers_of` the index of its tiers in `tiers`. A range that is
+    full moves into a gap or to the `end`. The block grows to twice its rows, and closes gaps before
+    they take a third of it; tables view their ranges again.
     """
 
     def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.capacities: list[int] = []
+        self.tables = 0
+        self.per_table = np.zeros((len(TABLE_COLUMNS), FIRST_CAPACITY), np.int64)
         self.end = 0
         self._gaps: list[tuple[int, int]] = []
         self._viewers: WeakSet[PositionTable] = WeakSet()
+        self._known_tiers: dict[bytes, int] = {}
+        self._tiers: Ints | None = None
+        self._view_tables()
         self._allocate(0)
 
     @property
@@ -116,34 +131,90 @@ class PositionBlock:
 
     def add(self) -> int:
         """Return the number of a new table, whose range has room for a few rows."""
-        self.starts.append(self._take(FIRST_CAPACITY))
-        self.capacities.append(FIRST_CAPACITY)
-        return len(self.starts) - 1
+        number, self.tables = self.tables, self.tables + 1
+        if self.tables > self.per_table.shape[1]:
+            self.per_table = np.hstack([self.per_table, np.zeros_like(self.per_table)])
+        self._view_tables()
+        self.starts[number] = self._take(FIRST_CAPACITY, number)
+        self.capacities[number] = FIRST_CAPACITY
+        return number
+
+    def _view_tables(self) -> None:
+        """View the columns of tables in use by name."""
+        columns = self.per_table[:, : self.tables]
+        self.starts, self.capacities, self.sizes, self.changed_at, self.versions = columns[:5]
+        self.factors, self.tiers_of = columns[5:]
+
+    # --- terms and marks ---
+
+    def set_terms(self, number: int, factor: int, tier_bytes: bytes) -> None:
+        """Set a table's factor, and its tiers as the int64 bytes of three rows."""
+        known = self._known_tiers
+        if tier_bytes not in known:
+            known[tier_bytes] = len(known)
+            self._tiers = None
+        self.factors[number], self.tiers_of[number] = factor, known[tier_bytes]
+
+    @property
+    def tiers(self) -> Ints:
+        """The tiers of all tables, as `revalue_sides` takes them."""
+        if self._tiers is None:
+            parts = [np.frombuffer(part, np.int64).reshape(3, -1) for part in self._known_tiers]
+            longest = max(len(rows[0]) for rows in parts)
+            self._tiers = np.full((len(parts), 3, longest), NO_TIER)
+            for rows, part in zip(self._tiers, parts, strict=True):
+                rows[:, : len(part[0])] = part
+        return self._tiers
+
+    def sides_at(
+        self, orders: Ints, ticks: Ints, lot_values: Mapping[int, Sequence[tuple[int, int, int]]]
+    ) -> Ints:
+        """Return the sides of contracts at new marks, as `revalue_sides` takes them.
+
+        Contracts are given by order of definition, with whole ticks. `lot_values` has those of both
+        sides, by index of the contract, where the ticks do not say it.
+        """
+        tables = (2 * orders[:, None] + np.arange(2)).ravel()
+        sides = np.zeros((len(tables), 6), np.int64)
+        sides[:, 0], sides[:, 1] = self.starts[tables], self.sizes[tables]
+        sides[:, 2] = self.factors[tables] * np.repeat(ticks, 2)
+        sides[:, 5] = self.tiers_of[tables]
+        for index, both in lot_values.items():
+            sides[2 * index : 2 * index + 2, 2:5] = both
+        filled: Ints = sides[sides[:, 1] > 0]
+        return filled
+
+    def ranges_of(self, tables: Ints) -> Ints:
+        """Return (start, size) of tables as rows of a matrix."""
+        return np.stack([self.starts[tables], self.sizes[tables]], axis=1)
 
     def grow(self, number: int, size: int, used: int) -> None:
         """Give a table room for `size` rows, and for a quarter more at least; move those in use."""
-        old = self.capacities[number]
+        old, before = self.capacities.item(number), self.starts.item(number)
         capacity = max(size, old + (old >> 2))
-        if self.starts[number] + old == self.end <= self.capacity - (capacity - old):
+        if before + old == self.end <= self.capacity - (capacity - old):
             self.end += capacity - old
         else:
-            start = self._take(capacity)
-            before, self.starts[number] = self.starts[number], start
+            start = self._take(capacity, number)
+            before, self.starts[number] = self.starts.item(number), start
             for column in self.columns.values():
                 column[start : start + used] = column[before : before + used]
             insort(self._gaps, (old, before))
         self.capacities[number] = capacity
 
-    def _take(self, rows: int) -> int:
-        """Return the first of some rows that no range has: in the smallest gap, or at the end."""
+    def _take(self, rows: int, number: int) -> int:
+        """Return the first of some rows that no range has: in the smallest gap, or at the end.
+
+        The rows are for the table of this number.
+        """
         fits = bisect_left(self._gaps, (rows, 0))
         if fits < len(self._gaps):
             size, start = self._gaps.pop(fits)
             if size > rows:
                 insort(self._gaps, (size - rows, start + rows))
             return start
-        if self.end + rows > self.capacity or self.gap_rows > sum(self.capacities) >> 1:
-            self._rebuild(rows)
+        if self.end + rows > self.capacity or self.gap_rows > self._used_rows >> 1:
+            self._rebuild(rows, number)
         self.end += rows
         return self.end - rows
 
@@ -152,18 +223,57 @@ class PositionBlock:
         """The number of rows before the end that no range has."""
         return sum([rows for rows, _ in self._gaps])
 
-    def _rebuild(self, rows: int) -> None:
-        """Make room for some rows at the end, in new memory; close gaps that are large."""
-        before, moves, used = self.columns, [(0, 0, self.end)], sum(self.capacities)
-        if self.gap_rows > used >> 2:
-            *targets, self.end = accumulate(self.capacities, initial=0)
-            moves = list(zip(self.starts, targets, self.capacities, strict=True))
+    @property
+    def _used_rows(self) -> int:
+        """The number of rows of all ranges."""
+        return int(self.capacities.sum())
+
+    def _rebuild(self, rows: int, number: int) -> None:
+        """Make room for some rows of a table at the end, in new memory; close gaps that are large.
+
+        Closing gaps sorts all other tables by account: their rows are then read in order.
+        """
+        before, moves, used = self.columns, [(0, 0, self.end)], self._used_rows
+        closes_gaps = self.gap_rows > used >> 2
+        if closes_gaps:
+            capacities = self.capacities.tolist()
+            *targets, self.end = accumulate(capacities, initial=0)
+            moves = list(zip(self.starts.tolist(), targets, capacities, strict=True))
             self.starts[:] = targets
             self._gaps.clear()
         self._allocate(self.end + max(rows, self.end))
         for source, target, size in moves:
             for name, column in self.columns.items():
                 column[target : target + size] = before[name][source : source + size]
+        if closes_gaps:
+            for table in self._viewers:
+                if table.number != number:
+                    table.sort()
+
+    # --- snapshots ---
+
+    def packed(self, tables: Sequence["PositionTable"]) -> dict[str, memoryview]:
+        """Return the bytes of the stored columns, of the rows of tables one after the other.
+
+        The rows of a table are ordered by account and position id. A column of zeros has no bytes.
+        """
+        rows = np.concatenate([np.empty(0, np.int64), *(table.ordered_rows() for table in tables)])
+        names = POSITION_COLUMNS.keys() - TRANSIENT
+        return {name: bytes_of(self.columns[name][rows]) for name in sorted(names)}
+
+    def load(self, sizes: Sequence[int], columns: Mapping[str, bytes | memoryview]) -> None:
+        """Restore the rows of all tables, of these sizes, from packed columns."""
+        self.capacities[:] = [max(size, FIRST_CAPACITY) for size in sizes]
+        *starts, self.end = accumulate(self.capacities.tolist(), initial=0)
+        self.starts[:] = starts
+        self._gaps.clear()
+        self._allocate(self.end)
+        of_tables = list(zip(accumulate(sizes, initial=0), starts, sizes, strict=False))
+        for name, column in columns.items():
+            if len(column):
+                packed, target = np.frombuffer(column, POSITION_COLUMNS[name]), self.columns[name]
+                for source, start, size in of_tables:
+                    target[start : start + size] = packed[source : source + size]
 
     # --- views ---
 
@@ -194,19 +304,26 @@ class PositionBlock:
 
     def columns_of(self, number: int) -> dict[str, np.ndarray]:
         """Return the columns of a range."""
-        rows = slice(self.starts[number], self.starts[number] + self.capacities[number])
+        start = self.starts.item(number)
+        rows = slice(start, start + self.capacities.item(number))
         return {name: column[rows] for name, column in self.columns.items()}
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy takes: ranges and columns, without rows in reserve and views."""
         columns = {name: column[: self.end] for name, column in self.columns.items()}
         copied = vars(self) | {"columns": columns, "capacity": self.end}
-        return {name: copied[name] for name in copied.keys() - {"kernel_columns", "_viewers"}}
+        return {name: copied[name] for name in copied.keys() - self._VIEWS}
+
+    _VIEWS = frozenset({"kernel_columns", "_viewers", *TABLE_COLUMNS})
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
         self._viewers = WeakSet()
+        self._view_tables()
         self._view()
+
+
+_VIEWS = ("start", *POSITION_COLUMNS)
 
 
 class PositionTable(Table):
@@ -214,15 +331,14 @@ class PositionTable(Table):
 
     `lots` are unsigned; `cost`, signed like values, `margin`, `unrealized_pnl` and `maintenance`
     are Cash, the last two at the contract's current mark. `max_lots` and `max_cost` bound every
-    position since the last `reset_bounds`. `layout_version` changes when a position is opened or
-    closed, `changed_at` is the sequence of the last change of any row.
+    position since the last `reset_bounds`.
 
     The columns are views of the block from the row `start` on; nothing outside this class may hold
     one while positions are opened.
     """
 
     COLUMNS = POSITION_COLUMNS
-    TRANSIENT = frozenset({"place"})
+    TRANSIENT = TRANSIENT
     start: int
     account: np.ndarray
     position: np.ndarray
@@ -241,7 +357,7 @@ class PositionTable(Table):
 
     def __init__(self, block: PositionBlock | None = None) -> None:
         self.block = block or PositionBlock()
-        self._number = self.block.add()
+        self.number = self.block.add()
         self.block.add_viewer(self)
         super().__init__()
         self.index = RowIndex()
@@ -253,28 +369,57 @@ class PositionTable(Table):
         self.position_ids: set[int] = set()
         self.changed: set[tuple[int, int]] = set()
         self.changed_batches: list[tuple[Ints, Ints]] = []
-        self.changed_at = 0
-        self.layout_version = 0
+
+    # --- the table's numbers in the block ---
+
+    @property
+    def size(self) -> int:
+        """The number of open positions."""
+        return self._size
+
+    @size.setter
+    def size(self, size: int) -> None:
+        self._size = self.block.sizes[self.number] = size
+
+    @property
+    def changed_at(self) -> int:
+        """The sequence of the last change of any row."""
+        return int(self.block.changed_at[self.number])
+
+    @changed_at.setter
+    def changed_at(self, sequence: int) -> None:
+        self.block.changed_at[self.number] = sequence
+
+    @property
+    def layout_version(self) -> int:
+        """A number that changes when a position is opened or closed."""
+        return int(self.block.versions[self.number])
+
+    @layout_version.setter
+    def layout_version(self, version: int) -> None:
+        self.block.versions[self.number] = version
 
     # --- views of the block ---
 
     def view(self) -> None:
         """View the range in the block, after it has moved or was copied."""
-        vars(self).update(self.block.columns_of(self._number))
-        self.start = self.block.starts[self._number]
+        vars(self).update(self.block.columns_of(self.number))
+        self.start = self.block.starts.item(self.number)
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy takes: all but the views of the block."""
-        views = {"start", *self.COLUMNS}
-        return {name: value for name, value in vars(self).items() if name not in views}
+        copied = vars(self).copy()
+        for name in _VIEWS:
+            del copied[name]
+        return copied
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
         self.block.add_viewer(self)
 
     def _reserve(self, size: int) -> None:
-        if size > self.block.capacities[self._number]:
-            self.block.grow(self._number, size, self.size)
+        if size > self.block.capacities.item(self.number):
+            self.block.grow(self.number, size, self.size)
             self.view()
 
     @property
@@ -504,11 +649,30 @@ class PositionTable(Table):
         self.changed_batches.clear()
         return changes
 
-    def load(self, state: dict[str, bytes], size: int) -> None:
-        """Restore the table from a snapshot."""
-        super().load(state, size)
+    def ordered_rows(self) -> Ints:
+        """Return the rows of the block that the table has, by account and position id."""
+        keys = self.account[: self.size].astype(np.int64) << 32 | self.position[: self.size]
+        if bool((keys[1:] > keys[:-1]).all()):
+            return np.arange(self.start, self.start + self.size)
+        order: Ints = np.argsort(keys) + self.start
+        return order
+
+    def sort(self) -> None:
+        """Sort the rows by account and position id, the order in which they are published."""
+        order = self.ordered_rows() - self.start
+        if bool((order[1:] > order[:-1]).all()):
+            return
+        for name in self.COLUMNS:
+            column = getattr(self, name)
+            column[: self.size] = column[order]
+        self.layout_version += 1
+        self.index.rebuild(self)
+
+    def restore(self, size: int) -> None:
+        """Compute what follows from the columns, after the block was restored from a snapshot."""
+        self.size = size
         self.layout_version += 1
         self.index.rebuild(self)
         self.total_lots = int(self.lots[:size].sum())
-        self.total_cost = sum(self.cost[:size].tolist())
-        self.total_margin = sum(self.margin[:size].tolist())
+        self.total_cost = exact_sum(self.cost[:size], self.max_cost)
+        self.total_margin = exact_sum(self.margin[:size])

@@ -1,6 +1,6 @@
 """One ADL round: the inventory of one contract and side against the queue of the opposite side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +8,14 @@ import numpy as np
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
-from delever.core.messages import CounterpartySkipped, Reason, Side
+from delever.core.messages import CounterpartySkipped, PositionsNetted, Reason, Side
 from delever.core.rules.adl_price import Quote
 from delever.core.rules.eligibility import apply_filters
 from delever.core.rules.ranking import Queue
 from delever.core.rules.ruleset import Case, RuleSet
 from delever.core.units import Ints
+from delever.core.valuation.bankruptcy import OpenPosition
+from delever.core.valuation.netting import net_legs
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,25 @@ def counterparties(adl_round: AdlRound) -> tuple[Ints, list[CounterpartySkipped]
         ]
         skipped |= fails
     return order[~skipped[order]], sorted(events, key=lambda event: event.rank)
+
+
+def net_reached(adl_round: AdlRound, rows: Ints, allocated: Ints) -> Iterator[PositionsNetted]:
+    """Yield the netting of the hedges among eligible rows that the round closes or passes.
+
+    If the queue does not suffice, these are all of them.
+    """
+    state, valuation = adl_round.state, adl_round.queue.valuation
+    taken = np.flatnonzero(allocated)
+    suffices = int(allocated.sum()) == adl_round.wanted_lots
+    reached = rows[: taken[-1] + 1] if suffices else rows
+    hedged = reached[valuation.net_lots[reached] < valuation.lots[reached]]
+    for account in dict.fromkeys(valuation.account[hedged].tolist()):
+        legs = [
+            OpenPosition(state, side, account, position)
+            for side, table in state.tables.items()
+            for position in table.positions_of(account)
+        ]
+        yield from net_legs(adl_round.book, legs, {state.name})
 
 
 def _skip(

@@ -10,16 +10,17 @@ from dataclasses import replace
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
-from delever.core.execution.adl_round import AdlRound, counterparties
+from delever.core.execution.adl_round import AdlRound, counterparties, net_reached
 from delever.core.execution.settlement import settle
 from delever.core.messages import AdlExhausted, Event, Reason, RoundClosed, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.rules.adl_price import Quote
+from delever.core.rules.adl_price import AtBankruptcyPrice, Quote
 from delever.core.rules.policies.allocation import allocate
-from delever.core.rules.ranking import rank_side
+from delever.core.rules.ranking import Queue, rank_side
 from delever.core.rules.ruleset import Case, RuleSet
 from delever.core.rules.triggers.sizing import Sizing, in_turn, residual
 from delever.core.rules.triggers.trigger import all_tranches
+from delever.core.valuation.insurance import contract_pnl_of, observed_equity
 from delever.core.valuation.side_valuation import value_side
 
 
@@ -36,20 +37,29 @@ def deleverage(
 
     A skip is reported only if it moved another counterparty forward, or if the queue did not
     suffice. A round that can close nothing is reported once, and again when the quantity changes.
-    A `forced` round closes the whole inventory of the side.
+    A `forced` round closes the whole inventory of the side. Under `both_legs` the hedges that the
+    round reaches are netted first, and the queue is ranked again.
     """
+    if rules.closes_own_accounts_first and book.accounts.owners:
+        yield from close_own_accounts(book, state, side, rules, case, forced=forced)
     tranches, quote = closed_in_round(book, state, side, rules, case, forced=forced)
     if not tranches:
         return
-    queue = rank_side(value_side(book, state, side.opposite), rules.ranking)
     wanted = sum(tranche.lots for tranche in tranches)
-    adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
     inventory_cost = sum(tranche.cost for tranche in tranches)
-    rows, skips = counterparties(adl_round)
-    allocated = allocate(wanted, rules.policy.tiers(queue, rows))
-    filled = int(allocated.sum())
-    if filled == 0 and state.exhausted.get(side) == wanted:
-        return
+    balance = book.pool_of(state).balance
+    while True:
+        queue = _queue_against(book, state, side, rules)
+        adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
+        rows, skips = counterparties(adl_round)
+        allocated = allocate(wanted, rules.policy.tiers(queue, rows))
+        filled = int(allocated.sum())
+        if filled == 0 and state.exhausted.get(side) == wanted:
+            return
+        netted = list(net_reached(adl_round, rows, allocated)) if rules.ranking.both_legs else []
+        if not netted:
+            break
+        yield from netted
     last_rank = int(queue.rank[rows[allocated > 0]].max(initial=0))
     yield from (skip for skip in skips if filled < wanted or skip.rank < last_rank)
     fills = settle(adl_round, rows, allocated)
@@ -57,12 +67,35 @@ def deleverage(
         yield fills
     realized = sum(fills.columns["pool_realized_pnl_cash"]) if fills else 0
     residual = _rounding_residual(adl_round, realized, inventory_cost) if filled == wanted else 0
-    yield _round_closed(adl_round, filled, residual)
+    unfunded = max(-(balance + realized), 0) - max(-balance, 0)
+    yield _round_closed(adl_round, filled, residual, max(unfunded, 0))
     if filled < wanted:
         reason = Reason.QUEUE_EXHAUSTED if queue.valuation.size else Reason.NO_OPEN_POSITIONS
         yield AdlExhausted(
             contract=state.name, side=side, remaining_lots=wanted - filled, reason=reason
         )
+
+
+def round_key(book: Book, state: ContractState, rules: RuleSet) -> tuple[object, ...] | None:
+    """Return all that decides a contract's rounds, or None where a rule set of one's own decides.
+
+    Time enters through the deficits, through the peaks that ADL prices read, and through the
+    openings of the day that loss caps read.
+    """
+    pool = book.pool_of(state)
+    if pool.rules_digest:
+        return None
+    equity, pnl = observed_equity(book, pool), contract_pnl_of(state)
+    return (
+        book.revision,
+        tuple(state.active),
+        tuple(case.trigger.deficit_cash(book, state) for case in rules.cases),
+        pool.equity_peak.peak(book.time_ms, equity),
+        pool.balance_peak.peak(book.time_ms, pool.balance),
+        state.contract_pnl_peak.peak(book.time_ms, pnl),
+        pool.equity_opening.value(book.time_ms, equity),
+        state.contract_pnl_opening.value(book.time_ms, pnl),
+    )
 
 
 def closed_in_round(
@@ -86,13 +119,50 @@ def closed_in_round(
     return [tranche for tranche, _ in closed], replace(quote, ticks=ticks, numbers=numbers)
 
 
+def close_own_accounts(
+    book: Book, state: ContractState, side: Side, rules: RuleSet, case: Case, *, forced: bool
+) -> Iterator[Event | FillBatch]:
+    """Yield a round of each owner's inventory against the owner's other accounts.
+
+    It is at the takeover price, so that the fund neither gains nor loses; whoever a fill would
+    bankrupt is left out without a report.
+    """
+    tranches, _ = closed_in_round(book, state, side, rules, case, forced=forced)
+    case, index = Case(case.trigger, AtBankruptcyPrice()), book.accounts.index
+    by_owner: dict[str, list[Tranche]] = {}
+    for tranche in tranches:
+        by_owner.setdefault(book.accounts.owner_of(index[tranche.account]), []).append(tranche)
+    for owner, theirs in by_owner.items():
+        queue = _queue_against(book, state, side, rules)
+        wanted = sum(tranche.lots for tranche in theirs)
+        quote = case.price.quote(book, state, side, theirs)
+        own_round = AdlRound(book, state, side, rules, case, theirs, wanted, quote, queue)
+        rows, _ = counterparties(own_round)
+        owners = map(book.accounts.owner_of, queue.valuation.account[rows].tolist())
+        rows = rows[[each == owner for each in owners]]
+        fills = settle(own_round, rows, allocate(wanted, rules.policy.tiers(queue, rows)))
+        if fills:
+            yield fills
+            filled = sum(fill.lots for fill in fills.events)
+            yield _round_closed(replace(own_round, wanted_lots=filled), filled, 0, 0)
+
+
+def _queue_against(book: Book, state: ContractState, side: Side, rules: RuleSet) -> Queue:
+    """Return the queue that faces a side of the inventory."""
+    ranking = rules.ranking
+    valuation = value_side(book, state, side.opposite, net_exposure=ranking.net_exposure)
+    return rank_side(valuation, ranking)
+
+
 def _rounding_residual(adl_round: AdlRound, realized: int, inventory_cost: int) -> int:
     """Return what rounding a pool-level price to whole ticks has left with the pool, in Cash."""
     target = adl_round.quote.target_cash
     return 0 if target is None else realized - (target - inventory_cost)
 
 
-def _round_closed(adl_round: AdlRound, filled_lots: int, residual_cash: int) -> RoundClosed:
+def _round_closed(
+    adl_round: AdlRound, filled_lots: int, residual_cash: int, unfunded_cash: int
+) -> RoundClosed:
     queue, case = adl_round.queue, adl_round.case
     return RoundClosed(
         contract=adl_round.state.name,
@@ -103,6 +173,7 @@ def _round_closed(adl_round: AdlRound, filled_lots: int, residual_cash: int) -> 
         wanted_lots=adl_round.wanted_lots,
         filled_lots=filled_lots,
         rounding_residual_cash=residual_cash,
+        unfunded_cash=unfunded_cash,
         counterparties=len(queue.order),
         ineligible={str(reason): len(rows) for reason, rows in queue.ineligible.items()},
     )

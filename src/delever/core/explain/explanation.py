@@ -17,7 +17,8 @@ from delever.core.explain.queue_position import (
 from delever.core.messages import Side
 from delever.core.rules import RuleSet, rule_set_of
 from delever.core.rules.ranking import rank_side
-from delever.core.units import PPM, ratio_ppm
+from delever.core.units import PPM, Mark, ratio_ppm
+from delever.core.valuation.bankruptcy import OpenPosition, equity_of
 from delever.core.valuation.side_valuation import value_side
 
 
@@ -48,7 +49,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     side: Side
     account: str
     position: int
-    mark_ticks: int
+    mark_ticks: Mark
     isolated: bool
     unrealized_pnl_cash: int
     notional_cash: int
@@ -80,6 +81,7 @@ def explain(
     valuation = value_side(book, state, side)
     queue = rank_side(valuation, rules.ranking)
     maintenance, equity = int(valuation.bucket_maintenance[row]), int(valuation.equity[row])
+    holding = OpenPosition(state, side, book.accounts.index[account], position)
     return Explanation(
         as_of=book.sequence,
         time_ms=book.time_ms,
@@ -96,7 +98,7 @@ def explain(
         entry_notional_cash=int(valuation.entry_notional[row]),
         equity_cash=equity,
         maintenance_cash=maintenance,
-        margin_ratio_ppm=ratio_ppm(maintenance, equity),
+        margin_ratio_ppm=ratio_ppm(maintenance, equity_of(book, holding)),
         queue_position=queue_position_of(queue, row),
         queue_lots=int(queue.closable_lots[queue.order].sum()),
         opposite_inventory_lots=state.inventory[side.opposite].total_lots,

@@ -319,6 +319,7 @@ def _position_columns(
             "bucket_pnl": value.unrealized_pnl,
             "equity": changed.margin_cash + value.unrealized_pnl,
             "bucket_maintenance": value.maintenance,
+            "shared_maintenance": value.maintenance,
         }
     return columns
 
@@ -332,6 +333,7 @@ def _bucket_columns(
         "bucket_pnl": int(valuation.bucket_pnl[row]) + added.unrealized_pnl,
         "equity": int(valuation.equity[row]) + wallet_cash + added.unrealized_pnl,
         "bucket_maintenance": int(valuation.bucket_maintenance[row]) + added.maintenance,
+        "shared_maintenance": int(valuation.shared_maintenance[row]) + added.maintenance,
     }
 
 

@@ -20,7 +20,7 @@ from delever.core.market.contract_terms import ContractTerms, terms_of
 from delever.core.market.validation import Rejection, reject_unless
 from delever.core.messages import Event, OddLots, Reason
 from delever.core.rules import rule_sets_of, rules_digest
-from delever.core.units import Ratio, format_scaled, ratio_of
+from delever.core.units import MARK_DECIMALS, Mark, Ratio, format_scaled, ratio_of, scale_mark
 from delever.core.valuation.numeric_range import amendment_fits
 
 # --- contracts ---
@@ -28,7 +28,7 @@ from delever.core.valuation.numeric_range import amendment_fits
 
 def amend_contract(book: Book, state: ContractState, command: m.AmendContract) -> Iterator[Event]:
     """Yield the closing of odd lots, where that is asked for, and the amendment."""
-    named = ("tick_size", "lot_size", "margin_tiers", "adl_exempt", "limits")
+    named = "tick_size", "lot_size", "margin_tiers", "adl_exempt", "limits", "mark_limits"
     values = {name: getattr(command, name) for name in named}
     given = {name: value for name, value in values.items() if value is not None}
     definition = msgspec.structs.replace(state.definition, pool=state.pool, **given)
@@ -42,6 +42,7 @@ def amend_contract(book: Book, state: ContractState, command: m.AmendContract) -
     lots_ratio = ratio_of(state.terms.lot, terms.lot)
     price_ratio = ratio_of(state.terms.tick, terms.tick)
     fits = amendment_fits(book, state, terms, lots_ratio, price_ratio)
+    fits &= terms.divides_exactly(scale_mark(state.mark, price_ratio))
     field = "tick_size" if command.tick_size is not None else "lot_size"
     reject_unless(fits, field, getattr(definition, field), Reason.EXCEEDS_NUMERIC_RANGE)
     yield from _odd_lots(book, state, command.odd_lots, lots_ratio)
@@ -54,17 +55,29 @@ def _price_unit(book: Book, state: ContractState, tick: tuple[int, int]) -> tupl
     """Return the new tick, or the largest divisor of it that measures every price of the book."""
     before = state.terms.tick
     numerator, denominator = ratio_of(before, tick)
-    if all(price * numerator % denominator == 0 for price in _prices(book, state)):
+    whole = all(price * numerator % denominator == 0 for price in _prices(book, state))
+    if whole and all(_is_exact(state.terms, mark, tick) for mark in _marks(state)):
         return tick
     decimals = max(before[1], tick[1])
     shared = gcd(*(mantissa * 10 ** (decimals - scale) for mantissa, scale in (before, tick)))
     return shared, decimals
 
 
+def _marks(state: ContractState) -> Iterator[Mark]:
+    """Yield the marks of a contract, which may lie between ticks."""
+    yield from (state.mark, state.previous_mark, state.last_confirmed_mark)
+    yield from (mark for _, mark in state.volatility.entries())
+
+
+def _is_exact(terms: ContractTerms, mark: Mark, tick: tuple[int, int]) -> bool:
+    """Return whether a mark has no more decimals than marks may have on a tick."""
+    decimals = max(MARK_DECIMALS, tick[1])
+    price = terms.decimal_of(mark)
+    return price[1] <= decimals or price[0] % 10 ** (price[1] - decimals) == 0
+
+
 def _prices(book: Book, state: ContractState) -> Iterator[int]:
-    """Yield every price of a contract in the book, in its price unit."""
-    yield from (state.mark, state.previous_mark)
-    yield from (price for _, price in state.volatility.entries())
+    """Yield every price of a contract in the book but its marks, in its price unit."""
     yield from (price for price, _ in (*state.bids, *state.asks))
     for inventory in state.inventory.values():
         yield from (tranche.price_ticks for tranche in inventory.tranches.values())
@@ -98,7 +111,7 @@ def _odd_lots(
         if fill.contract == state.name and fill.lots % whole:
             raise Rejection(f"fills.{number}", _quantity(state.terms, fill.lots), Reason.ODD_LOTS)
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
-    mark = state.terms.decimal(state.mark)
+    mark = state.terms.decimal_of(state.mark)
     for side, table in state.tables.items():
         odd = table.lots[: table.size] % whole
         yield from close_positions(book, state, side, odd, mark, Reason.ODD_LOTS)

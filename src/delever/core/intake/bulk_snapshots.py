@@ -14,6 +14,7 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.intake.column_packing import POSITION_TYPES
+from delever.core.intake.row_rejections import RowChecks, fewest_too_large, with_notices
 from delever.core.intake.snapshots import (
     MAX_LEVERAGE_HUNDREDTHS,
     SubmittedPosition,
@@ -21,7 +22,7 @@ from delever.core.intake.snapshots import (
     exceeding_notice,
     growth_reason,
     outstanding_changes,
-    outstanding_fills,
+    paid_since,
 )
 from delever.core.market.validation import (
     Rejection,
@@ -30,8 +31,8 @@ from delever.core.market.validation import (
     read_flags,
     read_names,
     reject_duplicates,
-    reject_first,
     reject_unless,
+    unpack_column,
 )
 from delever.core.messages import Event, Reason, Side
 from delever.core.units import COLUMN_LIMIT, Bools, Ints, div_floor, exact_sum
@@ -74,59 +75,93 @@ def define_accounts(_book: Book, command: m.DefineAccounts) -> list[Event]:
         field = f"accounts[{names.index('')}]"
         raise Rejection(field, "", Reason.EMPTY_NAME)
     reject_duplicates("accounts", names)
-    for field in ("hedge_mode", "adl_exempt"):
+    for field in ("hedge_mode", "adl_exempt", "multi_asset"):
         read_flags(field, getattr(command, field), len(names))
+    fits = len(command.owners) in {0, len(names)}
+    reject_unless(fits, "owners", f"{len(command.owners)} names", Reason.COLUMN_LENGTH_MISMATCH)
     defined = m.AccountsDefined(
-        accounts=names, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+        accounts=names,
+        hedge_mode=command.hedge_mode,
+        adl_exempt=command.adl_exempt,
+        multi_asset=command.multi_asset,
+        owners=command.owners,
     )
     return [defined] if names else []
 
 
 def set_balance_columns(book: Book, command: m.SetBalanceColumns) -> list[Event]:
-    """Return the balances submitted, plus what outstanding fills have paid since."""
+    """Return the balances submitted, plus what fills and compensations have paid since."""
     check_version(book, command)
     reject_unless(command.asset in book.assets, "asset", command.asset, Reason.UNKNOWN_ASSET)
-    account = _balance_accounts(book, command)
-    cash = read_column("balance_cash", command.balance_cash, "<i8", len(account), None)
+    size = div_floor(len(command.account), 4) if command.account else len(command.accounts)
+    checks = RowChecks(size, strict=command.strict)
+    account = _account_indices(book, command, checks)
+    cash = read_column("balance_cash", command.balance_cash, "<i8", size, None)
+    duplicate = np.ones(size, bool)
+    duplicate[np.unique(account, return_index=True)[1]] = False
+    checks.check(duplicate & (account >= 0), "account", account, Reason.DUPLICATE_ROW)
     outside = (cash <= -COLUMN_LIMIT) | (
         cash >= COLUMN_LIMIT
     )  # int64's minimum has no absolute value
-    reject_first(outside, "balance_cash", cash, Reason.EXCEEDS_NUMERIC_RANGE)
-    known = book.accounts.balances_version[account]
+    checks.check(outside, "balance_cash", cash, Reason.EXCEEDS_NUMERIC_RANGE)
+    known = _known_versions(book.accounts.balances_version, account)
     current = known <= command.version
     events = _ignored(np.flatnonzero(~current), account, command.version, known)
+    current &= ~checks.failed
     for row in np.flatnonzero(current & _has_outstanding(book, account)).tolist():
         name = book.accounts.names[int(account[row])]
-        for fill in outstanding_fills(book, name, command.last_fill):
-            if book.contracts[fill.contract].terms.settle == command.asset:
-                cash[row] += fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-    account, cash = account[current], cash[current]
-    check_range(book, {}, max_balance={command.asset: int(abs(cash).max(initial=0))})
-    balances = m.BalanceColumnsSet(
-        version=command.version,
-        last_fill=command.last_fill,
-        asset=command.asset,
-        account=pack_column(account, "<i4"),
-        balance_cash=pack_column(cash, "<i8"),
-    )
-    return [*events, balances] if len(account) else events
+        cash[row] += paid_since(book, name, command.asset, command.last_fill)
+    rows = np.flatnonzero(current)
+
+    def check(taken: Any) -> None:
+        most = int(abs(cash[rows[taken]]).max(initial=0))
+        check_range(book, {}, max_balance={command.asset: most})
+
+    try:
+        check(slice(None))
+    except Rejection:
+        if command.strict:
+            raise
+        large = rows[fewest_too_large(abs(cash[rows]).astype(np.float64), check)]
+        checks.add(large, "balance_cash", cash, Reason.EXCEEDS_NUMERIC_RANGE)
+        rows = np.flatnonzero(current & ~checks.failed)
+    if len(rows):
+        events.append(
+            m.BalanceColumnsSet(
+                version=command.version,
+                last_fill=command.last_fill,
+                asset=command.asset,
+                account=pack_column(account[rows], "<i4"),
+                balance_cash=pack_column(cash[rows], "<i8"),
+            )
+        )
+    return [*events, *with_notices(book, _balances_rejected(book, command, checks, known))]
 
 
-def _balance_accounts(book: Book, command: m.SetBalanceColumns) -> Ints:
-    """Return the account index of each balance, from names or indices; duplicates are rejected."""
-    if not command.account:
+def _account_indices(
+    book: Book, command: m.SetBalanceColumns | m.SetPositionColumns, checks: RowChecks
+) -> Ints:
+    """Return the account index of each row, from names or indices; -1 where there is none."""
+    found = np.empty(0, np.int64)
+    if command.accounts and checks.strict:
+        found = _accounts(book, command.accounts)
+    elif command.accounts:
+        found = np.array(book.accounts.names.find_all(command.accounts), np.int64)
+    if command.account or isinstance(command, m.SetPositionColumns):
+        account = read_column("account", command.account, "<i4", len(checks.failed), None)
+        known = len(command.accounts or book.accounts.names)
+        checks.check((account < 0) | (account >= known), "account", account, Reason.OUT_OF_RANGE)
+        if checks.failed.any():
+            account[checks.failed] = -1
+        if not command.accounts:
+            return account
+        found = np.append(found, -1)[account]  # the last, -1, is that of an unknown account
+    elif checks.strict:
         reject_duplicates("accounts", command.accounts)
-        return _accounts(book, command.accounts)
-    size = div_floor(len(command.account), 4)
-    account = read_column("account", command.account, "<i4", size, None)
-    outside = (account < 0) | (account >= len(command.accounts or book.accounts.names))
-    reject_first(outside, "account", account, Reason.OUT_OF_RANGE)
-    if command.accounts:
-        account = _accounts(book, command.accounts)[account]
-    duplicate = np.ones(size, bool)
-    duplicate[np.unique(account, return_index=True)[1]] = False
-    reject_first(duplicate, "account", account, Reason.DUPLICATE_ROW)
-    return account
+    unknown = (found < 0) & ~checks.failed
+    if unknown.any():
+        checks.check(unknown, "accounts", np.arange(len(found)), Reason.UNKNOWN_ACCOUNT)
+    return found
 
 
 def _accounts(book: Book, names: Sequence[str]) -> Ints:
@@ -135,83 +170,218 @@ def _accounts(book: Book, names: Sequence[str]) -> Ints:
     return read_names("accounts", names, found, Reason.UNKNOWN_ACCOUNT)
 
 
+def _known_versions(versions: Ints, account: Ints) -> Ints:
+    """Return the version of each account's newest snapshot, -1 without one."""
+    known = versions[account]
+    known[account < 0] = -1
+    return known
+
+
+def _names(
+    book: Book, command: m.SetBalanceColumns | m.SetPositionColumns, rows: Ints
+) -> tuple[str, ...]:
+    """Return the account of each row as the command names it, "" where it does not."""
+    names = command.accounts or book.accounts.names
+    if not command.account:
+        return tuple(names[row] for row in rows.tolist())
+    indices = np.frombuffer(command.account, "<i4")[rows].tolist()
+    return tuple(names[index] if 0 <= index < len(names) else "" for index in indices)
+
+
+def _balances_rejected(
+    book: Book, command: m.SetBalanceColumns, checks: RowChecks, known: Ints
+) -> list[m.RowsRejected]:
+    """Return the rejection of the rows that failed, except those older than their account's."""
+    return [
+        m.RowsRejected(
+            command="set_balance_columns",
+            asset=command.asset,
+            reason=reason,
+            field=field,
+            rows=pack_column(rows[newest], "<i4"),
+            accounts=_names(book, command, rows[newest]),
+            values=pack_column(values[newest], "<i8"),
+        )
+        for rows, field, values, reason in checks.failures
+        if (newest := known[rows] <= command.version).any()
+    ]
+
+
 def set_position_columns(book: Book, command: m.SetPositionColumns) -> list[Event]:
     """Return the positions submitted, side by side, with outstanding fills and losses applied.
 
-    In one-way mode a new position closes the account's position on the other side.
+    In one-way mode a new position closes the account's position on the other side. A row that
+    cannot be taken is rejected alone, or with the command if that is strict.
     """
     check_version(book, command)
-    states = _contracts(book, command.contracts)
-    rows = _read_rows(book, command, states)
-    submitted = _by_side(states, rows)
-    _check_keys(book, rows, submitted)
-    known = book.accounts.positions_version[rows.account]
+    checks = RowChecks(div_floor(len(command.account), 4), strict=command.strict)
+    states, contracts = _contracts(book, command)
+    every = _read_rows(book, command, states, contracts, checks)
+    rows, submitted = _checked_keys(book, states, every, checks)
+    known = _known_versions(book.accounts.positions_version, every.account)
     current = known <= command.version
-    events = _ignored(np.flatnonzero(~current), rows.account, command.version, known)
-    if current.all() and not _has_outstanding(book, rows.account).any():
-        sides = submitted
-    else:
-        applied, notices = _apply_outstanding(book, command, states, rows[current])
-        sides = _by_side(states, applied)
+    events = _ignored(np.flatnonzero(~current), every.account, command.version, known)
+    sides = submitted
+    if not current.all() or _has_outstanding(book, rows.account).any():
+        rows, notices = _apply_outstanding(book, command, states, rows[current[rows.row]])
+        sides = _by_side(states, rows)
         events += notices
-    for (name, side), of_side in sides.items():
-        _check_growth(book.contracts[name], side, of_side)
+    if any(state.is_delisted for state in states):
+        rows = _not_grown(states, rows, checks)
+        sides = _by_side(states, rows)
+        submitted = _by_side(states, _passed(every, checks))
     sides = _with_closed(book, sides, submitted)
-    check_range(book, {}, growth={key: _growth(book, key, sides[key]) for key in sides})
-    return [*events, *(_columns_set(command, key, sides[key]) for key in sorted(sides))]
+    try:
+        check_range(book, {}, growth=_growths(book, sides))
+    except Rejection:
+        if command.strict:
+            raise
+        rows = _fitting(book, states, rows, checks)
+        submitted = _by_side(states, _passed(every, checks))
+        sides = _with_closed(book, _by_side(states, rows), submitted)
+    events += [_columns_set(command, key, sides[key]) for key in sorted(sides)]
+    return [*events, *with_notices(book, _positions_rejected(book, command, checks, known))]
 
 
-def _contracts(book: Book, names: tuple[str, ...]) -> list[ContractState]:
+def _passed(rows: SnapshotRows, checks: RowChecks) -> SnapshotRows:
+    """Return the rows of a command that have not failed."""
+    return rows[~checks.failed] if checks.failures else rows
+
+
+def _fitting(
+    book: Book, states: list[ContractState], rows: SnapshotRows, checks: RowChecks
+) -> SnapshotRows:
+    """Return the rows that fit the numeric range together; the largest of the others fail."""
+
+    def check(taken: Bools) -> None:
+        check_range(book, {}, growth=_growths(book, _by_side(states, rows[taken])))
+
+    lot_values = np.array([state.terms.max_lot_value(state.mark) for state in states], np.float64)
+    sizes = rows.lots * lot_values[rows.side >> 1] + abs(rows.cost) + rows.margin
+    large = fewest_too_large(sizes, check)
+    taken = np.ones(len(rows.row), bool)
+    taken[large] = False
+    lots = np.zeros(len(checks.failed), np.int64)
+    lots[rows.row] = rows.lots
+    checks.add(rows.row[large], "lots", lots, Reason.EXCEEDS_NUMERIC_RANGE)
+    return rows[taken]
+
+
+def _growths(book: Book, sides: Mapping[ContractSide, SnapshotRows]) -> dict[ContractSide, Growth]:
+    return {key: _growth(book, key, rows) for key, rows in sides.items()}
+
+
+def _positions_rejected(
+    book: Book, command: m.SetPositionColumns, checks: RowChecks, known: Ints
+) -> list[m.RowsRejected]:
+    """Return the rejections of the rows that failed, by side, without those that are too old."""
+    rejected: list[m.RowsRejected] = []
+    for rows, field, values, reason in checks.failures:
+        newest = known[rows] <= command.version
+        sides = _named_sides(command, rows)
+        for number in np.unique(sides[newest]).tolist():
+            chosen = newest & (sides == number)
+            which = {} if number < 0 else _name_of_side(command, number)
+            rejected.append(
+                m.RowsRejected(
+                    command="set_position_columns",
+                    reason=reason,
+                    field=field,
+                    rows=pack_column(rows[chosen], "<i4"),
+                    accounts=_names(book, command, rows[chosen]),
+                    positions=_chosen_bytes(command.position, rows[chosen]),
+                    values=pack_column(values[chosen], "<i8"),
+                    **which,
+                )
+            )
+    return rejected
+
+
+def _named_sides(command: m.SetPositionColumns, rows: Ints) -> Ints:
+    """Return 2 * contract + side of rows by the command's names; -1 of what names no position."""
+    contract, side = (
+        np.frombuffer(column, kind)[rows].astype(np.int64)
+        for column, kind in ((command.contract, "<i4"), (command.side, "<i1"))
+    )
+    position = unpack_column(command.position, "<i4", len(command.side))[rows]
+    named = (contract >= 0) & (contract < len(command.contracts)) & (position >= 0)
+    named &= (side >= 0) & (side <= 1)
+    return np.where(named, 2 * contract + side, -1)
+
+
+def _name_of_side(command: m.SetPositionColumns, number: int) -> dict[str, Any]:
+    return {"contract": command.contracts[number >> 1], "side": SIDES[number & 1]}
+
+
+def _chosen_bytes(positions: bytes, rows: Ints) -> bytes:
+    """Return the position ids of rows; the default, id 0 in every row, stays empty."""
+    return np.frombuffer(positions, "<i4")[rows].tobytes() if positions else b""
+
+
+def _contracts(book: Book, command: m.SetPositionColumns) -> tuple[list[ContractState], Ints]:
+    """Return the known contracts, and the index among them of each name; -1 of an unknown one."""
+    names = command.contracts
     reject_duplicates("contracts", names)
-    found = [0 if name in book.contracts else -1 for name in names]
-    read_names("contracts", names, found, Reason.UNKNOWN_CONTRACT)
-    return [book.contracts[name] for name in names]
+    known = [name for name in names if name in book.contracts]
+    places = {name: place for place, name in enumerate(known)}
+    found = [places.get(name, -1) for name in names]
+    if command.strict:
+        read_names("contracts", names, found, Reason.UNKNOWN_CONTRACT)
+    return [book.contracts[name] for name in known], np.array(found, np.int64)
 
 
 def _read_rows(
-    book: Book, command: m.SetPositionColumns, states: list[ContractState]
+    book: Book,
+    command: m.SetPositionColumns,
+    states: list[ContractState],
+    contracts: Ints,
+    checks: RowChecks,
 ) -> SnapshotRows:
-    """Return the validated rows; costs have the sign of values, closed positions are all 0."""
-    size = div_floor(len(command.account), 4)
+    """Return the rows; costs have the sign of values, closed positions are all 0.
+
+    A row that fails a check has any content, with the indices of an account and a contract.
+    """
+    size = len(checks.failed)
 
     def read(name: str, default: int | None = None) -> Ints:
         return read_column(name, getattr(command, name), POSITION_TYPES[name], size, default)
 
     def bounded(name: str, column: Ints, low: int, high: int) -> Ints:
-        outside = (column < low) | (column > high)
-        reject_first(outside, name, column, Reason.OUT_OF_RANGE)
+        checks.check((column < low) | (column > high), name, column, Reason.OUT_OF_RANGE)
         return column
 
-    known = command.accounts or book.accounts.names
-    account = bounded("account", read("account"), 0, len(known) - 1)
-    if command.accounts:
-        account = _accounts(book, command.accounts)[account]
-    contract = bounded("contract", read("contract"), 0, len(states) - 1)
+    account = _account_indices(book, command, checks)
+    contract = bounded("contract", read("contract"), 0, len(contracts) - 1)
     side = bounded("side", read("side"), 0, 1)
+    if checks.failures or len(states) < len(contracts):
+        known = np.append(contracts, -1)[np.where(checks.failed, -1, contract)]
+        checks.check((known < 0) & ~checks.failed, "contract", contract, Reason.UNKNOWN_CONTRACT)
+        contract, side = np.maximum(known, 0), np.where(checks.failed, 0, side)
     lots = read("lots")
     max_lots = np.array(
         [div_floor(COLUMN_LIMIT - 1, state.terms.factor) for state in states], np.int64
     )
-    reject_first(lots < 0, "lots", lots, Reason.NEGATIVE_NOT_ALLOWED)
-    if size:
-        reject_first(lots > max_lots[contract], "lots", lots, Reason.EXCEEDS_NUMERIC_RANGE)
+    checks.check(lots < 0, "lots", lots, Reason.NEGATIVE_NOT_ALLOWED)
+    if states and size:
+        too_many = lots > max_lots[contract]
+        checks.check(too_many, "lots", lots, Reason.EXCEEDS_NUMERIC_RANGE)
     is_open = lots > 0
     position = bounded("position", read("position", 0), 0, 2**31 - 1)
     cost, leverage = read("cost_cash") * is_open, read("leverage_hundredths", 100)
-    reject_first(is_open & (cost <= 0), "cost_cash", cost, Reason.NOT_POSITIVE)
-    reject_first(cost >= COLUMN_LIMIT, "cost_cash", cost, Reason.EXCEEDS_NUMERIC_RANGE)
+    checks.check(is_open & (cost <= 0), "cost_cash", cost, Reason.NOT_POSITIVE)
+    checks.check(cost >= COLUMN_LIMIT, "cost_cash", cost, Reason.EXCEEDS_NUMERIC_RANGE)
     bounded("leverage_hundredths", leverage, 1, MAX_LEVERAGE_HUNDREDTHS)
-    initial_fits = cost <= div_floor(COLUMN_LIMIT, 100) * np.minimum(leverage, 100)
-    reject_first(~initial_fits, "leverage_hundredths", leverage, Reason.EXCEEDS_NUMERIC_RANGE)
+    unfit = cost > div_floor(COLUMN_LIMIT, 100) * np.clip(leverage, 0, 100)
+    checks.check(unfit, "leverage_hundredths", leverage, Reason.EXCEEDS_NUMERIC_RANGE)
     isolated = bounded("isolated", _where(is_open, read("isolated", 0), 0), 0, 1)
     margin = _where(is_open, read("margin_cash", 0), 0)
-    reject_first(margin < 0, "margin_cash", margin, Reason.NEGATIVE_NOT_ALLOWED)
-    reject_first(margin >= COLUMN_LIMIT, "margin_cash", margin, Reason.EXCEEDS_NUMERIC_RANGE)
+    checks.check(margin < 0, "margin_cash", margin, Reason.NEGATIVE_NOT_ALLOWED)
+    checks.check(margin >= COLUMN_LIMIT, "margin_cash", margin, Reason.EXCEEDS_NUMERIC_RANGE)
     not_isolated = (margin > 0) & (isolated == 0)
-    reject_first(not_isolated, "margin_cash", margin, Reason.OUT_OF_RANGE)
+    checks.check(not_isolated, "margin_cash", margin, Reason.OUT_OF_RANGE)
     under = bounded("under_liquidation", read("under_liquidation", 0), 0, 1)
     signs = np.array([state.terms.cost_sign(Side.LONG) for state in states], np.int64)
-    if size:
+    if states and size:
         cost = cost * signs[contract] * (1 - 2 * side)
     leverage, under = _where(is_open, leverage, 100), _where(is_open, under, 0)
     row, side_index = np.arange(size), 2 * contract + side
@@ -242,8 +412,23 @@ def _has_duplicates(accounts: Ints) -> bool:
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
-def _check_keys(book: Book, rows: SnapshotRows, sides: Mapping[ContractSide, SnapshotRows]) -> None:
-    """Reject a duplicate row, and two open sides of one position in one-way mode."""
+def _checked_keys(
+    book: Book, states: list[ContractState], every: SnapshotRows, checks: RowChecks
+) -> tuple[SnapshotRows, dict[ContractSide, SnapshotRows]]:
+    """Return the rows with unique keys, also by side; a row may fail once another one has."""
+    rows = _passed(every, checks)
+    while True:
+        submitted, failures = _by_side(states, rows), len(checks.failures)
+        _check_keys(book, rows, submitted, checks)
+        if len(checks.failures) == failures:
+            return rows, submitted
+        rows = _passed(every, checks)
+
+
+def _check_keys(
+    book: Book, rows: SnapshotRows, sides: Mapping[ContractSide, SnapshotRows], checks: RowChecks
+) -> None:
+    """Check for duplicate rows, and two open sides of one position in one-way mode."""
     if rows.position.strides == (0,) and not any(map(_has_duplicates, _by_contract(sides))):
         return
     contract, side = rows.side >> 1, rows.side & 1
@@ -252,15 +437,18 @@ def _check_keys(book: Book, rows: SnapshotRows, sides: Mapping[ContractSide, Sna
     same = np.ones(max(len(order) - 1, 0), bool)
     for column in (contract, rows.account, rows.position):
         same &= column[second] == column[first]
-    duplicate = np.zeros(len(order), bool)
-    duplicate[second[same & (side[second] == side[first])]] = True
-    reject_first(duplicate, "account", rows.account, Reason.DUPLICATE_ROW)
+    size = len(checks.failed)
+    duplicate = np.zeros(size, bool)
+    duplicate[rows.row[second[same & (side[second] == side[first])]]] = True
+    accounts, sides_of_rows = np.zeros((2, size), np.int64)
+    accounts[rows.row], sides_of_rows[rows.row] = rows.account, side
+    checks.check(duplicate, "account", accounts, Reason.DUPLICATE_ROW)
     is_open = rows.lots > 0
     one_way = ~book.accounts.hedge_mode[rows.account]
     both_open = same & is_open[second] & is_open[first] & one_way[second]
-    hedged = np.zeros(len(order), bool)
-    hedged[np.maximum(second[both_open], first[both_open])] = True
-    reject_first(hedged, "side", side, Reason.HEDGE_MODE_REQUIRED)
+    hedged = np.zeros(size, bool)
+    hedged[rows.row[np.maximum(second[both_open], first[both_open])]] = True
+    checks.check(hedged & ~duplicate, "side", sides_of_rows, Reason.HEDGE_MODE_REQUIRED)
 
 
 def _apply_outstanding(
@@ -335,18 +523,22 @@ def _with_closed(
     return {**sides, **joined}
 
 
-def _check_growth(state: ContractState, side: Side, rows: SnapshotRows) -> None:
-    """Reject the first position of a delisted contract that is new or larger than the one known."""
-    if not state.is_delisted or not rows.lots.any():
-        return
-    table = state.tables[side]
-    found = table.find_all(rows.account, rows.position)
-    known = np.zeros(len(found), np.int64)
-    known[found >= 0] = table.lots[found[found >= 0]]
-    grown = np.flatnonzero(rows.lots > known).tolist()
-    if grown:
-        row, lots = int(rows.row[grown[0]]), int(rows.lots[grown[0]])
-        raise Rejection(f"lots[{row}]", lots, growth_reason(state))
+def _not_grown(states: list[ContractState], rows: SnapshotRows, checks: RowChecks) -> SnapshotRows:
+    """Return the rows without those that are new or larger in a delisted contract, which fail."""
+    for (name, side), of_side in _by_side(states, rows).items():
+        state = next(state for state in states if state.name == name)
+        if not state.is_delisted:
+            continue
+        table = state.tables[side]
+        found = table.find_all(of_side.account, of_side.position)
+        known = np.zeros(len(found), np.int64)
+        known[found >= 0] = table.lots[found[found >= 0]]
+        grown = of_side.lots > known
+        fails, lots = np.zeros(len(checks.failed), bool), np.zeros(len(checks.failed), np.int64)
+        fails[of_side.row[grown]] = True
+        lots[of_side.row] = of_side.lots
+        checks.check(fails, "lots", lots, growth_reason(state))
+    return rows[~checks.failed[rows.row]]
 
 
 def _key(rows: SnapshotRows) -> Ints:

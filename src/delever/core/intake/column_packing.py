@@ -30,6 +30,7 @@ def position_columns(
     columns: Mapping[str, Any],
     accounts: Sequence[str] = (),
     last_fill: int = 0,
+    strict: bool = False,
     id: str = "",  # noqa: A002 - the command's field
 ) -> SetPositionColumns:
     """Return the command that sets positions to these columns.
@@ -41,6 +42,7 @@ def position_columns(
     unknown = set(columns) - POSITION_TYPES.keys()
     if unknown:
         raise ValueError(f"columns: {', '.join(sorted(unknown))}: no such column")
+    packed: dict[str, Any] = {name: _packed(name, column) for name, column in columns.items()}
     return SetPositionColumns(
         time_ms=time_ms,
         id=id,
@@ -48,7 +50,8 @@ def position_columns(
         last_fill=last_fill,
         accounts=tuple(accounts),
         contracts=tuple(contracts),
-        **{name: _packed(name, column) for name, column in columns.items()},
+        strict=strict,
+        **packed,
     )
 
 

@@ -17,9 +17,17 @@ from delever.core.intake.bulk_snapshots import (
     set_balance_columns,
     set_position_columns,
 )
+from delever.core.intake.collateral import convert_collateral, define_collateral, set_index_prices
 from delever.core.intake.delisting import delist_contract, settle_contract
-from delever.core.intake.snapshots import fill_exceeds_position, set_balances, set_positions
+from delever.core.intake.mark_guards import check_moves, confirm_mark, reject_unconfirmed
+from delever.core.intake.snapshots import (
+    fill_exceeds_position,
+    set_account_margin,
+    set_balances,
+    set_positions,
+)
 from delever.core.market.contract_terms import terms_of
+from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.validation import (
     Rejection,
     read_cash,
@@ -29,17 +37,27 @@ from delever.core.market.validation import (
 )
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.rules import rule_set_of, rule_sets_of, rules_digest
-from delever.core.units import PPM, Ticks
-from delever.core.valuation.bankruptcy import OpenPosition, open_positions, take_over
+from delever.core.units import PPM, Mark, Ticks
+from delever.core.valuation.bankruptcy import (
+    OpenPosition,
+    cross_positions,
+    open_positions,
+    take_over,
+)
 from delever.core.valuation.insurance import unwind
 from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import (
     POOL_LIMIT,
+    check_cancellation,
     check_inventory,
     check_range,
+    depth_fits,
     funding_fits,
+    move_fits,
     takeover_fits,
+    unwinding_fits,
 )
+from delever.core.valuation.stale_rows import are_stale
 
 MAX_CASH_DECIMALS = 12
 
@@ -47,8 +65,7 @@ MAX_CASH_DECIMALS = 12
 def admit(book: Book, command: m.Command) -> list[Event] | m.Rejected:
     """Return the events of the command itself, or its rejection."""
     try:
-        time_ms = read_count("time_ms", command.time_ms)
-        reject_unless(time_ms >= book.time_ms, "time_ms", time_ms, Reason.TIME_IN_PAST)
+        _check_time(book, command)
         return list(_HANDLERS[type(command)](book, command))
     except Rejection as rejection:
         return m.Rejected(
@@ -57,6 +74,15 @@ def admit(book: Book, command: m.Command) -> list[Event] | m.Rejected:
             field=rejection.field,
             value=rejection.value,
         )
+
+
+def _check_time(book: Book, command: m.Command) -> None:
+    """Reject a time in the past, and a jump ahead that needs an operator's confirmation."""
+    time_ms, limit_ms = read_count("time_ms", command.time_ms), book.max_time_jump_ms
+    reject_unless(time_ms >= book.time_ms, "time_ms", time_ms, Reason.TIME_IN_PAST)
+    is_jump = limit_ms > 0 and book.time_ms > 0 and time_ms - book.time_ms > limit_ms
+    confirmed = isinstance(command, m.SetTime) and command.confirmed
+    reject_unless(confirmed or not is_jump, "time_ms", time_ms, Reason.TIME_JUMP_HELD)
 
 
 def _define_asset(book: Book, command: m.DefineAsset) -> list[Event]:
@@ -87,6 +113,10 @@ def _check_pool_rules(book: Book, pool: m.DefinePool) -> None:
     window_ms = read_count("peak_window_ms", pool.peak_window_ms)
     reject_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NOT_POSITIVE)
     _check_limits(book, pool.asset, pool.rules, pool.limits)
+    needed = rule_sets_of(book)[pool.rules].managed_limits if pool.managed else ()
+    for field in needed:
+        is_set = getattr(pool.limits, field) is not None
+        reject_unless(is_set, f"limits.{field}", pool.rules, Reason.LIMIT_REQUIRED)
 
 
 def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
@@ -95,6 +125,7 @@ def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
     terms_of(command, book.cash_decimals(command.settle))
     rules = book.pools[command.pool].definition.rules
     _check_limits(book, command.settle, rules, command.limits)
+    exact_mark_limits(command.mark_limits)
     return [m.ContractDefined(definition=command)]
 
 
@@ -102,62 +133,80 @@ def _define_account(_book: Book, command: m.DefineAccount) -> list[Event]:
     reject_unless(bool(command.account), "account", "", Reason.EMPTY_NAME)
     return [
         m.AccountDefined(
-            account=command.account, hedge_mode=command.hedge_mode, adl_exempt=command.adl_exempt
+            account=command.account,
+            hedge_mode=command.hedge_mode,
+            adl_exempt=command.adl_exempt,
+            multi_asset=command.multi_asset,
+            owner=command.owner,
         )
     ]
 
 
 def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
     """Return the marks that can be taken, and the others as rejected, with a notice for each."""
-    ticks: dict[str, int] = {}
+    taken: dict[str, Mark] = {}
     rejections: dict[str, Rejection] = {}
     for name, price in command.marks.items():
         try:
-            ticks[name] = _read_mark(book, name, price)
+            taken[name] = _read_mark(book, name, price)
         except Rejection as rejection:
             if command.strict:
                 raise
             rejections[name] = rejection
     try:
-        _check_marks(book, ticks)
+        _check_marks(book, taken)
     except Rejection:
         if command.strict:
             raise
-        ticks, too_large = _fitting_marks(book, command, ticks)
+        taken, too_large = _fitting_marks(book, command, taken)
         rejections |= too_large
     rejected = [name for name in command.marks if name in rejections]
+    guards = list(check_moves(book, taken))
     events: list[Event] = [_mark_rejected(name, rejections[name]) for name in rejected]
     events += [
         _mark_notice(name, rejections[name])
         for name in rejected
         if name in book.contracts and not book.contracts[name].mark_rejected
     ]
-    if ticks or not rejected:
-        events.append(m.MarksSet(contracts=tuple(ticks), mark_ticks=tuple(ticks.values())))
-    return events
+    if taken or not rejected:
+        events.append(_marks_set(book, taken))
+    return events + guards
 
 
-def _read_mark(book: Book, name: str, price: m.Amount) -> int:
+def _marks_set(book: Book, marks: dict[str, Mark]) -> m.MarksSet:
+    contracts, whole = tuple(marks), tuple(mark for mark in marks.values() if type(mark) is int)
+    if len(whole) == len(contracts):
+        return m.MarksSet(contracts=contracts, mark_ticks=whole)
+    split = [book.contracts[name].terms.split_mark(mark) for name, mark in marks.items()]
+    ticks, fractions = zip(*split, strict=True)
+    fractions = fractions if any(fractions) else ()
+    return m.MarksSet(contracts=contracts, mark_ticks=ticks, mark_fractions=fractions)
+
+
+def _read_mark(book: Book, name: str, price: m.Amount) -> Mark:
+    known = book.contracts.get(name)
+    if known is not None and (ticks := known.terms.whole_ticks(price)):
+        return ticks
     field = f"marks.{name}"
     state = _contract(book, field, name)
-    ticks = state.terms.read_ticks(field, price)
-    fits = state.terms.fits_int64(1, ticks)
+    mark = state.terms.read_mark(field, price)
+    fits = state.terms.fits_int64(1, mark)
     reject_unless(fits, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
-    return ticks
+    return mark
 
 
-def _check_marks(book: Book, ticks: dict[str, int]) -> None:
-    check_range(book, ticks)
-    check_inventory(book, ticks)
+def _check_marks(book: Book, marks: dict[str, Mark]) -> None:
+    check_range(book, marks)
+    check_inventory(book, marks)
 
 
 def _fitting_marks(
-    book: Book, command: m.SetMarks, ticks: dict[str, int]
-) -> tuple[dict[str, int], dict[str, Rejection]]:
+    book: Book, command: m.SetMarks, marks: dict[str, Mark]
+) -> tuple[dict[str, Mark], dict[str, Rejection]]:
     """Return the marks, in the command's order, that fit the numeric range together; the rest."""
-    taken: dict[str, int] = {}
+    taken: dict[str, Mark] = {}
     too_large: dict[str, Rejection] = {}
-    for name, mark in ticks.items():
+    for name, mark in marks.items():
         try:
             _check_marks(book, {**taken, name: mark})
         except Rejection as rejection:
@@ -181,13 +230,13 @@ def _mark_notice(name: str, rejection: Rejection) -> m.Notice:
 
 def _set_depth(book: Book, command: m.SetDepth) -> list[Event]:
     state = _contract(book, "contract", command.contract)
-    return [
-        m.DepthSet(
-            contract=command.contract,
-            bids=_levels(state, "bids", command.bids, Side.LONG),
-            asks=_levels(state, "asks", command.asks, Side.SHORT),
-        )
-    ]
+    bids = _levels(state, "bids", command.bids, Side.LONG)
+    asks = _levels(state, "asks", command.asks, Side.SHORT)
+    if bids:  # the pool pays no more than the mark and its slippage for what asks offer
+        fits = depth_fits(book, state, bids)
+        price = command.bids[0][0]
+        reject_unless(fits, "bids[0].price", price, Reason.EXCEEDS_NUMERIC_RANGE)
+    return [m.DepthSet(contract=command.contract, bids=bids, asks=asks)]
 
 
 def _levels(
@@ -199,6 +248,8 @@ def _levels(
         ticks = state.terms.read_ticks(f"{field}[{number}].price", price)
         lots = state.terms.read_lots(f"{field}[{number}].quantity", quantity)
         reject_unless(lots > 0, f"{field}[{number}].quantity", quantity, Reason.NOT_POSITIVE)
+        fits = state.terms.fits_int64(lots, ticks)
+        reject_unless(fits, f"{field}[{number}].price", price, Reason.EXCEEDS_NUMERIC_RANGE)
         in_order = not exact or closes.sign * (exact[-1][0] - ticks) > 0
         reject_unless(in_order, f"{field}[{number}].price", price, Reason.INVALID_DEPTH_ORDER)
         exact.append((ticks, lots))
@@ -211,10 +262,13 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     if command.contract is not None:
         _contract(book, "contract", command.contract)
     holdings = _named(book, command)
+    for holding in _margined_with(book, holdings):
+        reject_unconfirmed(holding.state, "account")
     reject_unless(bool(holdings), "account", command.account, Reason.NO_OPEN_POSITION)
     for holding in holdings:
         name = holding.state.name
         reject_unless(holding.state.mark > 0, "contract", name, Reason.MISSING_MARK_PRICE)
+    reject_unless(not are_stale(book, holdings), "account", command.account, Reason.STALE_ROW)
     ticks: Ticks | None = None
     if command.price is not None:
         if command.contract is None:
@@ -232,6 +286,14 @@ def _takeover(book: Book, command: m.Takeover) -> list[Event]:
     names = {holding.state.name for holding in holdings}
     nets = {name for name in names if rule_set_of(book, book.contracts[name]).nets_hedged_legs}
     return list(net_legs(book, holdings, nets))
+
+
+def _margined_with(book: Book, holdings: Iterable[OpenPosition]) -> Iterator[OpenPosition]:
+    """Yield positions, and the cross positions on whose equity cross ones among them depend."""
+    for holding in holdings:
+        yield holding
+        if not holding.isolated:
+            yield from cross_positions(book, holding.account, holding.state.terms.settle)
 
 
 def take_over_named(book: Book, command: m.Takeover, netted: Iterable[Event]) -> Iterator[Event]:
@@ -268,8 +330,8 @@ def _unwind_fill(book: Book, command: m.UnwindFill) -> list[Event]:
     fits = state.terms.fits_int64(closed, ticks)
     reject_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     unwound = tuple(unwind(state, command.side, closed, ticks))
-    balance = book.pool_of(state).balance + sum(event.realized_pnl_cash for event in unwound)
-    reject_unless(abs(balance) < POOL_LIMIT, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
+    fits = unwinding_fits(book, state, sum(event.realized_pnl_cash for event in unwound))
+    reject_unless(fits, "price", command.price, Reason.EXCEEDS_NUMERIC_RANGE)
     if lots <= inventory:
         return [*unwound]
     return [*unwound, fill_exceeds_position(state.name, command.side, lots, inventory)]
@@ -316,6 +378,8 @@ def _move_contract(book: Book, command: m.MoveContract) -> list[Event]:
     rules = book.pools[command.pool].definition.rules
     supported = not _unsupported_limits(book, state.definition.limits, rules)
     reject_unless(supported, "pool", rules, Reason.LIMIT_NOT_SUPPORTED)
+    fits = move_fits(book, state, book.pools[command.pool])
+    reject_unless(fits, "pool", command.pool, Reason.EXCEEDS_NUMERIC_RANGE)
     stopped = [
         m.AdlStopped(
             contract=state.name,
@@ -337,6 +401,8 @@ def _amend_contract(book: Book, command: m.AmendContract) -> list[Event]:
     if command.limits is not None:
         rules = book.pool_of(state).definition.rules
         _check_limits(book, state.terms.settle, rules, command.limits)
+    if command.mark_limits is not None:
+        exact_mark_limits(command.mark_limits)
     return list(amend_contract(book, state, command))
 
 
@@ -377,7 +443,37 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     reject_unless(fill.fill > included, "fill", fill.fill, Reason.FILL_NOT_OUTSTANDING)
     settled = book.contracts[fill.contract].status is m.TradingStatus.SETTLED
     reject_unless(not settled, "fill", fill.fill, Reason.CONTRACT_SETTLED)
+    check_cancellation(book, fill)
     return [m.FillCancelled(fill=fill, note=command.note)]
+
+
+def _compensate(book: Book, command: m.Compensate) -> list[Event]:
+    if command.account not in book.accounts.index:
+        raise Rejection("account", command.account, Reason.UNKNOWN_ACCOUNT)
+    state = _contract(book, "contract", command.contract)
+    known = 0 < command.fill <= book.last_fill
+    reject_unless(known, "fill", command.fill, Reason.UNKNOWN_FILL)
+    fill, position = book.outstanding_fills.get(command.fill), (command.account, state.name)
+    is_own = fill is None or (fill.account, fill.contract) == position
+    reject_unless(is_own, "fill", command.fill, Reason.FILL_OF_OTHER_POSITION)
+    asset, pool = book.asset_of(state), book.pool_of(state)
+    amount = read_cash("amount", command.amount, asset.cash_decimals)
+    reject_unless(amount > 0, "amount", command.amount, Reason.NOT_POSITIVE)
+    reject_unless(amount <= pool.balance, "amount", command.amount, Reason.EXCEEDS_POOL_BALANCE)
+    balance = asset.wallets.balance.item(book.accounts.index[command.account]) + amount
+    check_range(book, {}, max_balance={asset.name: abs(balance)})
+    return [
+        m.Compensated(
+            compensation=book.last_fill + 1,
+            fill=command.fill,
+            account=command.account,
+            contract=state.name,
+            pool=pool.name,
+            asset=asset.name,
+            amount_cash=amount,
+            note=command.note,
+        )
+    ]
 
 
 def _pause_adl(book: Book, command: m.PauseAdl) -> list[Event]:
@@ -388,6 +484,7 @@ def _pause_adl(book: Book, command: m.PauseAdl) -> list[Event]:
 def _force_adl(book: Book, command: m.ForceAdl) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
+    reject_unconfirmed(state, "contract")
     rules = rule_set_of(book, state)
     reject_unless(bool(rules.cases), "contract", state.name, Reason.ADL_QUEUE_NOT_SUPPORTED)
     reject_unless(state.has_inventory, "contract", state.name, Reason.NO_INVENTORY_TO_CLOSE)
@@ -433,26 +530,33 @@ def _check_pool_accepts(book: Book, name: str, asset: str) -> None:
     reject_unless(free, "pool", name, Reason.SECOND_CONTRACT_NOT_ALLOWED)
 
 
+_RATIOS = {
+    **dict.fromkeys(("start", "stop"), 10 * PPM),
+    **dict.fromkeys(("contract_daily_loss", "pool_daily_loss", "vault_cap"), PPM),
+}
+"""Limits that are ratios, with the largest that is accepted, in ppm."""
+
+
 def _check_limits(book: Book, asset: str, rules: str, limits: TriggerLimits) -> None:
     """Reject limits that are invalid, and those that no trigger of the rule set reads."""
     ratios = {}
-    for field in ("start", "stop"):
+    for field, top_ppm in _RATIOS.items():
         amount = getattr(limits, field)
         if amount is not None:
             ratios[field] = read_scaled(f"limits.{field}", amount, 6)
-            in_range = 0 < ratios[field] <= 10 * PPM
+            in_range = 0 < ratios[field] <= top_ppm
             reject_unless(in_range, f"limits.{field}", amount, Reason.OUT_OF_RANGE)
-    if len(ratios) == 2:
+    if limits.start is not None and limits.stop is not None:
         in_order = ratios["start"] >= ratios["stop"]
         reject_unless(in_order, "limits.start", limits.start, Reason.INVALID_TRIGGER_LIMITS)
     if limits.trigger_threshold is not None:
         decimals = book.cash_decimals(asset)
         read_cash("limits.trigger_threshold", limits.trigger_threshold, decimals)
-    if limits.stop_equity is not None:
-        amount = read_cash("limits.stop_equity", limits.stop_equity, book.cash_decimals(asset))
-        reject_unless(
-            amount >= 0, "limits.stop_equity", limits.stop_equity, Reason.NEGATIVE_NOT_ALLOWED
-        )
+    for field in ("stop_equity", "takeover_loss", "loss_threshold", "backlog"):
+        amount = getattr(limits, field)
+        if amount is not None:
+            cash = read_cash(f"limits.{field}", amount, book.cash_decimals(asset))
+            reject_unless(cash >= 0, f"limits.{field}", amount, Reason.NEGATIVE_NOT_ALLOWED)
     if limits.wait_ms is not None:
         read_count("limits.wait_ms", limits.wait_ms)
     for field in _unsupported_limits(book, limits, rules):
@@ -470,16 +574,20 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.DefineAsset: _define_asset,
     m.DefinePool: _define_pool,
     m.DefineContract: _define_contract,
+    m.DefineCollateral: define_collateral,
     m.DefineAccount: _define_account,
     m.SetBalances: set_balances,
     m.SetPositions: set_positions,
+    m.SetAccountMargin: set_account_margin,
     m.DefineAccounts: define_accounts,
     m.SetBalanceColumns: set_balance_columns,
     m.SetPositionColumns: set_position_columns,
     m.SetMarks: _set_marks,
+    m.SetIndexPrices: set_index_prices,
     m.SetDepth: _set_depth,
     m.Takeover: _takeover,
     m.UnwindFill: _unwind_fill,
+    m.ConvertCollateral: convert_collateral,
     m.FundPool: _fund_pool,
     m.MoveContract: _move_contract,
     m.AmendContract: _amend_contract,
@@ -487,8 +595,10 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.DelistContract: _delist_contract,
     m.SettleContract: _settle_contract,
     m.CancelAdl: _cancel_adl,
+    m.Compensate: _compensate,
     m.PauseAdl: _pause_adl,
     m.ForceAdl: _force_adl,
+    m.ConfirmMark: confirm_mark,
     m.RefreshRatings: _refresh_ratings,
     m.RefreshIndicators: _refresh_indicators,
     m.SetTime: _set_time,

@@ -5,14 +5,18 @@ not include are applied on top of it, in the order in which they happened.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from itertools import compress
 from operator import attrgetter
 from typing import Any
+
+import numpy as np
 
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState, OutstandingLoss
+from delever.core.intake.row_rejections import fewest_too_large, with_notices
 from delever.core.market.validation import (
     Rejection,
     read_cash,
@@ -22,7 +26,8 @@ from delever.core.market.validation import (
     reject_unless,
 )
 from delever.core.messages import Event, PositionRow, Reason, Side
-from delever.core.units import COLUMN_LIMIT, share_floor
+from delever.core.units import COLUMN_LIMIT, Bools, Ints, share_floor
+from delever.core.valuation.multi_asset import is_pooled
 from delever.core.valuation.numeric_range import ContractSide, Growth, check_range
 
 Submitted = dict[tuple[str, str, int, Side], bool]
@@ -91,32 +96,85 @@ def check_version(book: Book, command: Any) -> None:
 
 
 def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
-    """Return the balances submitted, plus what outstanding fills have paid since."""
+    """Return the balances submitted, plus what fills and compensations have paid since.
+
+    A row that cannot be taken is rejected alone, or with the command if that is strict.
+    """
     events: list[Event] = []
+    rejected: list[m.RowRejected] = []
     columns: list[tuple[str, str, int]] = []
-    max_cash: dict[str, int] = {}
+    numbers: list[int] = []
     check_version(book, command)
     submitted: set[tuple[str, str]] = set()
     for number, row in enumerate(command.balances):
+        known = _known_version(book, book.accounts.balances_version, row.account)
         try:
-            account, cash = _read_balance(book, row, submitted)
+            _, cash = _read_balance(book, row, submitted)
         except Rejection as rejection:
-            raise rejection.inside(f"balances[{number}]") from None
-        known = book.accounts.balances_version.item(account)
+            if command.strict:
+                raise rejection.inside(f"balances[{number}]") from None
+            if command.version >= known:
+                rejected.append(_balance_rejected(command, number, rejection))
+                continue
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
-        for fill in outstanding_fills(book, row.account, command.last_fill):
-            if book.contracts[fill.contract].terms.settle == row.asset:
-                cash += fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
+        cash += paid_since(book, row.account, row.asset, command.last_fill)
         columns.append((row.account, row.asset, cash))
-        max_cash[row.asset] = max(max_cash.get(row.asset, 0), abs(cash))
-    check_range(book, {}, max_balance=max_cash)
+        numbers.append(number)
+    too_large = _largest_balances(book, columns, strict=command.strict)
+    for place in reversed(too_large):
+        rejected.append(_balance_rejected(command, numbers[place], None))
+        del columns[place]
     if columns:
         events.append(
             m.BalancesSet(command.version, command.last_fill, *zip(*columns, strict=True))
         )
-    return events
+    return [*events, *with_notices(book, sorted(rejected, key=attrgetter("row")))]
+
+
+def _known_version(book: Book, versions: Ints, name: str) -> int:
+    """Return the version of an account's newest snapshot, -1 without one."""
+    account = book.accounts.index.get(name)
+    return -1 if account is None else versions.item(account)
+
+
+def _largest_balances(
+    book: Book, columns: list[tuple[str, str, int]], *, strict: bool
+) -> list[int]:
+    """Return the places of the balances that do not fit the numeric range."""
+
+    def check(taken: Bools) -> None:
+        most: dict[str, int] = {}
+        for _, asset, cash in compress(columns, taken.tolist()):
+            most[asset] = max(most.get(asset, 0), abs(cash))
+        check_range(book, {}, max_balance=most)
+
+    try:
+        check(np.ones(len(columns), bool))
+    except Rejection:
+        if strict:
+            raise
+        sizes = np.array([abs(cash) for _, _, cash in columns], np.float64)
+        return fewest_too_large(sizes, check)
+    return []
+
+
+def _balance_rejected(
+    command: m.SetBalances, number: int, rejection: Rejection | None
+) -> m.RowRejected:
+    row = command.balances[number]
+    failed = rejection or Rejection("balance", row.balance, Reason.EXCEEDS_NUMERIC_RANGE)
+    failed = failed.inside(f"balances[{number}]")
+    return m.RowRejected(
+        command="set_balances",
+        row=number,
+        account=row.account,
+        asset=row.asset,
+        reason=failed.reason,
+        field=failed.field,
+        value=failed.value,
+    )
 
 
 def _read_balance(
@@ -133,46 +191,154 @@ def _read_balance(
     return account, read_cash("balance", row.balance, asset.cash_decimals)
 
 
+def set_account_margin(book: Book, command: m.SetAccountMargin) -> list[Event]:
+    """Return the margin submitted, or that it is older than the newest one."""
+    version = read_count("version", command.version)
+    account = _account(book, command.account)
+    asset = book.assets.get(command.asset)
+    if asset is None:
+        raise Rejection("asset", command.asset, Reason.UNKNOWN_ASSET)
+    if is_pooled(book, account, asset.name):
+        raise Rejection("account", command.account, Reason.MULTI_ASSET_ACCOUNT)
+    equity = maintenance = None
+    if command.equity is not None or command.maintenance is not None:
+        equity, maintenance = (
+            read_cash(field, amount, asset.cash_decimals)
+            for field, amount in (
+                ("equity", _given(command.equity)),
+                ("maintenance", _given(command.maintenance)),
+            )
+        )
+        not_negative = maintenance >= 0
+        reject_unless(not_negative, "maintenance", maintenance, Reason.NEGATIVE_NOT_ALLOWED)
+    known = asset.wallets.margins.version_of(account)
+    if version < known:
+        return [_ignored(0, command.account, version, known)]
+    return [
+        m.AccountMarginSet(
+            version=version,
+            account=command.account,
+            asset=command.asset,
+            equity_cash=equity,
+            maintenance_cash=maintenance,
+        )
+    ]
+
+
+def _given(amount: m.Amount | None) -> m.Amount:
+    """Return an amount as text; "", which is rejected, for one that is missing."""
+    return "" if amount is None else str(amount)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenRow:
+    """A row of a command that is taken, its number, and the notices that it causes."""
+
+    number: int
+    row: PositionRow
+    position: SubmittedPosition
+    notices: list[Event]
+
+    @property
+    def key(self) -> tuple[str, str, int, Side]:
+        """The position that the row is of."""
+        return self.row.account, self.row.contract, self.row.position, self.row.side
+
+
 def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
     """Return the positions submitted, side by side, with outstanding fills and losses applied.
 
-    In one-way mode a new position closes the account's position on the other side.
+    In one-way mode a new position closes the account's position on the other side. A row that
+    cannot be taken is rejected alone, or with the command if that is strict.
     """
     events: list[Event] = []
-    notices: list[Event] = []
-    sides: dict[ContractSide, list[SubmittedPosition]] = {}
-    accounts: dict[str, int] = {}
+    rejected: list[m.RowRejected] = []
+    taken: list[TakenRow] = []
     submitted: Submitted = {}
-    accepted: list[PositionRow] = []
     check_version(book, command)
     for number, row in enumerate(command.positions):
+        known = _known_version(book, book.accounts.positions_version, row.account)
         try:
-            account = accounts[row.account] = _account(book, row.account)
+            account = _account(book, row.account)
             position = _read_row(book, row)
             _check_sides(book, row, account, submitted, position.lots > 0)
         except Rejection as rejection:
-            raise rejection.inside(f"positions[{number}]") from None
-        known = book.accounts.positions_version.item(account)
+            if command.strict:
+                raise rejection.inside(f"positions[{number}]") from None
+            if command.version >= known:
+                rejected.append(_position_rejected(command, number, rejection))
+                continue
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
-        for change in outstanding_changes(book, row.account, command.last_fill):
-            if (change.contract, change.side, change.position) == (
-                row.contract,
-                row.side,
-                row.position,
-            ):
-                notices += exceeding_notice(change, position)
-                position.apply_outstanding(change)
-        _check_growth(book, row, account, position.lots, f"positions[{number}]")
-        sides.setdefault((row.contract, row.side), []).append(position)
-        accepted.append(row)
-    _close_other_sides(book, sides, accounts, submitted)
-    check_range(book, {}, growth={key: _growth(book, key, sides[key]) for key in sides})
-    events += notices
+        notices = _apply_outstanding(book, row, position, command.last_fill)
+        if fault := _growth_fault(book, row, account, position.lots):
+            if command.strict:
+                raise fault.inside(f"positions[{number}]")
+            rejected.append(_position_rejected(command, number, fault))
+            submitted.pop((row.account, row.contract, row.position, row.side), None)
+            continue
+        taken.append(TakenRow(number, row, position, notices))
+    for place in reversed(_largest_positions(book, taken, strict=command.strict)):
+        rejected.append(_position_rejected(command, taken[place].number, None))
+        del submitted[taken[place].key]
+        del taken[place]
+    sides = _by_side(taken)
+    _close_other_sides(book, sides, submitted)
+    events += [notice for each in taken for notice in each.notices]
     events += [_positions_set(command, key, sides[key]) for key in sorted(sides)]
-    events += _order_events(book, accepted)
-    return events
+    events += _order_events(book, [each.row for each in taken])
+    return [*events, *with_notices(book, sorted(rejected, key=attrgetter("row")))]
+
+
+def _by_side(taken: Iterable[TakenRow]) -> dict[ContractSide, list[SubmittedPosition]]:
+    sides: dict[ContractSide, list[SubmittedPosition]] = {}
+    for each in taken:
+        sides.setdefault((each.row.contract, each.row.side), []).append(each.position)
+    return sides
+
+
+def _largest_positions(book: Book, rows: list[TakenRow], *, strict: bool) -> list[int]:
+    """Return the places of the rows that do not fit the numeric range, the fewest that suffice."""
+
+    def check(taken: Bools) -> None:
+        sides = _by_side(compress(rows, taken.tolist()))
+        check_range(book, {}, growth={key: _growth(book, key, sides[key]) for key in sides})
+
+    try:
+        check(np.ones(len(rows), bool))
+    except Rejection:
+        if strict:
+            raise
+        return fewest_too_large(np.array([_size(book, each) for each in rows], np.float64), check)
+    return []
+
+
+def _size(book: Book, taken: TakenRow) -> float:
+    """Return how much of the numeric range a position needs: value at the mark, cost, margin."""
+    state, position = book.contracts[taken.row.contract], taken.position
+    value = position.lots * float(state.terms.max_lot_value(state.mark))
+    return value + float(abs(position.cost_cash) + position.margin_cash)
+
+
+def _position_rejected(
+    command: m.SetPositions, number: int, rejection: Rejection | None
+) -> m.RowRejected:
+    row = command.positions[number]
+    is_named = 0 <= row.position <= MAX_POSITION_ID
+    failed = rejection or Rejection("quantity", row.quantity, Reason.EXCEEDS_NUMERIC_RANGE)
+    failed = failed.inside(f"positions[{number}]")
+    return m.RowRejected(
+        command="set_positions",
+        row=number,
+        account=row.account,
+        contract=row.contract if is_named else "",
+        side=row.side if is_named else None,
+        position=row.position if is_named else 0,
+        reason=failed.reason,
+        field=failed.field,
+        value=failed.value,
+    )
 
 
 def _read_row(book: Book, row: PositionRow) -> SubmittedPosition:
@@ -251,21 +417,35 @@ def _check_sides(
     key = row.account, row.contract, row.position, row.side
     if key in submitted:
         raise Rejection("", row.account, Reason.DUPLICATE_ROW)
-    submitted[key] = is_open
-    if is_open and len(submitted) > 1 and not book.accounts.hedge_mode.item(account):
+    if is_open and submitted and not book.accounts.hedge_mode.item(account):
         free = not submitted.get((*key[:3], row.side.opposite), False)
         reject_unless(free, "side", row.side, Reason.HEDGE_MODE_REQUIRED)
+    submitted[key] = is_open
 
 
-def _check_growth(book: Book, row: PositionRow, account: int, lots: int, path: str) -> None:
-    """Reject a position of a delisted contract that is new or larger than the one known."""
+def _apply_outstanding(
+    book: Book, row: PositionRow, position: SubmittedPosition, last_fill: int
+) -> list[Event]:
+    """Apply what a row does not include to its position; return notices of fills too large."""
+    notices: list[Event] = []
+    key = row.contract, row.side, row.position
+    for change in outstanding_changes(book, row.account, last_fill):
+        if (change.contract, change.side, change.position) == key:
+            notices += exceeding_notice(change, position)
+            position.apply_outstanding(change)
+    return notices
+
+
+def _growth_fault(book: Book, row: PositionRow, account: int, lots: int) -> Rejection | None:
+    """Return the rejection of a position that its delisted contract has not, or not as large."""
     state = book.contracts[row.contract]
     if not state.is_delisted or lots == 0:
-        return
+        return None
     table = state.tables[row.side]
     known = table.find(account, row.position)
-    grows = known is None or lots > table.lots.item(known)
-    reject_unless(not grows, f"{path}.quantity", row.quantity, growth_reason(state))
+    if known is not None and lots <= table.lots.item(known):
+        return None
+    return Rejection("quantity", row.quantity, growth_reason(state))
 
 
 def growth_reason(state: ContractState) -> Reason:
@@ -275,10 +455,7 @@ def growth_reason(state: ContractState) -> Reason:
 
 
 def _close_other_sides(
-    book: Book,
-    sides: dict[ContractSide, list[SubmittedPosition]],
-    accounts: Mapping[str, int],
-    submitted: Submitted,
+    book: Book, sides: dict[ContractSide, list[SubmittedPosition]], submitted: Submitted
 ) -> None:
     """Add the closing of positions that one-way accounts have on the other side of a new one."""
     for (contract, side), rows in list(sides.items()):
@@ -287,7 +464,7 @@ def _close_other_sides(
         if table.size == 0:
             continue
         for row in list(rows):
-            account = accounts[row.account]
+            account = book.accounts.index[row.account]
             if (
                 row.lots
                 and not book.accounts.hedge_mode.item(account)
@@ -338,6 +515,20 @@ def _account(book: Book, name: str) -> int:
     if account is None:
         raise Rejection("account", name, Reason.UNKNOWN_ACCOUNT)
     return account
+
+
+def paid_since(book: Book, account: str, asset: str, last_fill: int) -> int:
+    """Return what fills and compensations after `last_fill` have paid an account, in Cash."""
+    fills = sum(
+        fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
+        for fill in outstanding_fills(book, account, last_fill)
+        if book.contracts[fill.contract].terms.settle == asset
+    )
+    return fills + sum(
+        event.amount_cash
+        for event in book.outstanding_compensations.get(account, ())
+        if event.compensation > last_fill and event.asset == asset
+    )
 
 
 def outstanding_fills(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:

@@ -1,10 +1,12 @@
 """Work on whole columns: each kernel in plain NumPy and compiled, with equal results.
 
- 1. plain            NumPy; the reference, which documents what each kernel does
- 2. compiled_types   Numba types, compilation options, and tasks for threads
- 3. compiled_queue   sorting a queue, ranks and indicators
- 4. compiled_scores  scores, and ranking of many sides in one call
- 5. compiled         all compiled kernels: those above, lookup and revaluation
+ 1. plain               NumPy; the reference, which documents what each kernel does
+ 2. compiled_types      Numba types, compilation options, and tasks for threads
+ 3. compiled_queue      sorting a queue, ranks and indicators
+ 4. compiled_scores     scores, and ranking of many sides; one function compiled for each formula
+ 5. compiled_valuation  positions valued at new marks, wallets updated by the differences
+ 6. compiled            all compiled kernels: those above, and lookup
+ 7. work_sharing        a parallel map in which the calling thread works too
 
 An array has one entry a row, money is Cash, quantities are lots. A kernel writes its results into
 arrays that the caller passes, and retains nothing. Kernels that process many position tables take
@@ -17,9 +19,10 @@ import functools
 from typing import Any
 
 from delever.core.kernels import plain
-from delever.core.kernels.plain import ParallelMap, Revaluation, TableRange
+from delever.core.kernels.plain import NO_TIER, ParallelMap
+from delever.core.kernels.work_sharing import WorkSharing
 
-__all__ = ["SCORE_COLUMNS", "ParallelMap", "Revaluation", "TableRange", "fastest", "kernels_for"]
+__all__ = ["NO_TIER", "SCORE_COLUMNS", "ParallelMap", "WorkSharing", "fastest", "kernels_for"]
 
 SCORE_COLUMNS = (
     "unrealized_pnl",

@@ -2,8 +2,7 @@
 
 Only `delever.core.kernels` imports this module, and only for a large book. Each function equals the
 one of its name in `plain`, which documents it. Without fast-math every operation is rounded as
-IEEE 754 says, so the results are the same bits. Lookup and valuation are here, ranking is in
-`compiled_queue` and `compiled_scores`.
+IEEE 754 says, so the results are the same bits. Lookup is here, the rest in the modules imported.
 """
 
 # mypy: ignore-errors
@@ -14,30 +13,19 @@ from numba import types as t
 
 from delever.core.kernels.compiled_queue import fill_ranks, sort_queue
 from delever.core.kernels.compiled_scores import rank_sides, score_rows
-from delever.core.kernels.compiled_types import (
-    B1,
-    I4,
-    I8,
-    PREFETCH_DISTANCE,
-    TABLE,
-    WALLETS,
-    compiled,
-    prefetch,
-    tasks_of,
+from delever.core.kernels.compiled_types import I4, I8, compiled
+from delever.core.kernels.compiled_valuation import (
+    revalue,
+    revalue_sides,
+    shift_wallets,
+    stale_ranges,
 )
-from delever.core.kernels.plain import (
-    CHANGED_AT,
-    HASH_ACCOUNT,
-    HASH_POSITION,
-    MAINTENANCE,
-    UNREALIZED_PNL,
-)
+from delever.core.kernels.plain import HASH_ACCOUNT, HASH_POSITION
 
 __all__ = [
     "fill_ranks",
     "find_rows",
     "insert_rows",
-    "is_stale",
     "rank_sides",
     "remove_rows",
     "revalue",
@@ -45,6 +33,7 @@ __all__ = [
     "score_rows",
     "shift_wallets",
     "sort_queue",
+    "stale_ranges",
 ]
 
 
@@ -108,163 +97,3 @@ def remove_rows(slots, row_account, row_position, accounts, positions, size):
             row_account[gap], row_position[gap] = row_account[last], row_position[last]
         gaps[turn] = gap
     return gaps
-
-
-@compiled(t.int64(t.int64, t.int64))
-def _div_floor(number, divisor):
-    """Return the quotient rounded towards minus infinity; the divisor is positive."""
-    return number // divisor
-
-
-@compiled(t.int64(t.int64, I8, I8, I8))
-def _maintenance(notional, tier_from, tier_rate, tier_deduction):
-    tier = 0
-    for higher in range(1, len(tier_from)):  # branch-free: notionals are unpredictable
-        tier += np.int64(tier_from[higher] <= notional)
-    millions = np.uint64(notional) // np.uint64(1_000_000)
-    rest = np.uint64(notional) - millions * np.uint64(1_000_000)
-    rate = np.uint64(tier_rate[tier])
-    part = (rest * rate + np.uint64(999_999)) // np.uint64(1_000_000)
-    return np.int64(millions * rate + part) - tier_deduction[tier]
-
-
-@compiled(t.void(I4, B1, I8, I8, t.int64, t.int64, I8, I8, I8, I8, I8, WALLETS, t.int64))
-def revalue(
-    account,
-    isolated,
-    lots,
-    cost,
-    factor,
-    ticks,
-    tier_from,
-    tier_rate,
-    tier_deduction,
-    unrealized_pnl,
-    maintenance,
-    wallets,
-    sequence,
-):
-    # A matrix of two columns collects differences only, which are added to wallets later.
-    stamps = wallets.shape[1] > 2
-    first, last = UNREALIZED_PNL if stamps else 0, len(lots) - 1
-    for i in range(len(lots)):
-        prefetch(wallets, np.int64(account[min(i + PREFETCH_DISTANCE, last)]))
-        value = lots[i] * factor
-        if ticks:
-            value = _div_floor(value, ticks)
-        now = value - cost[i]
-        margin = _maintenance(abs(value), tier_from, tier_rate, tier_deduction)
-        pnl_change, maintenance_change = now - unrealized_pnl[i], margin - maintenance[i]
-        unrealized_pnl[i], maintenance[i] = now, margin
-        if not isolated[i] and (pnl_change | maintenance_change) != 0:
-            owner = np.uint64(account[i])
-            wallets[owner, first] += pnl_change
-            wallets[owner, first + 1] += maintenance_change
-            if stamps:
-                wallets[owner, CHANGED_AT] = sequence
-
-
-@compiled(t.void(WALLETS, WALLETS, t.int64))
-def _add_differences(differences, wallets, sequence):
-    for owner in range(len(differences)):
-        pnl_change, maintenance_change = differences[owner]
-        if (pnl_change | maintenance_change) != 0:
-            wallets[owner, UNREALIZED_PNL] += pnl_change
-            wallets[owner, MAINTENANCE] += maintenance_change
-            wallets[owner, CHANGED_AT] = sequence
-
-
-@compiled(t.void(I8, I4, B1, I8, I8, t.int64, WALLETS, t.int64))
-def shift_wallets(rows, account, isolated, unrealized_pnl, maintenance, sign, wallets, sequence):
-    for row in rows:
-        if not isolated[row]:
-            owner = account[row]
-            wallets[owner, UNREALIZED_PNL] += sign * unrealized_pnl[row]
-            wallets[owner, MAINTENANCE] += sign * maintenance[row]
-            wallets[owner, CHANGED_AT] = sequence
-
-
-@compiled(t.boolean(I4, WALLETS, t.int64))
-def is_stale(account, wallets, since):
-    last = len(account) - 1
-    for i in range(len(account)):
-        prefetch(wallets, np.int64(account[min(i + PREFETCH_DISTANCE, last)]))
-        if wallets[account[i], CHANGED_AT] > since:
-            return True
-    return False
-
-
-VALUED_COLUMNS = t.Tuple((I4, B1, I8, I8, I8, I8))
-
-
-@compiled(t.void(TABLE, I8, VALUED_COLUMNS, WALLETS, t.int64))
-def _revalue_ranges(ranges, tiers, columns, wallets, sequence):
-    """Value tables: a row (start, size, factor, ticks, number of tiers, first tier) each."""
-    account, isolated, lots, cost, unrealized_pnl, maintenance = columns
-    for table in range(len(ranges)):
-        first, end = ranges[table, 0], ranges[table, 0] + ranges[table, 1]
-        count, tier = ranges[table, 4], ranges[table, 5]
-        revalue(
-            account[first:end],
-            isolated[first:end],
-            lots[first:end],
-            cost[first:end],
-            ranges[table, 2],
-            ranges[table, 3],
-            tiers[tier : tier + count],
-            tiers[tier + count : tier + 2 * count],
-            tiers[tier + 2 * count : tier + 3 * count],
-            unrealized_pnl[first:end],
-            maintenance[first:end],
-            wallets,
-            sequence,
-        )
-
-
-def _ranges_and_tiers(sides):
-    """Return the rows that `_revalue_ranges` takes, and the tiers of all tables in one column."""
-    flat = [
-        number
-        for table, factor, ticks, terms in sides
-        for number in (table.start, table.size, factor, ticks, len(terms.tier_bytes), 0)
-    ]
-    ranges = np.array(flat).reshape(-1, 6)
-    ranges[:, 4] //= 3 * 8  # bytes to tiers: three rows of int64
-    ranges[1:, 5] = 3 * np.cumsum(ranges[:-1, 4])
-    tiers = bytearray().join([terms.tier_bytes for _, _, _, terms in sides])
-    return ranges, np.frombuffer(tiers, np.int64)
-
-
-def revalue_sides(columns, sides, wallets, sequence, parallel_map):
-    ranges, tiers = _ranges_and_tiers(sides)
-    rows = int(ranges[:, 1].sum())
-    valued = (
-        columns.account,
-        columns.isolated,
-        columns.lots,
-        columns.cost,
-        columns.unrealized_pnl,
-        columns.maintenance,
-    )
-    if rows < len(wallets):
-        _revalue_ranges(ranges, tiers, valued, wallets, sequence)
-        return
-
-    # Differences are denser in memory than wallets, and each thread gets its own.
-    def revalue_task(tables):
-        differences = np.zeros((len(wallets), 2), np.int64)
-        _revalue_ranges(ranges[tables], tiers, valued, differences, sequence)
-        return differences
-
-    size = rows if parallel_map is map else rows // (rows // len(wallets))
-    tasks = [tables for tables, _ in tasks_of(ranges[:, 1], rows, size)]
-    results = list(parallel_map(revalue_task, tasks))
-    owners = -(-len(wallets) // len(results))
-
-    def add_task(first):
-        part = slice(first, first + owners)
-        for differences in results:
-            _add_differences(differences[part], wallets[part], sequence)
-
-    for _ in parallel_map(add_task, range(0, len(wallets), owners)):
-        pass

@@ -1,8 +1,8 @@
 """Compiled kernels that sort a queue and compute ranks and indicators.
 
-Positive and other scores are sorted separately, so that each part varies in few bits. The leading
-varying bits are packed above the row number and radix-sorted; rows that are equal in those bits are
-sorted run by run, by full score and ties.
+A score becomes an integer, its place, that rises along the queue. Places are packed into a few bits
+above the row number and radix-sorted; rows that are equal in those bits are sorted run by run, by
+place and ties.
 """
 
 # mypy: ignore-errors
@@ -11,165 +11,191 @@ sorted run by run, by full score and ties.
 import numpy as np
 from numba import types as t
 
-from delever.core.kernels.compiled_types import B1, F8, I1, I4, I8, U8, compiled
+from delever.core.kernels.compiled_types import B1, F8, I1, I4, I8, U8, compiled, inlined
 
-WIDE_DIGIT_MIN_ROWS = 2048
-"""Rows from which digits of 11 bits sort faster than digits of 8 bits."""
-INSERTION_SORT_MAX = 24
-"""Rows up to which insertion sort is used."""
-ROW_BITS, ROW_MASK = 32, 0xFFFFFFFF
-"""A packed key has the row in its low half and leading bits of the score in the high half."""
-TWO_DIGITS_MAX_BITS = 60
-"""Up to this many varying bits two digits distinguish scores well enough; more need three."""
+ROW = np.uint64(0xFFFFFFFF)
+"""A packed key has the row in its low half, and bits of the place in the high half."""
+HALF = np.uint64(32)
+SHELL_SORT_MAX = 64
+"""Rows up to which a run of equal bits is sorted by comparing."""
+MAX, MIN = np.int64(2**63 - 1), np.int64(-(2**63))
 
 
-@compiled(t.uint64(t.uint64))
-def _descending(bits):
-    """Return a key that is smaller for a larger float with these bits; 0 and -0 are equal."""
-    top = np.uint64(1) << np.uint64(63)
-    if bits > top:
-        return bits
-    return ~(bits | top)
+@compiled(t.int64(I8, I8))
+def fill_places(weight, place):
+    """Replace the bits of each row's score by its place; return the number of ranked rows.
+
+    A place is minus the bits of a gain, 0, or the bits of a loss: floats ascend like their bits.
+    Rows that are not ranked, with a weight of 0 or less, have place 0.
+    """
+    ranked = 0
+    for i in range(len(place)):
+        is_ranked = np.int64(weight[i] > 0)
+        ranked += is_ranked
+        losing = place[i] >> 63
+        size = place[i] & MAX & -is_ranked
+        place[i] = (size ^ ~losing) - ~losing
+    return ranked
+
+
+@inlined
+def _digits_for(rows):
+    """Return how many digits of how many bits a queue is sorted by."""
+    if rows < 128:
+        return 2, 6
+    if rows < 1024:
+        return 2, 8
+    if rows < 1 << 16:
+        return 2, 11
+    return (2, 12) if rows < 1 << 18 else (3, 10)
+
+
+@compiled(t.void(I8, I8, t.int64, t.int64, U8))
+def _pack(place, weight, ranked, bits, keys):
+    """Fill in the keys of ranked rows: gains, then zero, then losses, each from its own least."""
+    least, most, gain, loss = np.int64(0), np.int64(0), MIN, MAX
+    for i in range(len(place)):
+        here = place[i]
+        least, most = min(least, here), max(most, here)
+        gain, loss = max(gain, here if here < 0 else MIN), min(loss, here if here > 0 else MAX)
+    zero = gain - least + 1 if least < 0 else np.int64(0)
+    losses = np.uint64(most - loss) + np.uint64(1) if most > 0 else np.uint64(0)
+    span, shift = np.uint64(zero) + losses, np.uint64(0)
+    while span >> shift >= np.uint64((1 << bits) - 1):
+        shift += np.uint64(1)
+    above = np.uint64(zero + 1 - loss)
+    for i in range(len(place)):
+        here = place[i]
+        not_gain = np.uint64(here) + above if here > 0 else np.uint64(zero)
+        key = np.uint64(here - least) if here < 0 else not_gain
+        keys[i] = key >> shift << HALF | np.uint64(i)
+    if ranked < len(place):
+        end = 0
+        for i in range(len(place)):
+            keys[end] = keys[i]
+            end += np.int64(weight[i] > 0)
 
 
 @compiled(U8(U8, U8, t.int64, t.int64))
-def _radix_sort(keys, spare, key_bits, width):
-    """Sort packed keys by the key bits above their rows; the sort is stable."""
-    counts = np.empty(1 << width, np.uint32)
-    mask = np.uint64((1 << width) - 1)
+def _radix_sort(keys, spare, digits, width):
+    """Sort packed keys by the digits above their rows; the sort is stable."""
+    counts, mask = np.zeros((digits, 1 << width), np.uint32), np.uint64((1 << width) - 1)
+    for digit in range(0, digits - 1, 2):  # two digits in a pass
+        low, high = np.uint64(32 + digit * width), np.uint64(32 + (digit + 1) * width)
+        lows, highs = counts[digit], counts[digit + 1]
+        for i in range(len(keys)):
+            lows[(keys[i] >> low) & mask] += np.uint32(1)
+            highs[(keys[i] >> high) & mask] += np.uint32(1)
+    if digits & 1:
+        top, tops = np.uint64(32 + (digits - 1) * width), counts[digits - 1]
+        for i in range(len(keys)):
+            tops[(keys[i] >> top) & mask] += np.uint32(1)
     source, target = keys, spare
-    for bit in range(ROW_BITS, ROW_BITS + key_bits, width):
-        shift = np.uint64(bit)
-        counts[:] = 0
+    for digit in range(digits):
+        starts, start, shift = counts[digit], np.uint32(0), np.uint64(32 + digit * width)
+        for value in range(len(starts)):
+            count = starts[value]
+            starts[value] = start
+            start += count
         for i in range(len(source)):
-            counts[(source[i] >> shift) & mask] += np.uint32(1)
-        place = np.uint32(0)
-        for digit in range(len(counts)):
-            count = counts[digit]
-            counts[digit] = place
-            place += count
-        for i in range(len(source)):
-            digit = (source[i] >> shift) & mask
-            place = counts[digit]
-            counts[digit] = place + np.uint32(1)
-            target[place] = source[i]
+            key = source[i]
+            value = (key >> shift) & mask
+            at = starts[value]
+            starts[value] = at + np.uint32(1)
+            target[at] = key
         source, target = target, source
     return source
 
 
-@compiled(t.boolean(t.int32, t.int32, U8, I4, I4, I4))
-def _precedes(row, other, bits, account, account_order, position):
-    key, other_key = _descending(bits[row]), _descending(bits[other])
-    if key != other_key:
-        return key < other_key
-    place, other_place = account_order[account[row]], account_order[account[other]]
-    if place != other_place:
-        return place < other_place
-    return position[row] < position[other]
+@inlined
+def _precedes(key, other, place, account, account_order, position):
+    row, other_row = key & ROW, other & ROW
+    if place[row] != place[other_row]:
+        return place[row] < place[other_row]
+    tie, other_tie = account_order[account[row]], account_order[account[other_row]]
+    if tie != other_tie:
+        return tie < other_tie
+    if position[row] != position[other_row]:
+        return position[row] < position[other_row]
+    return row < other_row
 
 
-@compiled(t.void(I4, U8, I4, I4, I4))
-def _insertion_sort(rows, bits, account, account_order, position):
-    for i in range(1, len(rows)):
-        row, place = rows[i], i
-        while place > 0 and _precedes(row, rows[place - 1], bits, account, account_order, position):
-            rows[place] = rows[place - 1]
-            place -= 1
-        rows[place] = row
+@compiled(t.void(U8, I8, I4, I4, I4))
+def _shell_sort(keys, place, account, account_order, position):
+    gap = 1
+    while gap < len(keys) // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, len(keys)):
+            key, j = keys[i], i
+            while j >= gap and _precedes(
+                key, keys[j - gap], place, account, account_order, position
+            ):
+                keys[j] = keys[j - gap]
+                j -= gap
+            keys[j] = key
+        gap //= 3
 
 
-@compiled(t.void(U8, U8, I4))
-def _sort_by_key(keys, spare, rows):
-    """Sort rows by 32-bit keys, one a row; the sort is stable."""
-    for i in range(len(rows)):
-        keys[i] = keys[i] << np.uint64(ROW_BITS) | np.uint64(rows[i])
-    found = _radix_sort(keys, spare, ROW_BITS, 11)
-    for i in range(len(rows)):
-        rows[i] = np.int32(found[i] & np.uint64(ROW_MASK))
+@compiled(t.void(U8, I8, I4, I4, I4))
+def _sort_ties(keys, place, account, account_order, position):
+    """Sort a long run of equal bits, stably: by position, account, and both halves of the place."""
+    spare, leading = np.empty_like(keys), keys[0] >> HALF << HALF
+    for turn in range(4):
+        first, same = np.uint64(0), True
+        for i in range(len(keys)):
+            row = keys[i] & ROW
+            if turn == 0:
+                part = np.uint64(position[row])
+            elif turn == 1:
+                part = np.uint64(account_order[account[row]])
+            else:
+                whole = np.uint64(place[row]) ^ np.uint64(1 << 63)
+                part = whole & ROW if turn == 2 else whole >> HALF
+            keys[i] = part << HALF | row
+            first = part if i == 0 else first
+            same &= part == first
+        if not same:
+            found = _radix_sort(keys, spare, 3, 11)
+            for i in range(len(keys)):
+                keys[i] = found[i]
+    for i in range(len(keys)):
+        keys[i] = leading | keys[i] & ROW
 
 
-@compiled(t.void(I4, U8, I4, I4, I4))
-def _sort_ties(rows, bits, account, account_order, position):
-    """Sort a long run with equal leading bits: by position, then account, then score, stably."""
-    keys, spare = np.empty(len(rows), np.uint64), np.empty(len(rows), np.uint64)
-    for i in range(len(rows)):
-        keys[i] = np.uint64(position[rows[i]])
-    _sort_by_key(keys, spare, rows)
-    for i in range(len(rows)):
-        keys[i] = np.uint64(account_order[account[rows[i]]])
-    _sort_by_key(keys, spare, rows)
-    for i in range(len(rows)):
-        keys[i] = _descending(bits[rows[i]]) & np.uint64(ROW_MASK)
-    _sort_by_key(keys, spare, rows)
-    for i in range(len(rows)):
-        keys[i] = _descending(bits[rows[i]]) >> np.uint64(ROW_BITS)
-    _sort_by_key(keys, spare, rows)
+@compiled(U8(I8, I8, t.int64, I4, I4, I4, U8, U8))
+def sort_places(place, weight, ranked, account, account_order, position, keys, spare):
+    """Return the ranked rows in queue order, in the low halves of keys; two scratch arrays."""
+    digits, width = _digits_for(len(place))
+    _pack(place, weight, ranked, digits * width, keys)
+    found = _radix_sort(keys[:ranked], spare[:ranked], digits, width)
+    i = 1
+    while i < ranked:
+        if found[i] >> HALF == found[i - 1] >> HALF:
+            first, leading = i - 1, found[i] >> HALF
+            while i < ranked and found[i] >> HALF == leading:
+                i += 1
+            run = found[first:i]
+            if len(run) <= SHELL_SORT_MAX:
+                _shell_sort(run, place, account, account_order, position)
+            else:
+                _sort_ties(run, place, account, account_order, position)
+        i += 1
+    return found
 
 
-@compiled(t.void(U8, I4, U8, I4, I4, I4))
-def _sort_runs(keys, rows, bits, account, account_order, position):
-    """Sort each run of rows whose packed keys are equal except for the row."""
-    end, above = 0, np.uint64(ROW_BITS)
-    while end < len(rows):
-        first, leading = end, keys[end] >> above
-        end += 1
-        while end < len(rows) and keys[end] >> above == leading:
-            end += 1
-        if end - first > INSERTION_SORT_MAX:
-            _sort_ties(rows[first:end], bits, account, account_order, position)
-        elif end - first > 1:
-            _insertion_sort(rows[first:end], bits, account, account_order, position)
-
-
-@compiled(t.void(U8, U8, I4, U8, I4, I4, I4))
-def _sort_part(keys, spare, rows, bits, account, account_order, position):
-    """Sort the rows that `keys` contains into queue order."""
-    if len(rows) <= INSERTION_SORT_MAX:
-        for i in range(len(rows)):
-            rows[i] = np.int32(keys[i])
-        _insertion_sort(rows, bits, account, account_order, position)
-        return
-    lowest, highest = ~np.uint64(0), np.uint64(0)
-    for i in range(len(rows)):
-        spare[i] = _descending(bits[keys[i]])
-        lowest, highest = min(lowest, spare[i]), max(highest, spare[i])
-    varying, span = 0, highest - lowest
-    while span > 0:
-        span >>= np.uint64(1)
-        varying += 1
-    width = 11 if len(rows) >= WIDE_DIGIT_MIN_ROWS else 8
-    key_bits = min(varying, width * (2 if varying <= TWO_DIGITS_MAX_BITS else 3), ROW_BITS)
-    shift, above = np.uint64(varying - key_bits), np.uint64(ROW_BITS)
-    for i in range(len(rows)):
-        keys[i] = (spare[i] - lowest) >> shift << above | keys[i]
-    found = _radix_sort(keys, spare, key_bits, width)
-    for i in range(len(rows)):
-        rows[i] = np.int32(found[i] & np.uint64(ROW_MASK))
-    _sort_runs(found, rows, bits, account, account_order, position)
-
-
-@compiled(I4(F8, B1, I4, I4, I4, U8, U8, I4))
-def sort_queue_in(score, ranked, account, account_order, position, keys, spare, rows):
-    """Sort a queue with the scratch arrays `keys`, `spare` and `rows`, each of enough rows."""
-    gainers, losers = np.uint64(0), np.uint64(0)
-    for i in range(len(score)):
-        is_ranked = np.uint64(ranked[i])
-        is_gainer = np.uint64(score[i] > 0) & is_ranked
-        keys[gainers], spare[losers] = i, i
-        gainers += is_gainer
-        losers += is_ranked - is_gainer
-    first, n = np.int64(gainers), np.int64(gainers + losers)
-    keys[first:n] = spare[: n - first]
-    ties = score.view(np.uint64), account, account_order, position
-    _sort_part(keys[:first], spare[:first], rows[:first], *ties)
-    _sort_part(keys[first:n], spare[first:n], rows[first:n], *ties)
-    return rows[:n]
-
-
+@compiled(I4(F8, B1, I4, I4, I4))
 def sort_queue(score, ranked, account, account_order, position):
-    n = len(score)
-    scratch = np.empty(n, np.uint64), np.empty(n, np.uint64), np.empty(n, np.int32)
-    return sort_queue_in(score, ranked, account, account_order, position, *scratch)
+    place, weight = score.copy().view(np.int64), np.empty(len(score), np.int64)
+    for i in range(len(score)):
+        weight[i] = ranked[i]
+    count = fill_places(weight, place)
+    keys, spare = np.empty(len(score), np.uint64), np.empty(len(score), np.uint64)
+    found = sort_places(place, weight, count, account, account_order, position, keys, spare)
+    rows = np.empty(count, np.int32)
+    for i in range(count):
+        rows[i] = np.int32(found[i] & ROW)
+    return rows
 
 
 @compiled(t.void(I4, t.int64, t.int64, I1))
@@ -179,35 +205,58 @@ def _indicator_by_count(rank, n, levels, indicator):
     for level in range(levels):
         last = np.uint32(n * (levels - level) // levels)
         for i in range(len(rank)):
-            indicator[i] += np.uint32(rank[i] - 1) < last
+            indicator[i] += np.int8(np.uint32(rank[i] - 1) < last)
 
 
-@compiled(t.void(I4, I4, I8, t.int64, I1))
-def _indicator_by_lots(order, place, lots, levels, indicator):
+@compiled(t.void(U8, I4, I8, t.int64, I1))
+def _indicator_by_lots(queue, place, lots, levels, indicator):
     indicator[:] = 0
-    level, cumulative, total = levels, 0, lots[order].sum()
+    level, cumulative, total = levels, 0, 0
+    for key in queue:
+        total += lots[key & ROW]
     # Levels only fall along the queue, so a boundary needs a multiplication, not a division.
-    for row in order:
-        cumulative += lots[row]
+    for key in queue:
+        cumulative += lots[key & ROW]
         while (levels - level + 1) * total < levels * cumulative:
             level -= 1
-        indicator[place[row]] = level
+        indicator[place[key & ROW]] = level
+
+
+@compiled(t.boolean(I4))
+def _ascends(place):
+    """Return whether rows are in the order of publication: then it need not be looked up."""
+    differs = np.int64(0)
+    for i in range(len(place)):
+        differs |= place[i] ^ i
+    return differs == 0
+
+
+@compiled(t.void(U8, I4, I8, t.int64, t.boolean, I4, I1))
+def spread(queue, place, lots, levels, by_count, rank, indicator):
+    """Fill in rank and indicator of a queue, whose keys have the row in their low halves."""
+    if len(queue) < len(rank):
+        rank[:] = 0
+    if _ascends(place):
+        for i in range(len(queue)):
+            rank[queue[i] & ROW] = np.int32(i + 1)
+    else:
+        for i in range(len(queue)):
+            rank[place[queue[i] & ROW]] = np.int32(i + 1)
+    if by_count:
+        _indicator_by_count(rank, len(queue), levels, indicator)
+        if len(queue):
+            indicator[place[queue[0] & ROW]] = levels
+    else:
+        _indicator_by_lots(queue, place, lots, levels, indicator)
 
 
 @compiled(t.void(I4, I4, I8, t.int64, t.boolean, I4, I1, I8))
 def fill_ranks(order, place, lots, levels, by_count, rank, indicator, ahead):
-    rank[:] = 0
+    queue, cumulative = np.empty(len(order), np.uint64), 0
     ahead[:] = 0
-    cumulative = 0
     for i in range(len(order)):
-        target = place[order[i]]
-        rank[target] = i + 1
+        queue[i] = np.uint64(order[i])
         if len(ahead):
-            ahead[target] = cumulative
+            ahead[place[order[i]]] = cumulative
             cumulative += lots[order[i]]
-    if by_count:
-        _indicator_by_count(rank, len(order), levels, indicator)
-        if len(order):
-            indicator[place[order[0]]] = levels
-    else:
-        _indicator_by_lots(order, place, lots, levels, indicator)
+    spread(queue, place, lots, levels, by_count, rank, indicator)

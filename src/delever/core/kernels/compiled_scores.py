@@ -1,24 +1,30 @@
-"""Compiled kernels that score positions and rank sides, many in one call."""
+"""Compiled kernels that score positions and rank many sides in one call.
+
+`ranker(formula)` compiles one function for each formula: its columns are constants in it, so that
+the loop over rows reads only what the score uses.
+"""
 
 # mypy: ignore-errors
-# ruff: noqa: C901, D103, PLR0912 - documented in `plain`; code for Numba is written out
+# ruff: noqa: D103, PLR0911 - documented in `plain`; code for Numba is written out
+
+import functools
 
 import numpy as np
 from numba import types as t
 
-from delever.core.kernels.compiled_queue import fill_ranks, sort_queue_in
+from delever.core.kernels.compiled_queue import fill_places, sort_places, spread
 from delever.core.kernels.compiled_types import (
     B1,
     F8,
     I1,
     I4,
     I8,
-    PAIR,
-    PREFETCH_DISTANCE,
     TABLE,
+    U8,
     WALLETS,
+    any_of,
     compiled,
-    prefetch,
+    inlined,
     tasks_of,
 )
 from delever.core.kernels.plain import BALANCE, MAINTENANCE, UNREALIZED_PNL
@@ -28,127 +34,114 @@ PNL, NOTIONAL, ENTRY_NOTIONAL, EQUITY, BUCKET_MAINTENANCE, JOINT_PNL, JOINT_NOTI
 )
 """The indices of columns in `delever.core.kernels.SCORE_COLUMNS`."""
 
+ALONE = {JOINT_PNL: PNL, JOINT_NOTIONAL: NOTIONAL}
+"""What stands for a joint column where no account hedges."""
 
-@compiled(t.void(F8, t.int64, t.float64, t.boolean))
-def _store(values, i, number, divides):
-    """Set an entry to a number, or divide the entry by it; a division by 0 gives 0."""
-    if divides:
-        quotient = values[i] / number
-        values[i] = quotient if number != 0 else np.float64(0)
-    else:
-        values[i] = number
+EMPTY = np.empty(0, np.int64)
 
 
-@compiled(t.void(t.int64, t.boolean, I8, I8, I8, I8, I8, I8, I8, F8))
-def _apply_column(
-    column,
-    divides,
-    unrealized_pnl,
-    cost,
-    maintenance,
-    equity,
-    bucket_maintenance,
-    joint_pnl,
-    joint_notional,
-    values,
-):
-    """Set values to a column, or divide by it: one vectorizable loop for each column."""
-    joint = len(joint_pnl) > 0
-    if column == PNL or (column == JOINT_PNL and not joint):
-        for i in range(len(values)):
-            _store(values, i, unrealized_pnl[i], divides)
-    elif column == NOTIONAL or (column == JOINT_NOTIONAL and not joint):
-        for i in range(len(values)):
-            _store(values, i, abs(cost[i] + unrealized_pnl[i]), divides)
-    elif column == ENTRY_NOTIONAL:
-        for i in range(len(values)):
-            _store(values, i, abs(cost[i]), divides)
-    elif column == EQUITY:
-        for i in range(len(values)):
-            _store(values, i, equity[i], divides)
-    elif column == BUCKET_MAINTENANCE:
-        for i in range(len(values)):
-            _store(values, i, bucket_maintenance[i], divides)
-    elif column == JOINT_PNL:
-        for i in range(len(values)):
-            _store(values, i, joint_pnl[i], divides)
-    elif column == JOINT_NOTIONAL:
-        for i in range(len(values)):
-            _store(values, i, joint_notional[i], divides)
-    else:
-        for i in range(len(values)):
-            share = np.float64(maintenance[i]) / np.float64(bucket_maintenance[i])
-            share = share if bucket_maintenance[i] != 0 else np.float64(1)
-            _store(values, i, np.float64(equity[i]) * share, divides)
+EQUITY_COLUMNS = t.Tuple((I4, B1, I8, I8, I8))
+ACCOUNT_DATA = t.Tuple((WALLETS, I8, B1, I4))
 
 
-@compiled(t.boolean(B1))
-def _any(flags):
-    """Return whether any flag is set: a fast test that saves passes over the rows."""
-    found, bytes_ = np.uint8(0), flags.view(np.uint8)
-    for i in range(len(bytes_)):
-        found |= bytes_[i]
-    return found != 0
-
-
-@compiled(t.void(I4, WALLETS, I8, I8, I8))
-def _gather(account, wallets, equities, equity, bucket_maintenance):
-    """Gather each row's account equity, and its maintenance margin where that is needed."""
-    for i in range(len(account)):
-        owner = np.uint64(account[i])
-        if len(equities):
-            equity[i] = equities[owner]
-        else:
-            prefetch(wallets, np.int64(account[min(i + PREFETCH_DISTANCE, len(account) - 1)]))
-            equity[i] = wallets[owner, BALANCE] + wallets[owner, UNREALIZED_PNL]
-    for i in range(len(bucket_maintenance)):
-        bucket_maintenance[i] = wallets[np.uint64(account[i]), MAINTENANCE]
-
-
-@compiled(t.void(I4, B1, B1, I8, I8, I8, WALLETS, I8, B1, t.boolean, I8, I8, B1))
-def _fill_equity_and_ranked(
-    account,
-    isolated,
-    under_liquidation,
-    margin,
-    unrealized_pnl,
-    maintenance,
-    wallets,
-    equities,
-    exempt,
-    profitable_only,
-    equity,
-    bucket_maintenance,
-    ranked,
-):
-    """Compute each row's bucket equity and maintenance margin, and whether it is ranked."""
+@compiled(t.void(EQUITY_COLUMNS, ACCOUNT_DATA, I8, I8))
+def _fill_equity(columns, account_data, equity, bucket):
+    """Compute each row's bucket equity, and bucket maintenance margin if wanted."""
+    account, isolated, margin, unrealized_pnl, maintenance = columns
+    wallets, equities, _, _ = account_data
     n = len(account)
-    _gather(account, wallets, equities, equity, bucket_maintenance)
-    if _any(isolated):
+    if len(equities):
         for i in range(n):
-            if isolated[i]:
-                equity[i] = margin[i] + unrealized_pnl[i]
-        for i in range(len(bucket_maintenance)):
-            if isolated[i]:
-                bucket_maintenance[i] = maintenance[i]
-    for i in range(n):
-        ranked[i] = equity[i] > 0
+            equity[i] = equities[np.uint64(account[i])]
+    else:
+        for i in range(n):
+            owner = np.uint64(account[i])
+            equity[i] = wallets[owner, BALANCE] + wallets[owner, UNREALIZED_PNL]
+    for i in range(len(bucket)):
+        bucket[i] = wallets[np.uint64(account[i]), MAINTENANCE]
+    if any_of(isolated):
+        for i in range(n):
+            equity[i] = margin[i] + unrealized_pnl[i] if isolated[i] else equity[i]
+        for i in range(len(bucket)):
+            bucket[i] = maintenance[i] if isolated[i] else bucket[i]
+
+
+@compiled(t.void(I4, B1, I8, B1, t.boolean, I8))
+def _clear_ineligible(account, under_liquidation, unrealized_pnl, exempt, profitable_only, equity):
+    """Set the equity of rows to 0 that are not ranked for another reason than their equity."""
+    n = len(account)
+    if any_of(under_liquidation):
+        for i in range(n):
+            equity[i] &= np.int64(under_liquidation[i]) - 1
     if profitable_only:
         for i in range(n):
-            ranked[i] &= unrealized_pnl[i] > 0
-    if _any(under_liquidation):
-        for i in range(n):
-            ranked[i] &= not under_liquidation[i]
+            equity[i] &= -np.int64(unrealized_pnl[i] > 0)
     if len(exempt):
         for i in range(n):
-            ranked[i] &= not exempt[account[i]]
+            equity[i] &= np.int64(exempt[account[i]]) - 1
 
 
-SCORE_ARGUMENTS = I4, B1, B1, I8, I8, I8, I8, I8, I8, WALLETS, I8, B1, PAIR, PAIR, t.boolean, F8, B1
+@inlined
+def _entry(column, columns, i):
+    """Return a column's entry; the index of the column is a constant where it is compiled."""
+    pnl, cost, maintenance, equity, bucket, joint_pnl, joint_notional = columns
+    if column == PNL:
+        return np.float64(pnl[i])
+    if column == NOTIONAL:
+        return np.float64(abs(cost[i] + pnl[i]))
+    if column == ENTRY_NOTIONAL:
+        return np.float64(abs(cost[i]))
+    if column == EQUITY:
+        return np.float64(equity[i])
+    if column == BUCKET_MAINTENANCE:
+        return np.float64(bucket[i])
+    if column == JOINT_PNL:
+        return np.float64(joint_pnl[i])
+    if column == JOINT_NOTIONAL:
+        return np.float64(joint_notional[i])
+    share = np.float64(maintenance[i]) / np.float64(bucket[i])
+    share = share if bucket[i] != 0 else np.float64(1)
+    return np.float64(equity[i]) * share
 
 
-@compiled(t.void(*SCORE_ARGUMENTS))
-def _score_rows(
+@inlined
+def _quotient(top, bottom, columns, i):
+    numerator, denominator = _entry(top, columns, i), _entry(bottom, columns, i)
+    quotient = numerator / denominator
+    return quotient if denominator != 0 else np.float64(0)
+
+
+@inlined
+def _score(gain, gain_of, leverage, leverage_of, columns, i):
+    gains = _quotient(gain, gain_of, columns, i)
+    leverages = _quotient(leverage, leverage_of, columns, i)
+    loss = gains / leverages
+    loss = loss if leverages != 0 else np.float64(0)
+    return gains * leverages if gains > 0 else loss
+
+
+SCORED_COLUMNS = t.UniTuple(I8, 7)
+
+
+@functools.cache
+def scorer(gain, gain_of, leverage, leverage_of):
+    """Return the compiled score of a formula: gain / gain_of times leverage / leverage_of."""
+
+    @compiled(t.void(SCORED_COLUMNS, F8))
+    def fill_scores(columns, score):
+        for i in range(len(score)):
+            score[i] = _score(gain, gain_of, leverage, leverage_of, columns, i)
+
+    return fill_scores
+
+
+def _formula(gain, leverage, joint):
+    """Return the four columns of a score; without hedges a joint column is the position's own."""
+    columns = *gain, *leverage
+    return columns if len(joint) else tuple(ALONE.get(column, column) for column in columns)
+
+
+def score_rows(
     account,
     isolated,
     under_liquidation,
@@ -159,7 +152,6 @@ def _score_rows(
     joint_pnl,
     joint_notional,
     wallets,
-    equities,
     exempt,
     gain,
     leverage,
@@ -167,79 +159,71 @@ def _score_rows(
     score,
     ranked,
 ):
-    n, used = len(account), (gain[0], gain[1], leverage[0], leverage[1])
-    needed = n if BUCKET_MAINTENANCE in used or COVER in used else 0
-    scratch = np.empty((3, n), np.int64)
-    equity, bucket_maintenance = scratch[0], scratch[1, :needed]
-    leverages = scratch[2].view(np.float64)
-    results = equity, bucket_maintenance, ranked
-    columns = account, isolated, under_liquidation, margin, unrealized_pnl, maintenance
-    _fill_equity_and_ranked(*columns, wallets, equities, exempt, profitable_only, *results)
-    inputs = unrealized_pnl, cost, maintenance, equity, bucket_maintenance
-    joint = joint_pnl, joint_notional
-    _apply_column(gain[0], False, *inputs, *joint, score)
-    _apply_column(gain[1], True, *inputs, *joint, score)
-    _apply_column(leverage[0], False, *inputs, *joint, leverages)
-    _apply_column(leverage[1], True, *inputs, *joint, leverages)
-    for i in range(n):
-        gain, loss = score[i] * leverages[i], score[i] / leverages[i]
-        loss = loss if leverages[i] != 0 else np.float64(0)
-        score[i] = gain if score[i] > 0 else loss
+    formula, n = _formula(gain, leverage, joint_pnl), len(account)
+    equity, bucket = np.empty(n, np.int64), np.empty(n, np.int64)
+    own = account, isolated, margin, unrealized_pnl, maintenance
+    _fill_equity(own, (wallets, EMPTY, exempt, account), equity, bucket)
+    inputs = unrealized_pnl, cost, maintenance, equity, bucket, joint_pnl, joint_notional
+    scorer(*formula)(inputs, score)
+    _clear_ineligible(account, under_liquidation, unrealized_pnl, exempt, profitable_only, equity)
+    ranked[:] = equity > 0
 
 
-def score_rows(*columns):
-    no_equities = np.empty(0, np.int64)
-    _score_rows(*columns[:10], no_equities, *columns[10:])
+QUEUE_COLUMNS = t.Tuple((I4, I4, B1, I8, I8, I4))
+SCRATCH = t.UniTuple(U8, 2)
+RANK_OPTIONS = t.Tuple((t.boolean, t.int64, t.boolean))
 
 
-ACCOUNT_DATA = t.Tuple((WALLETS, I8, B1, I4))
-SCORE_RULE = t.Tuple((PAIR, PAIR, t.boolean))
+@compiled(t.void(QUEUE_COLUMNS, ACCOUNT_DATA, RANK_OPTIONS, I8, I8, SCRATCH, I4, I1))
+def _rank_scored(columns, account_data, options, equity, place, scratch, rank, indicator):
+    """Rank a side whose scores' bits are in `place`."""
+    account, position, under_liquidation, pnl, lots, place_of = columns
+    _, _, exempt, account_order = account_data
+    profitable_only, levels, by_count = options
+    _clear_ineligible(account, under_liquidation, pnl, exempt, profitable_only, equity)
+    ranked, n = fill_places(equity, place), len(place)
+    ties = account, account_order, position
+    queue = sort_places(place, equity, ranked, *ties, scratch[0][:n], scratch[1][:n])
+    spread(queue, place_of, lots, levels, by_count, rank, indicator)
 
 
-EMPTY = np.empty(0, np.int64)
 RANKED_COLUMNS = t.Tuple((I4, I4, B1, B1, I8, I8, I8, I8, I8, I4))
 JOINT = t.UniTuple(I8, 2)
 
 
-@compiled(
-    t.void(TABLE, RANKED_COLUMNS, JOINT, ACCOUNT_DATA, SCORE_RULE, t.int64, t.boolean, I4, I1)
-)
-def _rank_ranges(ranges, columns, joint, account_data, rule, levels, by_count, rank, indicator):
-    """Rank sides: a row (start, size) each; `joint` has two columns of all sides, or empty ones."""
-    wallets, equities, exempt, account_order = account_data
-    account, position, isolated, under_liquidation, lots, cost, margin = columns[:7]
-    unrealized_pnl, maintenance, place = columns[7:]
-    joint_pnl, joint_notional = joint
-    max_size = max(ranges[:, 1])
-    score, ranked = np.empty(max_size, np.float64), np.empty(max_size, np.bool_)
-    keys, spare = np.empty(max_size, np.uint64), np.empty(max_size, np.uint64)
-    rows, not_wanted, done = np.empty(max_size, np.int32), np.empty(0, np.int64), 0
-    for side in range(len(ranges)):
-        first, size = ranges[side]
-        end, before = first + size, done
-        done += size
-        _score_rows(
-            account[first:end],
-            isolated[first:end],
-            under_liquidation[first:end],
-            cost[first:end],
-            margin[first:end],
-            unrealized_pnl[first:end],
-            maintenance[first:end],
-            joint_pnl[before:done],
-            joint_notional[before:done],
-            wallets,
-            equities,
-            exempt,
-            *rule,
-            score[:size],
-            ranked[:size],
-        )
-        ties = account[first:end], account_order, position[first:end]
-        order = sort_queue_in(score[:size], ranked[:size], *ties, keys, spare, rows)
-        results = rank[before:done], indicator[before:done]
-        of_rows = place[first:end], lots[first:end]
-        fill_ranks(order, *of_rows, levels, by_count, *results, not_wanted)
+@functools.cache
+def ranker(gain, gain_of, leverage, leverage_of):
+    """Return the compiled ranking of many sides by one formula, as of `scorer`."""
+    formula = gain, gain_of, leverage, leverage_of
+    wants_bucket = BUCKET_MAINTENANCE in formula or COVER in formula
+
+    @compiled(t.void(TABLE, RANKED_COLUMNS, JOINT, ACCOUNT_DATA, RANK_OPTIONS, I4, I1))
+    def rank_ranges(ranges, columns, joint, account_data, options, rank, indicator):
+        most, done = max(ranges[:, 1]), 0
+        equity, place = np.empty(most, np.int64), np.empty(most, np.int64)
+        scratch = np.empty(most, np.uint64), np.empty(most, np.uint64)
+        bucket = np.empty(most if wants_bucket else 0, np.int64)
+        for side in range(len(ranges)):
+            first, n = ranges[side]
+            end, before = first + n, done
+            done += n
+            account, position = columns[0][first:end], columns[1][first:end]
+            cost, pnl = columns[5][first:end], columns[7][first:end]
+            maintenance = columns[8][first:end]
+            own = account, columns[2][first:end], columns[6][first:end], pnl, maintenance
+            _fill_equity(own, account_data, equity[:n], bucket[:n])
+            joined = joint[0][before:done], joint[1][before:done]
+            inputs = pnl, cost, maintenance, equity[:n], bucket[:n], joined[0], joined[1]
+            score = place[:n].view(np.float64)
+            for i in range(n):
+                score[i] = _score(gain, gain_of, leverage, leverage_of, inputs, i)
+            others = columns[3][first:end], pnl, columns[4][first:end], columns[9][first:end]
+            queued = account, position, others[0], others[1], others[2], others[3]
+            results = rank[before:done], indicator[before:done]
+            arrays = equity[:n], place[:n]
+            _rank_scored(queued, account_data, options, *arrays, scratch, *results)
+
+    return rank_ranges
 
 
 @compiled(I8(WALLETS))
@@ -250,20 +234,21 @@ def _equities(wallets):
     return equity
 
 
-def rank_sides(columns, sides, joint, wallets, exempt, account_order, *ranking):
-    *rule, levels, by_count, rank, indicator, parallel_map = ranking
-    ranges = np.array([(side.start, side.size) for side in sides])
+def rank_sides(columns, ranges, joint, wallets, exempt, account_order, *ranking):
+    gain, leverage, profitable_only, levels, by_count, rank, indicator, parallel_map = ranking
     # Without hedges both joint columns are empty, and so is any slice of them.
     joined = [np.concatenate(parts) for parts in zip(*joint, strict=True)] or [EMPTY, EMPTY]
     # Many rows gather equity faster from a column of its own than from whole wallets.
     equities = _equities(wallets if len(rank) >= len(wallets) else wallets[:0])
     account_data = wallets, equities, exempt, account_order
+    rank_ranges = ranker(*_formula(gain, leverage, joint))
+    options = profitable_only, levels, by_count
 
     def rank_task(task):
         part, rows = task
         joint_columns = joined[0][rows], joined[1][rows]
-        inputs = ranges[part], tuple(columns), joint_columns, account_data, tuple(rule)
-        _rank_ranges(*inputs, levels, by_count, rank[rows], indicator[rows])
+        inputs = ranges[part], tuple(columns), joint_columns, account_data, options
+        rank_ranges(*inputs, rank[rows], indicator[rows])
 
     for _ in parallel_map(rank_task, tasks_of(ranges[:, 1], len(rank))):
         pass

@@ -4,11 +4,11 @@ They run where Numba is not installed, and for books too small to pay for import
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from delever.core.units import Bools, Floats, Ints, div_ceil, div_floor, ratio, scale_ppm
+from delever.core.units import Bools, Floats, Ints, div_ceil, mul_div_floor, ratio, scale_ppm
 
 HASH_ACCOUNT = 0x9E3779B97F4A7C15
 HASH_POSITION = 0xC2B2AE3D27D4EB4F
@@ -21,33 +21,8 @@ BALANCE, UNREALIZED_PNL, MAINTENANCE, CHANGED_AT = range(4)
 ParallelMap = Callable[..., Iterable[Any]]
 """`map`, or a function like it that runs the calls on threads."""
 
-
-class TableRange(Protocol):
-    """A position table: a range of rows in the columns of all positions."""
-
-    @property
-    def start(self) -> int:
-        """The first row."""
-
-    @property
-    def size(self) -> int:
-        """The number of rows."""
-
-
-class TierTable(Protocol):
-    """The margin tiers of a contract."""
-
-    @property
-    def tiers(self) -> Ints:
-        """Three rows: notional from which a tier applies, its rate in ppm, its deduction."""
-
-    @property
-    def tier_bytes(self) -> bytes:
-        """The three rows one after the other, as int64 bytes."""
-
-
-Revaluation = tuple[TableRange, int, int, TierTable]
-"""A position table, `factor` and `ticks` as in `value_rows`, and the contract's margin tiers."""
+NO_TIER = 2**63 - 1
+"""First notional of a tier that does not exist: tables of tiers are as long as the longest."""
 
 
 # --- lookup: (account, position id) -> row, in an open-addressing hash table of 2^n slots ---
@@ -132,8 +107,9 @@ def remove_rows(
 def value_rows(
     lots: Ints,
     cost: Ints,
-    factor: int,
-    ticks: int,
+    whole: int,
+    rest: int,
+    divisor: int,
     tier_from: Ints,
     tier_rate: Ints,
     tier_deduction: Ints,
@@ -142,11 +118,13 @@ def value_rows(
 ) -> None:
     """Compute unrealized PnL and maintenance margin at a mark, in Cash.
 
-    `factor` is Cash a lot, with the sign of the side. Linear contracts: at the mark, with `ticks`
-    0. Inverse contracts: times ticks, and values are floored after division by `ticks`. The tier
-    columns are the rows of `TierTable.tiers`.
+    A lot's value at the mark, with the sign of the side, is whole + rest / divisor; values are
+    floored. Divisor 0 stands for no division: the value is an integer, as of a linear contract at a
+    mark on its tick grid. The tier columns have an entry a tier, as in `revalue_sides`.
     """
-    value = div_floor(lots * factor, ticks) if ticks else lots * factor
+    value = lots * whole
+    if divisor:
+        value += mul_div_floor(lots, rest, divisor)
     notional = abs(value)
     tier = np.searchsorted(tier_from, notional, side="right") - 1
     np.subtract(value, cost, out=unrealized_pnl)
@@ -158,8 +136,9 @@ def revalue(
     isolated: Bools,
     lots: Ints,
     cost: Ints,
-    factor: int,
-    ticks: int,
+    whole: int,
+    rest: int,
+    divisor: int,
     tier_from: Ints,
     tier_rate: Ints,
     tier_deduction: Ints,
@@ -174,7 +153,7 @@ def revalue(
     """
     pnl_before, maintenance_before = unrealized_pnl.copy(), maintenance.copy()
     tiers = tier_from, tier_rate, tier_deduction
-    value_rows(lots, cost, factor, ticks, *tiers, unrealized_pnl, maintenance)
+    value_rows(lots, cost, whole, rest, divisor, *tiers, unrealized_pnl, maintenance)
     pnl_change, maintenance_change = unrealized_pnl - pnl_before, maintenance - maintenance_before
     cross = ~isolated & ((pnl_change != 0) | (maintenance_change != 0))
     owner = account[cross]
@@ -183,36 +162,41 @@ def revalue(
     wallets[owner, CHANGED_AT] = sequence
 
 
-def rows_in(columns: Any, table: TableRange) -> Any:
-    """Return the columns of a table, by the same names as those of all positions."""
-    rows = slice(table.start, table.start + table.size)
+def rows_in(columns: Any, start: int, size: int) -> Any:
+    """Return the columns of a range, by the same names as those of all positions."""
+    rows = slice(start, start + size)
     return type(columns)(*(column[rows] for column in columns))
 
 
 def revalue_sides(
     columns: Any,
-    sides: Sequence[Revaluation],
+    sides: Ints,
+    tiers: Ints,
     wallets: Ints,
     sequence: int,
     parallel_map: ParallelMap,  # noqa: ARG001 - small books are not worth a thread
 ) -> None:
-    """Value many tables, each at its new mark, as `revalue` does.
+    """Value many sides, each at its new mark, as `revalue` does.
 
-    `columns` are those of all positions, by name (`KernelColumns`). A wallet whose differences add
-    up to 0 may remain unstamped.
+    `columns` are those of all positions, by name (`KernelColumns`). A side is a row (start, size,
+    whole, rest, divisor, index of its tiers), of which the middle is a lot's value as in
+    `value_rows`. `tiers` has tables of three rows: notional from which a tier applies, its rate in
+    ppm, its deduction; a tier that does not exist starts at `NO_TIER`. A wallet whose differences
+    add up to 0 may remain unstamped.
     """
-    for table, factor, ticks, terms in sides:
-        rows, tiers = rows_in(columns, table), terms.tiers
+    for start, size, whole, rest, divisor, of_tiers in sides.tolist():
+        rows, (starts, rates, deductions) = rows_in(columns, start, size), tiers[of_tiers]
         revalue(
             rows.account,
             rows.isolated,
             rows.lots,
             rows.cost,
-            factor,
-            ticks,
-            tiers[0],
-            tiers[1],
-            tiers[2],
+            whole,
+            rest,
+            divisor,
+            starts,
+            rates,
+            deductions,
             rows.unrealized_pnl,
             rows.maintenance,
             wallets,
@@ -241,9 +225,16 @@ def shift_wallets(
     wallets[owner, CHANGED_AT] = sequence
 
 
-def is_stale(account: Ints, wallets: Ints, since: int) -> bool:
-    """Return whether the wallet of any of the accounts has changed after a sequence."""
-    return bool(np.any(wallets[account, CHANGED_AT] > since))
+def stale_ranges(account: np.ndarray, ranges: Ints, wallets: Ints, since: Ints) -> Bools:
+    """Return whether the wallet of any account in a range has changed after the range's sequence.
+
+    `ranges` has a row (start, size) each, `account` is the column of all positions.
+    """
+    stale = np.zeros(len(ranges), bool)
+    for number, (start, size) in enumerate(ranges.tolist()):
+        owners = account[start : start + size]
+        stale[number] = np.any(wallets[owners, CHANGED_AT] > since[number])
+    return stale
 
 
 # --- ranking ---
@@ -340,7 +331,7 @@ def fill_ranks(
 
 def rank_sides(
     columns: Any,
-    sides: Sequence[TableRange],
+    ranges: Ints,
     joint: Sequence[tuple[Ints, Ints]],
     wallets: Ints,
     exempt: Bools,
@@ -356,13 +347,16 @@ def rank_sides(
 ) -> None:
     """Compute rank and indicator of many sides: each is scored, sorted, and divided into levels.
 
-    `columns` are those of all positions, by name (`KernelColumns`); `place` is the index of a row's
+    `ranges` has a row (start, size) a side. `columns` are those of all positions, by name
+    (`KernelColumns`); `place` is the index of a row's
     result on its side. Results of one side follow those of the one before. `joint` is each side's
     joint PnL and notional, or empty where no account hedges.
     """
     end, empty = 0, np.empty(0, np.int64)
-    for side, joined in zip(sides, joint or [(empty, empty)] * len(sides), strict=True):
-        rows, size = rows_in(columns, side), side.size
+    for (start, size), joined in zip(
+        ranges.tolist(), joint or [(empty, empty)] * len(ranges), strict=True
+    ):
+        rows = rows_in(columns, start, size)
         score, ranked = np.empty(size), np.empty(size, bool)
         score_rows(
             rows.account,

@@ -2,11 +2,15 @@
 
 A value is signed like its position. Linear: lots * ticks * factor, positive for a long. Inverse:
 -lots * factor / ticks, floored, negative for a long and rising towards zero with the price. In both
-kinds PnL is value(mark) - cost, and a higher value is better for the account.
+kinds PnL is value(mark) - cost, and a higher value is better for the account. A mark may lie
+between two ticks: a value at it is computed exactly and floored once, against the account.
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from itertools import accumulate
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,22 +25,33 @@ from delever.core.market.validation import (
 from delever.core.messages import Amount, ContractKind, DefineContract, Reason, Side
 from delever.core.units import (
     COLUMN_LIMIT,
+    MARK_DECIMALS,
     PPM,
     IntLike,
     Ints,
     Lots,
+    Mark,
     Ratio,
     Ticks,
     div_ceil,
     div_floor,
     div_nearest,
+    floor_ticks,
+    mixed_fraction,
+    mul_div_floor,
+    parse_decimal,
     ratio_of,
     scale_ppm,
+    scaled,
     steps,
 )
 
 MAX_TICKS = 10**12
 """Upper bound on prices, in ticks; bankruptcy prices are clamped to it."""
+
+
+MAX_MARGIN_TIERS = 1_000
+"""Upper bound on a contract's margin tiers; venues publish up to about a hundred."""
 
 
 class FormerUnits(NamedTuple):
@@ -96,20 +111,36 @@ class ContractTerms:
         units = FormerUnits(sequence - 1, self.tick, self.lot, self.factor, self.price_step)
         return replace(after, former=(*self.former, units))
 
-    def value_cash(self, lots: IntLike, ticks: int) -> IntLike:
-        """Return the value of signed lots at a price in Cash; inverse values are floored."""
+    def __reduce__(self) -> tuple[type["ContractTerms"], tuple[object, ...]]:
+        """Return what a copy takes, faster than a dataclass does by itself."""
+        return ContractTerms, _fields_of(self)
+
+    def value_cash(self, lots: IntLike, ticks: Mark) -> IntLike:
+        """Return the value of signed lots at a price in Cash, floored where it is no integer."""
+        if isinstance(ticks, Fraction):
+            return self._value_between_ticks(lots, ticks)
         if self.linear:
             return lots * (ticks * self.factor)
         return div_floor(-lots * self.factor, ticks)
 
-    def value_factor(self, side: Side, ticks: int) -> tuple[int, int]:
-        """Return (factor, ticks) for kernels: the value of unsigned lots is lots * factor / ticks.
+    def value_factor(self, side: Side, ticks: Mark) -> tuple[int, int, int]:
+        """Return (whole, rest, divisor) for kernels: a lot's value in Cash as a mixed fraction.
 
-        The quotient is floored; ticks 0 (linear contracts) stands for no division.
+        The value of unsigned lots is lots * whole, plus lots * rest / divisor floored; divisor 0
+        stands for no division.
         """
+        signed, units, units_per_tick = side.sign * self.factor, ticks.numerator, ticks.denominator
         if self.linear:
-            return side.sign * ticks * self.factor, 0
-        return -side.sign * self.factor, ticks
+            return mixed_fraction(signed * units, units_per_tick)
+        return mixed_fraction(-signed * units_per_tick, units)
+
+    def _value_between_ticks(self, lots: IntLike, mark: Fraction) -> IntLike:
+        whole, rest, divisor = self.value_factor(Side.LONG, mark)
+        if not divisor:
+            return lots * whole
+        if isinstance(lots, np.ndarray):
+            return lots * whole + mul_div_floor(lots, rest, divisor)
+        return lots * whole + div_floor(lots * rest, divisor)
 
     @property
     def tiers(self) -> Ints:
@@ -135,7 +166,7 @@ class ContractTerms:
         column: Ints = self.tiers[2]
         return column
 
-    def trade_cash(self, lots: int, ticks: int) -> int:
+    def trade_cash(self, lots: int, ticks: Mark) -> int:
         """Return the value of a trade in Cash, equal for both sides except for the sign.
 
         It is the long side's value: the floor of an inverse contract is in favor of the short, by
@@ -188,10 +219,6 @@ class ContractTerms:
             return int(div_floor(signed_lots * self.factor * top, bottom))
         return int(div_floor(-signed_lots * self.factor * bottom, top))
 
-    def decimal(self, ticks: int) -> tuple[int, int]:
-        """Return a price as a decimal."""
-        return ticks * self.tick[0], self.tick[1]
-
     def cost_cash(self, side: Side, lots: int, entry: tuple[int, int]) -> int:
         """Return the signed cost of lots at an entry price of any precision, rounded to nearest."""
         mantissa, decimals = entry
@@ -226,14 +253,87 @@ class ContractTerms:
             raise Rejection(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
         return Ticks(ticks)
 
+    def read_mark(self, field: str, price: Amount) -> Mark:
+        """Return a mark in ticks; it may lie between two ticks, with up to `mark_decimals`."""
+        number = read_decimal(field, price)
+        if number[0] <= 0:
+            raise Rejection(field, price, Reason.NOT_POSITIVE)
+        mark: Mark | None = steps(number, self.tick)
+        if mark is None:
+            units = scaled(number, self.mark_decimals)
+            if units is None:
+                raise Rejection(field, price, Reason.TOO_MANY_DECIMALS)
+            mark = Fraction(units, self._tick_units)
+        if mark > MAX_TICKS or not (type(mark) is int or self.divides_exactly(mark)):
+            raise Rejection(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
+        return mark
+
+    def whole_ticks(self, price: Amount) -> int:
+        """Return a mark on the tick grid in ticks; 0 for any other, which `read_mark` reads."""
+        number, (tick, tick_decimals) = parse_decimal(price), self.tick
+        if number is None or number[0] <= 0 or number[1] > tick_decimals:
+            return 0
+        ticks, rest = divmod(number[0] * int(10 ** (tick_decimals - number[1])), tick)
+        return 0 if rest or ticks > MAX_TICKS or not self.fits_int64(1, ticks) else ticks
+
+    def divides_exactly(self, mark: Mark) -> bool:
+        """Return whether `mul_div_floor` is exact at a mark, for any lots in range."""
+        if not isinstance(mark, Fraction):
+            return True
+        max_error = 2 + (div_floor(COLUMN_LIMIT, self.factor) >> 51)
+        return self.value_factor(Side.LONG, mark)[2] * max_error < COLUMN_LIMIT
+
+    @property
+    def mark_decimals(self) -> int:
+        """The decimals that a mark may have: ten, or those of the tick where it has more."""
+        return max(MARK_DECIMALS, self.tick[1])
+
+    @property
+    def _tick_units(self) -> int:
+        """One tick in units of the last decimal that a mark may have."""
+        return int(self.tick[0] * 10 ** (self.mark_decimals - self.tick[1]))
+
+    def decimal_of(self, ticks: Mark) -> tuple[int, int]:
+        """Return a price or a mark as (mantissa, decimals), exactly."""
+        if isinstance(ticks, Fraction):
+            return int(ticks * self._tick_units), self.mark_decimals
+        return ticks * self.tick[0], self.tick[1]
+
+    def split_mark(self, mark: Mark) -> tuple[int, int]:
+        """Return a mark as whole ticks, rounded down, and what it is above them.
+
+        The second number is in units of the last of the mark's decimals (10^-`mark_decimals`).
+        """
+        if type(mark) is int:  # much the most frequent
+            return mark, 0
+        ticks = floor_ticks(mark)
+        return ticks, int((mark - ticks) * self._tick_units)
+
+    def join_mark(self, ticks: int, fraction: int) -> Mark:
+        """Return the mark that `split_mark` splits."""
+        return ticks + Fraction(fraction, self._tick_units) if fraction else ticks
+
+    def max_lot_value(self, mark: Mark) -> int:
+        """Return an upper bound, in Cash, on a lot's value at a mark; for inverse at 1 tick."""
+        if self.linear:
+            if type(mark) is int:
+                return self.factor * mark
+            return div_ceil(self.factor * mark.numerator, mark.denominator)
+        if mark >= 1 or mark == 0:
+            return self.factor
+        return div_ceil(self.factor * mark.denominator, mark.numerator)
+
     def max_ticks(self, lots: int) -> Ticks:
         """Return the highest price, in ticks, at which the value of lots fits the numeric range."""
         return Ticks(div_floor(COLUMN_LIMIT, lots * self.factor) if self.linear else MAX_TICKS)
 
-    def fits_int64(self, lots: int, ticks: int) -> bool:
+    def fits_int64(self, lots: int, ticks: Mark) -> bool:
         """Return whether the value of lots at a price, and any margin of it, stay inside int64."""
         size = abs(lots) * self.factor
         return size < COLUMN_LIMIT and (not self.linear or size * ticks < COLUMN_LIMIT)
+
+
+_fields_of = attrgetter(*(field.name for field in fields(ContractTerms)))
 
 
 def terms_of(definition: DefineContract, cash_decimals: int, price_unit: str = "") -> ContractTerms:
@@ -300,6 +400,8 @@ def _tiers(definition: DefineContract, cash_decimals: int) -> Ints:
     """Return the tier table; deductions make the margin continuous between tiers."""
     starts: list[int] = []
     rates: list[int] = []
+    tiers = len(definition.margin_tiers)
+    reject_unless(tiers <= MAX_MARGIN_TIERS, "margin_tiers", tiers, Reason.OUT_OF_RANGE)
     for number, tier in enumerate(definition.margin_tiers):
         field = f"margin_tiers[{number}]"
         starts.append(read_cash(f"{field}.notional_from", tier.notional_from, cash_decimals))
@@ -309,12 +411,12 @@ def _tiers(definition: DefineContract, cash_decimals: int) -> Ints:
             inside, f"{field}.maintenance_rate", tier.maintenance_rate, Reason.OUT_OF_RANGE
         )
         ascends = starts[-1] == 0 if number == 0 else starts[-1] > starts[-2]
-        ascends &= rates == sorted(rates)
+        ascends &= rates[-1] >= rates[max(number - 1, 0)]
         reject_unless(ascends, field, tier.notional_from, Reason.INVALID_MARGIN_TIERS)
     reject_unless(bool(starts), "margin_tiers", "", Reason.INVALID_MARGIN_TIERS)
     jumps = [
         div_floor(start * (rate - below), PPM)
         for start, rate, below in zip(starts[1:], rates[1:], rates, strict=False)
     ]
-    deductions = [sum(jumps[:tier]) for tier in range(len(starts))]
+    deductions = list(accumulate(jumps, initial=0))
     return np.array([starts, rates, deductions], np.int64)

@@ -1,4 +1,6 @@
-"""Statistics over a rolling window of time: exact maximum, exact mean, realized volatility.
+"""Statistics over time: exact maximum, exact mean and realized volatility over rolling windows.
+
+The value at the start of a day is not rolling: the day begins at 00:00 UTC.
 
 Maximum and mean are of a step function: a value holds from its sample until the next one, so a
 value set before the window counts for as long as it holds inside. A sample takes amortized O(1)
@@ -10,7 +12,9 @@ from collections import deque
 from collections.abc import Iterable
 from math import isqrt
 
-from delever.core.units import div_floor, div_nearest
+from delever.core.units import Mark, Ratio, div_floor, div_nearest, scale_mark
+
+DAY_MS = 86_400_000
 
 _CURRENT = -1
 """End time of the value that still holds."""
@@ -145,6 +149,87 @@ class RollingMean:
             self._closed_area -= value * (entries[0][0] - from_ms)
 
 
+class DailyOpening:
+    """The value of a step function at 00:00 UTC of the current day.
+
+    On the first day it is the first value.
+
+    >>> opening = DailyOpening()
+    >>> opening.observe(5, 100); opening.observe(9, 70)
+    >>> opening.value(10), opening.value(86_400_000)
+    (100, 70)
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+        self._entries = list(entries)
+
+    def observe(self, time_ms: int, value: int) -> None:
+        """Set the value from this time on."""
+        opening = self.value(time_ms, value)
+        self._entries = [(div_floor(time_ms, DAY_MS), opening), (_CURRENT, value)]
+
+    def value(self, time_ms: int, default: int = 0) -> int:
+        """Return the value at the start of the day; the default without one."""
+        if not self._entries:
+            return default
+        (day, opening), (_, current) = self._entries
+        return opening if div_floor(time_ms, DAY_MS) <= day else current
+
+    def shift(self, amount: int) -> None:
+        """Add an amount to every past value: money that an operator moved is no PnL."""
+        self._entries = [(day, value + amount) for day, value in self._entries]
+
+    def entries(self) -> list[tuple[int, int]]:
+        """Return the entries, for a snapshot."""
+        return list(self._entries)
+
+
+class MinuteFalls:
+    """By how much a step function has fallen in each minute of the last four hours.
+
+    The last value of each minute is stored with the minute's number; a minute without a value has
+    no entry. A fall is that from one entry to the next, and belongs to the minute in which it ends.
+
+    >>> falls = MinuteFalls()
+    >>> falls.observe(0, 100); falls.observe(60_000, 90); falls.observe(90_000, 70)
+    >>> falls.falls(90_000)
+    [30]
+    """
+
+    MINUTE_MS = 60_000
+    WINDOW_MINUTES = 4 * 60
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+        self._entries = deque(entries)
+
+    def observe(self, time_ms: int, value: int) -> None:
+        """Set the value from this time on."""
+        entries, minute = self._entries, div_floor(time_ms, self.MINUTE_MS)
+        if entries and entries[-1][0] == minute:
+            entries.pop()
+        entries.append((minute, value))
+        while len(entries) > 1 and entries[1][0] <= minute - self.WINDOW_MINUTES:
+            entries.popleft()
+
+    def falls(self, time_ms: int) -> list[int]:
+        """Return the falls inside the window that ends at this time, oldest first."""
+        start = div_floor(time_ms, self.MINUTE_MS) - self.WINDOW_MINUTES
+        pairs = itertools.pairwise(self._entries)
+        return [a - b for (_, a), (minute, b) in pairs if minute > start and a > b]
+
+    def shift(self, amount: int) -> None:
+        """Add an amount to every past value: money that an operator moved is no loss."""
+        self._entries = deque((minute, value + amount) for minute, value in self._entries)
+
+    def entries(self) -> list[tuple[int, int]]:
+        """Return the entries, for a snapshot."""
+        return list(self._entries)
+
+
 class RollingVolatility:
     """The realized volatility of a price over the last day.
 
@@ -160,24 +245,23 @@ class RollingVolatility:
 
     __slots__ = ("_entries",)
 
-    def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(self, entries: Iterable[tuple[int, Mark]] = ()) -> None:
         self._entries = deque(entries)
 
-    def observe(self, time_ms: int, price: int) -> None:
+    def observe(self, time_ms: int, price: Mark) -> None:
         """Set the price from this time on; the price is positive."""
         entries, minute = self._entries, div_floor(time_ms, self.MINUTE_MS)
         if entries and entries[-1][0] == minute:
-            entries.pop()
+            entries[-1] = minute, price
+            return
         entries.append((minute, price))
         # The newest price before the window is retained: the first change inside starts from it.
         while len(entries) > 1 and entries[1][0] <= minute - self.WINDOW_MINUTES:
             entries.popleft()
 
-    def rescale(self, numerator: int, denominator: int) -> None:
-        """Multiply every price by a ratio that gives whole numbers: no change becomes another."""
-        self._entries = deque(
-            (minute, div_floor(price * numerator, denominator)) for minute, price in self._entries
-        )
+    def rescale(self, ratio: Ratio) -> None:
+        """Multiply every price by a ratio: relative changes stay what they are."""
+        self._entries = deque((minute, scale_mark(mark, ratio)) for minute, mark in self._entries)
 
     def volatility_ppm(self, time_ms: int) -> int:
         """Return the volatility of the window that ends at this time; 0 without two prices."""
@@ -188,6 +272,6 @@ class RollingVolatility:
                 squares += div_nearest((after - before) * 10**9, before) ** 2
         return isqrt(div_floor(squares, 10**6))
 
-    def entries(self) -> list[tuple[int, int]]:
+    def entries(self) -> list[tuple[int, Mark]]:
         """Return the entries, for a snapshot."""
         return list(self._entries)

@@ -1,6 +1,6 @@
 """The limits of a trigger in exact numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from delever.core.messages import Amount, DefinePool, TriggerLimits
 from delever.core.units import parse_decimal, scaled
@@ -17,20 +17,18 @@ class Limits:
     trigger_threshold_cash: int = UNSET
     wait_ms: int = UNSET
     stop_equity_cash: int = UNSET
+    takeover_loss_cash: int = UNSET
+    contract_daily_loss_ppm: int = UNSET
+    pool_daily_loss_ppm: int = UNSET
+    vault_cap_ppm: int = UNSET
+    loss_threshold_cash: int = UNSET
+    backlog_cash: int = UNSET
 
     def over(self, general: "Limits") -> "Limits":
         """Return these limits, completed by more general ones."""
-        return Limits(
-            start_ppm=general.start_ppm if self.start_ppm == UNSET else self.start_ppm,
-            stop_ppm=general.stop_ppm if self.stop_ppm == UNSET else self.stop_ppm,
-            trigger_threshold_cash=general.trigger_threshold_cash
-            if self.trigger_threshold_cash == UNSET
-            else self.trigger_threshold_cash,
-            wait_ms=general.wait_ms if self.wait_ms == UNSET else self.wait_ms,
-            stop_equity_cash=general.stop_equity_cash
-            if self.stop_equity_cash == UNSET
-            else self.stop_equity_cash,
-        )
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        unset = [name for name, limit in own.items() if limit == UNSET]
+        return Limits(**own | {name: getattr(general, name) for name in unset})
 
 
 def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
@@ -47,6 +45,12 @@ def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
         trigger_threshold_cash=exact(limits.trigger_threshold, cash_decimals),
         wait_ms=UNSET if limits.wait_ms is None else limits.wait_ms,
         stop_equity_cash=exact(limits.stop_equity, cash_decimals),
+        takeover_loss_cash=exact(limits.takeover_loss, cash_decimals),
+        contract_daily_loss_ppm=exact(limits.contract_daily_loss, 6),
+        pool_daily_loss_ppm=exact(limits.pool_daily_loss, 6),
+        vault_cap_ppm=exact(limits.vault_cap, 6),
+        loss_threshold_cash=exact(limits.loss_threshold, cash_decimals),
+        backlog_cash=exact(limits.backlog, cash_decimals),
     )
 
 

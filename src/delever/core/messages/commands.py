@@ -28,11 +28,13 @@ class Command(
 ):
     """A command of the venue. `time_ms` is the engine's only clock and never decreases.
 
-    `id` identifies the command to the venue, for example for de-duplication; it may be empty.
+    `id` identifies the command to the venue, for example for de-duplication; it may be empty. `by`
+    is who submitted it: a server sets it to the public name of the API key.
     """
 
     time_ms: int
     id: str = ""
+    by: str = ""
 
 
 class DefineAsset(Command, tag="define_asset", frozen=True, kw_only=True):
@@ -48,8 +50,16 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `start` and `stop` are drawdown ratios ("0.30" is 30 % below the peak). `trigger_threshold` is
     the pool balance above which a contract drawdown starts ADL. `wait_ms` is the time for which
     depth may be insufficient for the inventory. `stop_equity` is the fund equity that an ADL round
-    restores and above which ADL stops, where a trigger is about the fund's equity (0 by default). A
-    limit that no trigger of the rule set reads is rejected.
+    restores and above which ADL stops, where a trigger is about the fund's equity (0 by default).
+
+    Loss caps: `takeover_loss` is the most that the fund loses on one position taken over;
+    `contract_daily_loss` and `pool_daily_loss` are the parts of the fund's equity at 00:00 UTC that
+    it loses in one contract, and in all together, in a day ("0.025" is 2.5 %). `vault_cap` is the
+    part of a vault's equity at 00:00 UTC that its liquidator may lose in a day, `loss_threshold`
+    the cash amount of it; the smaller of both counts. Where losses are counted, `loss_threshold` is
+    the loss within a minute that counts as one. `backlog` is the notional of open inventory that
+    starts ADL. A limit that no trigger of the rule set reads
+    is rejected, and so is a managed pool without a limit that its rule set needs.
     """
 
     start: Amount | None = None
@@ -57,6 +67,23 @@ class TriggerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     trigger_threshold: Amount | None = None
     wait_ms: int | None = None
     stop_equity: Amount | None = None
+    takeover_loss: Amount | None = None
+    contract_daily_loss: Amount | None = None
+    pool_daily_loss: Amount | None = None
+    vault_cap: Amount | None = None
+    loss_threshold: Amount | None = None
+    backlog: Amount | None = None
+
+
+class MarkLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of a contract's marks, beyond which nothing is done at a mark until it is confirmed.
+
+    `max_move` is the largest move from one mark to the next as a ratio ("0.2" is 20 %),
+    `max_age_ms` the largest age of a mark.
+    """
+
+    max_move: Amount | None = None
+    max_age_ms: int | None = None
 
 
 class DefinePool(Command, tag="define_pool", frozen=True, kw_only=True):
@@ -87,7 +114,7 @@ class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
     """Define a perpetual contract: its terms and its insurance pool.
 
     Tiers start at 0 and ascend in notional and rate. No position of an `adl_exempt` contract is
-    deleveraged.
+    deleveraged. A mark beyond `mark_limits` pauses takeovers, unwinding and ADL of the contract.
     """
 
     contract: str
@@ -100,18 +127,56 @@ class DefineContract(Command, tag="define_contract", frozen=True, kw_only=True):
     margin_tiers: tuple[MarginTier, ...] = (MarginTier(notional_from=0, maintenance_rate="0.005"),)
     adl_exempt: bool = False
     limits: TriggerLimits = TriggerLimits()
+    mark_limits: MarkLimits = MarkLimits()
+
+
+class CollateralTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Collateral rate of the part of a balance above `quantity_from`, or above `value_from`.
+
+    `quantity_from` is in the asset, `value_from` in the margin currency at the bid. The rate is the
+    part of the value that counts, from 0 to 1.
+    """
+
+    rate: Amount
+    quantity_from: Amount | None = None
+    value_from: Amount | None = None
+
+
+class DefineCollateral(Command, tag="define_collateral", frozen=True, kw_only=True):
+    """Define an asset as collateral of accounts in `multi_asset` mode, or change its terms.
+
+    The first command names the `margin_currency`, in which equity is counted; later ones may omit
+    it. `index_price` is the price of one unit of the asset in it. A positive balance counts at the
+    bid, index price x (1 - `bid_buffer`), a negative one at the ask, index price x (1 +
+    `ask_buffer`). Tiers start at 0 and ascend, and their rates do not rise; they apply to positive
+    balances only. `conversion_haircut` is the part of the bid that a conversion of the asset after
+    a takeover loses; the part of a balance above `cap` has the rate 0.
+    """
+
+    asset: str
+    index_price: Amount
+    margin_currency: str = ""
+    bid_buffer: Amount = 0
+    ask_buffer: Amount = 0
+    tiers: tuple[CollateralTier, ...] = (CollateralTier(rate=1, quantity_from=0),)
+    conversion_haircut: Amount = 0
+    cap: Amount | None = None
 
 
 class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
     """Open an account, or change its modes.
 
     In hedge mode the account may have positions on both sides of a contract. An `adl_exempt`
-    account is never a counterparty of ADL.
+    account is never a counterparty of ADL. In `multi_asset` mode the balances of all assets that
+    are collateral margin all of its cross positions together. `owner` names who has the account, by
+    default the account itself: accounts of one owner are its subaccounts.
     """
 
     account: str
     hedge_mode: bool = False
     adl_exempt: bool = False
+    multi_asset: bool = False
+    owner: str = ""
 
 
 class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -132,6 +197,7 @@ class SetBalances(Command, tag="set_balances", frozen=True, kw_only=True):
     version: int
     last_fill: int = 0
     balances: tuple[BalanceRow, ...]
+    strict: bool = False
 
 
 class PositionRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -161,23 +227,47 @@ class SetPositions(Command, tag="set_positions", frozen=True, kw_only=True):
     """Set positions.
 
     `version` is the venue's and does not decrease; older rows are ignored. `last_fill` is the last
-    ADL fill that the positions include; later fills are subtracted from them.
+    ADL fill that the positions include; later fills are subtracted from them. A row that cannot be
+    taken is rejected alone: the last accepted one stays, marked stale, and is no counterparty and
+    not taken over until a right row comes; `strict` rejects the whole command instead.
     """
 
     version: int
     last_fill: int = 0
     positions: tuple[PositionRow, ...]
+    strict: bool = False
+
+
+class SetAccountMargin(Command, tag="set_account_margin", frozen=True, kw_only=True):
+    """Set the cross margin of an account in an asset to that of the venue's own risk engine.
+
+    For portfolio margin, and whatever else is not modeled here. Equity and maintenance margin
+    replace the engine's sums over balance and cross positions in scores, indicators, takeover
+    prices and the decision to take over; isolated positions keep their own. They stay as submitted
+    when marks, balances or positions are set; the engine's own fills and takeovers change them.
+    Both null return to the engine's sums. `version` is the venue's and does not decrease; an older
+    command is ignored.
+    """
+
+    version: int
+    account: str
+    asset: str
+    equity: Amount | None
+    maintenance: Amount | None
 
 
 class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
     """Open accounts, or change their modes, as columns: `define_account` for many.
 
-    `hedge_mode` and `adl_exempt` have one byte an account, 0 or 1; an omitted column is 0 for all.
+    `hedge_mode`, `adl_exempt` and `multi_asset` have one byte an account, 0 or 1; an omitted column
+    is 0 for all. `owners` has one name an account, or none at all.
     """
 
     accounts: tuple[str, ...]
     hedge_mode: bytes = b""
     adl_exempt: bytes = b""
+    multi_asset: bytes = b""
+    owners: tuple[str, ...] = ()
 
 
 class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only=True):
@@ -194,6 +284,7 @@ class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only
     accounts: tuple[str, ...] = ()
     account: bytes = b""
     balance_cash: bytes
+    strict: bool = False
 
 
 class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_only=True):
@@ -221,16 +312,29 @@ class SetPositionColumns(Command, tag="set_position_columns", frozen=True, kw_on
     margin_cash: bytes = b""
     leverage_hundredths: bytes = b""
     under_liquidation: bytes = b""
+    strict: bool = False
 
 
 class SetMarks(Command, tag="set_marks", frozen=True, kw_only=True):
-    """Set mark prices, by contract.
+    """Set mark prices, by contract; a mark may be finer than the tick, with up to 10 decimals.
 
     A mark that cannot be taken is rejected alone, and its contract keeps the mark before; `strict`
     rejects the whole command instead.
     """
 
     marks: dict[str, Amount]
+    strict: bool = False
+
+
+class SetIndexPrices(Command, tag="set_index_prices", frozen=True, kw_only=True):
+    """Set index prices of collateral in the margin currency, by asset.
+
+    A price that cannot be taken is rejected alone, and its asset keeps the price before; `strict`
+    rejects the whole command instead. Prices at which equity could exceed the numeric range are
+    rejected together.
+    """
+
+    prices: dict[str, Amount]
     strict: bool = False
 
 
@@ -266,6 +370,19 @@ class UnwindFill(Command, tag="unwind_fill", frozen=True, kw_only=True):
     price: Amount
 
 
+class ConvertCollateral(Command, tag="convert_collateral", frozen=True, kw_only=True):
+    """Report that the venue sold collateral of an insurance fund for the fund's own asset.
+
+    `proceeds` are what the fund received. Where the fund owes the asset, both amounts are negative:
+    what was bought back, and what it cost.
+    """
+
+    pool: str
+    asset: str
+    quantity: Amount
+    proceeds: Amount
+
+
 class FundPool(Command, tag="fund_pool", frozen=True, kw_only=True):
     """Move money into a pool (positive) or out of it (negative); book it to a contract if named."""
 
@@ -287,11 +404,12 @@ class MoveContract(Command, tag="move_contract", frozen=True, kw_only=True):
 class AmendContract(Command, tag="amend_contract", frozen=True, kw_only=True):
     """Amend the terms of a live contract; fields left out keep their values.
 
-    `margin_tiers` and `limits` replace the former ones whole. Positions, marks, depth and inventory
-    keep their money and are expressed in the new tick and lot. A position, tranche, depth level or
-    outstanding fill that is no multiple of the new lot rejects the command; with `odd_lots`
-    `close_at_mark` the part beyond whole lots is closed at the mark, without a fee. New margin
-    tiers apply at once, but a managed pool takes nobody over in the step of the amendment.
+    `margin_tiers`, `limits` and `mark_limits` replace the former ones whole. Positions, marks,
+    depth and inventory keep their money and are expressed in the new tick and lot. A position,
+    tranche, depth level or outstanding fill that is no multiple of the new lot rejects the command;
+    with `odd_lots` `close_at_mark` the part beyond whole lots is closed at the mark, without a fee.
+    New margin tiers apply at once, but a managed pool takes nobody over in the step of the
+    amendment.
     """
 
     contract: str
@@ -301,6 +419,7 @@ class AmendContract(Command, tag="amend_contract", frozen=True, kw_only=True):
     margin_tiers: tuple[MarginTier, ...] | None = None
     adl_exempt: bool | None = None
     limits: TriggerLimits | None = None
+    mark_limits: MarkLimits | None = None
     odd_lots: OddLots = OddLots.REJECT
 
 
@@ -353,6 +472,20 @@ class CancelAdl(Command, tag="cancel_adl", frozen=True, kw_only=True):
     note: str
 
 
+class Compensate(Command, tag="compensate", frozen=True, kw_only=True):
+    """Pay an account from the contract's pool what it is owed for a wrong ADL fill.
+
+    Unlike `cancel_adl` it needs no outstanding fill and leaves position and inventory as they are.
+    The pool must have the amount. `fill` is the number of the ADL fill, or of a socialized loss.
+    """
+
+    account: str
+    contract: str
+    fill: int
+    amount: Amount
+    note: str
+
+
 class PauseAdl(Command, tag="pause_adl", frozen=True, kw_only=True):
     """Pause the ADL rounds of a contract, or resume them.
 
@@ -374,6 +507,16 @@ class ForceAdl(Command, tag="force_adl", frozen=True, kw_only=True):
     note: str
 
 
+class ConfirmMark(Command, tag="confirm_mark", frozen=True, kw_only=True):
+    """Confirm the mark of a contract that is beyond the contract's mark limits.
+
+    Takeovers, unwinding and ADL of the contract resume at once.
+    """
+
+    contract: str
+    note: str
+
+
 class RefreshRatings(Command, tag="refresh_ratings", frozen=True, kw_only=True):
     """Rate the ADL risk of contracts, or of all with a mark; every 30 min and on demand."""
 
@@ -385,23 +528,34 @@ class RefreshIndicators(Command, tag="refresh_indicators", frozen=True, kw_only=
 
 
 class SetTime(Command, tag="set_time", frozen=True, kw_only=True):
-    """Advance the time: rolling windows move and waits end."""
+    """Advance the time: rolling windows move and waits end.
+
+    With `confirmed` an operator confirms a jump beyond the limit of the journal, and says why in
+    `note`; any other command that would jump so far is rejected.
+    """
+
+    confirmed: bool = False
+    note: str = ""
 
 
 AnyCommand = (
     DefineAsset
     | DefinePool
     | DefineContract
+    | DefineCollateral
     | DefineAccount
     | SetBalances
     | SetPositions
+    | SetAccountMargin
     | DefineAccounts
     | SetBalanceColumns
     | SetPositionColumns
     | SetMarks
+    | SetIndexPrices
     | SetDepth
     | Takeover
     | UnwindFill
+    | ConvertCollateral
     | FundPool
     | MoveContract
     | AmendContract
@@ -409,8 +563,10 @@ AnyCommand = (
     | DelistContract
     | SettleContract
     | CancelAdl
+    | Compensate
     | PauseAdl
     | ForceAdl
+    | ConfirmMark
     | RefreshRatings
     | RefreshIndicators
     | SetTime

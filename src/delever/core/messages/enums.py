@@ -119,8 +119,12 @@ class Reason(StrEnum):
     INVALID_TICK_MULTIPLE = "invalid_tick_multiple"
     FRACTIONAL_LOT_VALUE = "fractional_lot_value"
     INVALID_MARGIN_TIERS = "invalid_margin_tiers"
+    INVALID_COLLATERAL_TIERS = "invalid_collateral_tiers"
+    MARGIN_CURRENCY_MISMATCH = "margin_currency_mismatch"
+    INVALID_INDEX_PRICE = "invalid_index_price"
     INVALID_TRIGGER_LIMITS = "invalid_trigger_limits"
     LIMIT_NOT_SUPPORTED = "limit_not_supported"
+    LIMIT_REQUIRED = "limit_required"
     INVALID_DEPTH_ORDER = "invalid_depth_order"
     AMOUNT_SIGN_MISMATCH = "amount_sign_mismatch"
     SIDE_SIGN_MISMATCH = "side_sign_mismatch"
@@ -131,6 +135,7 @@ class Reason(StrEnum):
 
     # Command rejected: a name is unknown, or defined already.
     UNKNOWN_ASSET = "unknown_asset"
+    UNKNOWN_COLLATERAL = "unknown_collateral"
     UNKNOWN_POOL = "unknown_pool"
     UNKNOWN_CONTRACT = "unknown_contract"
     UNKNOWN_ACCOUNT = "unknown_account"
@@ -141,22 +146,32 @@ class Reason(StrEnum):
 
     # Command rejected: the book does not allow it.
     TIME_IN_PAST = "time_in_past"
+    TIME_JUMP_HELD = "time_jump_held"
     POOL_ASSET_MISMATCH = "pool_asset_mismatch"
     CONTRACT_NOT_IN_POOL = "contract_not_in_pool"
     CONTRACT_ALREADY_IN_POOL = "contract_already_in_pool"
     SECOND_CONTRACT_NOT_ALLOWED = "second_contract_not_allowed"
     HEDGE_MODE_REQUIRED = "hedge_mode_required"
     FILL_NOT_OUTSTANDING = "fill_not_outstanding"
+    FILL_OF_OTHER_POSITION = "fill_of_other_position"
     EXCEEDS_NUMERIC_RANGE = "exceeds_numeric_range"
     EXCEEDS_INVENTORY = "exceeds_inventory"
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
+    EXCEEDS_POOL_COLLATERAL = "exceeds_pool_collateral"
     ODD_LOTS = "odd_lots"
     CLOSE_ONLY = "close_only"
     CONTRACT_SETTLED = "contract_settled"
     NO_OPEN_POSITION = "no_open_position"
+    MULTI_ASSET_ACCOUNT = "multi_asset_account"
     MISSING_MARK_PRICE = "missing_mark_price"
+    STALE_ROW = "stale_row"
     NO_INVENTORY_TO_CLOSE = "no_inventory_to_close"
     ADL_QUEUE_NOT_SUPPORTED = "adl_queue_not_supported"
+    MARK_UNCONFIRMED = "mark_unconfirmed"
+    MARK_ALREADY_CONFIRMED = "mark_already_confirmed"
+
+    # Command rejected: its step raised.
+    INTERNAL_ERROR = "internal_error"
 
     # Row ignored.
     STALE_VERSION = "stale_version"
@@ -171,8 +186,19 @@ class Reason(StrEnum):
     INVENTORY_NOT_UNWOUND = "inventory_not_unwound"
     POOL_EQUITY_BELOW_MEAN = "pool_equity_below_mean"
     PNL_TO_POOL_LIMIT = "pnl_to_pool_limit"
+    TAKEOVER_LOSS_LIMIT = "takeover_loss_limit"
+    CONTRACT_DAILY_LOSS_LIMIT = "contract_daily_loss_limit"
+    POOL_DAILY_LOSS_LIMIT = "pool_daily_loss_limit"
+    LIQUIDATOR_LOSS_LIMIT = "liquidator_loss_limit"
+    LOSS_COUNT_LIMIT = "loss_count_limit"
+    BACKLOG_LIMIT = "backlog_limit"
+    MARK_BEYOND_BAND = "mark_beyond_band"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
     RULES_AMENDED = "rules_amended"
+
+    # Mark beyond its contract's limits.
+    MARK_MOVED_TOO_FAR = "mark_moved_too_far"
+    MARK_TOO_OLD = "mark_too_old"
 
     # Counterparty skipped, position not ranked, or round ended early.
     FILL_WOULD_BANKRUPT_COUNTERPARTY = "fill_would_bankrupt_counterparty"
@@ -206,5 +232,10 @@ class NoticeKind(StrEnum):
     ADL_STOPPED = "adl_stopped"
     ADL_EXHAUSTED = "adl_exhausted"
     MARK_REJECTED = "mark_rejected"
+    ROW_REJECTED = "row_rejected"
     FILL_EXCEEDS_POSITION = "fill_exceeds_position"
+    FUND_UNALLOCATED = "fund_unallocated"
+    MARK_UNCONFIRMED = "mark_unconfirmed"
+    MARK_CONFIRMED = "mark_confirmed"
+    ACCOUNT_COMPENSATED = "account_compensated"
     POSITION_DELEVERAGED = "position_deleveraged"

@@ -1,21 +1,25 @@
 """Events: facts in exact integers, which the book applies and the journal stores."""
 
-from delever.core.messages.commands import DefineContract, DefinePool
+from delever.core.messages.commands import DefineCollateral, DefineContract, DefinePool
 from delever.core.messages.enums import FundingReason, NoticeKind, Reason, Side, TradingStatus
 from delever.core.messages.risk_ratings import Rating, SideIndicators
 from delever.core.messages.snapshot_events import (
+    AccountMarginSet,
     AccountsDefined,
     BalanceColumnsSet,
     BalancesSet,
     DepthSet,
     Event,
+    IndexPriceRejected,
     MarkRejected,
     MarksSet,
     OpenOrdersSet,
     PositionColumnsSet,
     PositionsSet,
     RowIgnored,
+    RowRejected,
     RowsIgnored,
+    RowsRejected,
 )
 
 
@@ -58,12 +62,27 @@ class ContractDefined(Event, tag="contract_defined", frozen=True, kw_only=True):
     definition: DefineContract
 
 
+class CollateralDefined(Event, tag="collateral_defined", frozen=True, kw_only=True):
+    """An asset was defined as collateral, or its terms changed."""
+
+    definition: DefineCollateral
+
+
+class IndexPricesSet(Event, tag="index_prices_set", frozen=True, kw_only=True):
+    """Index prices of collateral were set, in 10^-10 of the margin currency; columns."""
+
+    assets: tuple[str, ...]
+    index_prices: tuple[int, ...]
+
+
 class AccountDefined(Event, tag="account_defined", frozen=True, kw_only=True):
     """An account was opened, or its modes changed."""
 
     account: str
     hedge_mode: bool
     adl_exempt: bool
+    multi_asset: bool = False
+    owner: str = ""
 
 
 class PoolFunded(Event, tag="pool_funded", frozen=True, kw_only=True):
@@ -214,12 +233,33 @@ class PositionsNetted(Event, tag="positions_netted", frozen=True, kw_only=True):
 
     It happens before a takeover, without a fee. `long_lots` and `short_lots` are what the positions
     had, `lots` is what each lost. The realized PnL, minus both costs, goes to the account's wallet.
+    `mark_ticks` is rounded down where the mark is finer than the tick.
     """
 
     contract: str
     account: str
     long_position: int
     short_position: int
+    long_lots: int
+    short_lots: int
+    lots: int
+    mark_ticks: int
+    long_cost_cash: int
+    short_cost_cash: int
+    realized_pnl_cash: int
+
+
+class InventoryNetted(Event, tag="inventory_netted", frozen=True, kw_only=True):
+    """Long and short inventory of one pool in one contract was closed against itself at the mark.
+
+    `long_lots` and `short_lots` are what the two takeovers had open, `lots` is what each lost. The
+    realized PnL, minus both costs, is the pool's.
+    """
+
+    contract: str
+    pool: str
+    long_takeover: int
+    short_takeover: int
     long_lots: int
     short_lots: int
     lots: int
@@ -237,6 +277,39 @@ class WalletSettled(Event, tag="wallet_settled", frozen=True, kw_only=True):
     pool: str
     contract: str
     amount_cash: int
+
+
+class CollateralTakenOver(Event, tag="collateral_taken_over", frozen=True, kw_only=True):
+    """A pool took collateral of an account and credited its wallet in the pool's asset.
+
+    It happens after the takeover of all cross positions of an account in multi-asset mode whose
+    wallet in the pool's asset is negative. `amount_cash` is in the smallest unit of `asset`,
+    `value_cash`, the credit and the pool's cost, in that of the pool's asset;
+    `conversion_loss_cash` is the value at the bid less the credit. Amount and value are negative
+    for a debt that the pool assumed.
+    """
+
+    account: str
+    pool: str
+    contract: str
+    asset: str
+    amount_cash: int
+    value_cash: int
+    conversion_loss_cash: int
+
+
+class CollateralConverted(Event, tag="collateral_converted", frozen=True, kw_only=True):
+    """The venue sold collateral of a pool; proceeds less cost are the pool's.
+
+    `amount_cash` is in the smallest unit of `asset`, the other amounts are in the pool's.
+    """
+
+    pool: str
+    asset: str
+    amount_cash: int
+    cost_cash: int
+    proceeds_cash: int
+    realized_pnl_cash: int
 
 
 class Unwound(Event, tag="unwound", frozen=True, kw_only=True):
@@ -298,6 +371,29 @@ class AdlPaused(Event, tag="adl_paused", frozen=True, kw_only=True):
     note: str
 
 
+class MarkUnconfirmed(Event, tag="mark_unconfirmed", frozen=True, kw_only=True):
+    """A mark is beyond its contract's limits: takeovers, unwinding and ADL pause until confirmed.
+
+    Both marks are in whole ticks, rounded down; `confirmed_fraction` is what the last confirmed one
+    is above them, as in `marks_set`. `numbers` are what the limit compared.
+    """
+
+    contract: str
+    reason: Reason
+    mark_ticks: int
+    confirmed_ticks: int
+    confirmed_fraction: int
+    numbers: dict[str, int]
+
+
+class MarkConfirmed(Event, tag="mark_confirmed", frozen=True, kw_only=True):
+    """A contract's mark was confirmed, by a later mark or, with a note, by an operator."""
+
+    contract: str
+    mark_ticks: int
+    note: str
+
+
 class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
     """An operator forced an ADL round; the events of the round follow."""
 
@@ -350,6 +446,23 @@ class FillCancelled(Event, tag="fill_cancelled", frozen=True, kw_only=True):
     note: str
 
 
+class Compensated(Event, tag="compensated", frozen=True, kw_only=True):
+    """A pool paid an account for a wrong ADL fill.
+
+    `compensation` continues the numbering of fills: balances submitted with a lower `last_fill` do
+    not include the amount.
+    """
+
+    compensation: int
+    fill: int
+    account: str
+    contract: str
+    pool: str
+    asset: str
+    amount_cash: int
+    note: str
+
+
 class CounterpartySkipped(Event, tag="counterparty_skipped", frozen=True, kw_only=True):
     """A ranked counterparty was ineligible and skipped; `numbers` are what the rule compared."""
 
@@ -365,8 +478,9 @@ class CounterpartySkipped(Event, tag="counterparty_skipped", frozen=True, kw_onl
 class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
     """An ADL round ended: quantity wanted, quantity filled, and positions that were not ranked.
 
-    `rounding_residual_cash` is the pool's gain from rounding prices to whole ticks. `ineligible`
-    counts positions outside the queue by reason.
+    `rounding_residual_cash` is the pool's gain from rounding prices to whole ticks. `unfunded_cash`
+    is the loss of the round that the pool could not pay: by so much the round took its balance
+    below 0, or further below. `ineligible` counts positions outside the queue by reason.
     """
 
     contract: str
@@ -377,6 +491,7 @@ class RoundClosed(Event, tag="round_closed", frozen=True, kw_only=True):
     wanted_lots: int
     filled_lots: int
     rounding_residual_cash: int
+    unfunded_cash: int = 0
     counterparties: int
     ineligible: dict[str, int]
 
@@ -451,6 +566,7 @@ AnyEvent = (
     | AssetDefined
     | PoolDefined
     | ContractDefined
+    | CollateralDefined
     | AccountDefined
     | BalancesSet
     | PositionsSet
@@ -458,10 +574,15 @@ AnyEvent = (
     | BalanceColumnsSet
     | PositionColumnsSet
     | RowsIgnored
+    | AccountMarginSet
     | OpenOrdersSet
     | RowIgnored
+    | RowRejected
+    | RowsRejected
     | MarksSet
     | MarkRejected
+    | IndexPricesSet
+    | IndexPriceRejected
     | DepthSet
     | PoolFunded
     | ContractMoved
@@ -474,16 +595,22 @@ AnyEvent = (
     | SettlementLossShared
     | TakenOver
     | PositionsNetted
+    | InventoryNetted
     | WalletSettled
+    | CollateralTakenOver
+    | CollateralConverted
     | Unwound
     | DepthSufficiencySet
     | PoolObserved
     | AdlStarted
     | AdlStopped
     | AdlPaused
+    | MarkUnconfirmed
+    | MarkConfirmed
     | AdlForced
     | AdlFilled
     | FillCancelled
+    | Compensated
     | CounterpartySkipped
     | RoundClosed
     | AdlExhausted

@@ -5,6 +5,8 @@ amounts, one byte a flag. An account index counts accounts in order of definitio
 columns of one event have equal length; an empty column stands for its default in every row.
 """
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from delever.core.messages.enums import Reason, Side
@@ -44,6 +46,19 @@ class PositionsSet(Event, tag="positions_set", frozen=True):
     under_liquidation: tuple[bool, ...]
 
 
+class AccountMarginSet(Event, tag="account_margin_set", frozen=True, kw_only=True):
+    """The cross margin of an account in an asset was set to the venue's; null: the engine's sums.
+
+    Both amounts are null, or neither.
+    """
+
+    version: int
+    account: str
+    asset: str
+    equity_cash: int | None
+    maintenance_cash: int | None
+
+
 class OpenOrdersSet(Event, tag="open_orders_set", frozen=True, kw_only=True):
     """An account's open orders in a contract were set."""
 
@@ -62,11 +77,80 @@ class RowIgnored(Event, tag="row_ignored", frozen=True, kw_only=True):
     reason: Reason = Reason.STALE_VERSION
 
 
+class RowRejected(Event, tag="row_rejected", frozen=True, kw_only=True):
+    """One row of a snapshot was rejected; the last accepted row, if any, stays and is stale.
+
+    `field` and `value` are those that were wrong. A row of a position has contract, side and
+    position id, a row of a balance an asset; what the book does not know is named as submitted.
+    """
+
+    command: str
+    row: int
+    account: str
+    contract: str = ""
+    side: Side | None = None
+    position: int = 0
+    asset: str = ""
+    reason: Reason
+    field: str
+    value: str
+
+
+class RowsRejected(Event, tag="rows_rejected", frozen=True, kw_only=True):
+    """Rows of a snapshot in columns were rejected for one reason, as `row_rejected` is for one.
+
+    They are of one side of a contract (of none, where the row does not name one), or balances of
+    one asset. `values` are those of the column `field`; an account that is not known by its index
+    has an empty name.
+    """
+
+    command: str
+    contract: str = ""
+    side: Side | None = None
+    asset: str = ""
+    reason: Reason
+    field: str
+    rows: bytes
+    accounts: tuple[str, ...]
+    positions: bytes = b""
+    values: bytes
+
+    def each(self) -> Iterator[RowRejected]:
+        """Return the rows, each as an event of its own."""
+        rows, values = memoryview(self.rows).cast("i"), memoryview(self.values).cast("q")
+        positions = memoryview(self.positions or bytes(4 * len(rows))).cast("i")
+        columns = rows, self.accounts, positions, values
+        for row, account, position, value in zip(*columns, strict=True):
+            yield RowRejected(
+                command=self.command,
+                row=row,
+                account=account,
+                contract=self.contract,
+                side=self.side,
+                position=position,
+                asset=self.asset,
+                reason=self.reason,
+                field=f"{self.field}[{row}]",
+                value=account if self.reason is Reason.UNKNOWN_ACCOUNT else str(value),
+            )
+
+
 class MarksSet(Event, tag="marks_set", frozen=True, kw_only=True):
-    """Mark prices were set; columns of equal length."""
+    """Mark prices were set; columns of equal length.
+
+    `mark_ticks` are whole ticks, rounded down. `mark_fractions`, which is empty where every mark is
+    on its tick grid, is what each mark is above them, in units of 10^-10 of its price (of the
+    tick's last decimal where that is finer).
+    """
 
     contracts: tuple[str, ...]
     mark_ticks: tuple[int, ...]
+    mark_fractions: tuple[int, ...] = ()
+
+    def rows(self) -> Iterable[tuple[str, int, int]]:
+        """Return (contract, ticks, fraction) of each mark."""
+        fractions = self.mark_fractions or (0,) * len(self.contracts)
+        return zip(self.contracts, self.mark_ticks, fractions, strict=True)
 
 
 class MarkRejected(Event, tag="mark_rejected", frozen=True, kw_only=True):
@@ -76,6 +160,27 @@ class MarkRejected(Event, tag="mark_rejected", frozen=True, kw_only=True):
     reason: Reason
     field: str
     value: str
+
+
+class IndexPriceRejected(Event, tag="index_price_rejected", frozen=True, kw_only=True):
+    """An index price was rejected alone; its asset keeps the price before."""
+
+    asset: str
+    reason: Reason
+    field: str
+    value: str
+
+
+PartRejected = MarkRejected | IndexPriceRejected | RowRejected
+
+
+def rejected_parts(events: Iterable[Event]) -> Iterator[PartRejected]:
+    """Yield the marks, index prices and rows among events that were rejected alone."""
+    for event in events:
+        if isinstance(event, RowsRejected):
+            yield from event.each()
+        elif isinstance(event, PartRejected):
+            yield event
 
 
 class DepthSet(Event, tag="depth_set", frozen=True, kw_only=True):
@@ -92,6 +197,8 @@ class AccountsDefined(Event, tag="accounts_defined", frozen=True, kw_only=True):
     accounts: tuple[str, ...]
     hedge_mode: bytes
     adl_exempt: bytes
+    multi_asset: bytes = b""
+    owners: tuple[str, ...] = ()
 
 
 class BalanceColumnsSet(Event, tag="balance_columns_set", frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ from delever.core.risk.stress_curve import (
     value_at,
 )
 from delever.core.rules import rule_set_of
-from delever.core.units import PPM, clamp_int64, ratio_ppm
+from delever.core.units import PPM, clamp_int64, floor_ticks, ratio_ppm
 from delever.core.valuation.insurance import usable_depth
 from delever.core.valuation.side_valuation import initial_margin
 
@@ -185,7 +185,7 @@ def _depth(book: Book, state: ContractState) -> tuple[int, Numbers]:
 
 def _volatility(book: Book, state: ContractState) -> tuple[int, Numbers]:
     """Return the realized volatility of the mark over a day."""
-    return state.volatility.volatility_ppm(book.time_ms), {"mark_ticks": state.mark}
+    return state.volatility.volatility_ppm(book.time_ms), {"mark_ticks": floor_ticks(state.mark)}
 
 
 def _leverage(_book: Book, state: ContractState) -> tuple[int, Numbers]:

@@ -4,7 +4,8 @@ The mark moves at once and everything else stays: other contracts' marks, and th
 from this mark. Accounts that are then at or below maintenance margin are liquidated, as the engine
 would do it. Their positions in the contract are closed, together with the pool's inventory:
 
-1. depth within the pool's slippage absorbs what it can, each side for itself;
+1. depth within the pool's slippage absorbs what it can, each side for itself; of a managed pool as
+   far as it can pay;
 2. the loss is what closing all of it at the worst price within that slippage costs beyond each
    account's own equity; the equity of one account never pays for another's;
 3. the pool pays the loss up to its fund capacity: what it can lose before a trigger starts;
@@ -17,7 +18,7 @@ quantity is monotone: more equity, depth or fund balance never leaves more, and 
 never leave less.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,13 +30,20 @@ from delever.core.messages import Side, StressPoint
 from delever.core.rules import rule_set_of
 from delever.core.rules.triggers import (
     AccountEquity,
+    Backlog,
+    BankruptcyBand,
+    ContractDailyLoss,
     ContractDrawdown,
     FundDepleted,
+    LiquidatorLoss,
+    LossCount,
     OpenInventory,
     PnlToPool,
     PoolBelowMean,
+    PoolDailyLoss,
     PoolDrawdown,
     PoolEquity,
+    TakeoverLoss,
     Trigger,
     limits_of,
 )
@@ -45,6 +53,7 @@ from delever.core.units import (
     PPM,
     Bools,
     Ints,
+    Mark,
     clamp_int64,
     div_ceil,
     div_floor,
@@ -53,6 +62,7 @@ from delever.core.units import (
 )
 from delever.core.valuation.insurance import usable_depth, worst_ticks
 from delever.core.valuation.liquidation import Share, share_of
+from delever.core.valuation.multi_asset import trigger_columns
 
 SHOCKS_PPM = (
     *(1_000, 2_000, 3_000, 5_000, 7_000),
@@ -68,10 +78,16 @@ count for the rating, so that more volatility can add a shock and never remove o
 MIN_VOLATILITY_PPM = 10_000
 """Every contract is assumed to move at least 1 % a day, however quiet or new it is."""
 
-OF_FUND = (PoolEquity, FundDepleted, PoolDrawdown, PoolBelowMean, ContractDrawdown)
+OF_FUND = (
+    *(PoolEquity, FundDepleted, PoolDrawdown, PoolBelowMean, ContractDrawdown),
+    *(TakeoverLoss, ContractDailyLoss, PoolDailyLoss),
+)
 """The triggers that watch the fund's money."""
 
-CAPACITY_WITHOUT_FUND: dict[type, int] = {AccountEquity: 1, OpenInventory: 0}
+CAPACITY_WITHOUT_FUND: dict[type, int] = {
+    **dict.fromkeys((AccountEquity, BankruptcyBand, LiquidatorLoss, LossCount), 1),
+    **dict.fromkeys((OpenInventory, Backlog), 0),
+}
 """The loss at which triggers start that use no fund: the first unit of Cash, or none."""
 
 
@@ -115,12 +131,11 @@ class ValuedBuckets:
 
 def buckets_of(book: Book, state: ContractState) -> Buckets:
     """Return the margin buckets of a contract's positions."""
-    wallets = book.asset_of(state).wallets
     tables = state.tables.items()
     cross = [table.account[: table.size][~table.isolated[: table.size]] for _, table in tables]
     accounts = np.unique(np.concatenate(cross)).astype(np.int64)
-    equity = [wallets.balance[accounts] + wallets.unrealized_pnl[accounts]]
-    maintenance = [wallets.maintenance[accounts]]
+    cross_equity, cross_maintenance = trigger_columns(book, state.terms.settle, accounts)
+    equity, maintenance = [cross_equity], [cross_maintenance]
     number, count = {}, len(accounts)
     for side, table in tables:
         isolated = table.isolated[: table.size]
@@ -149,7 +164,7 @@ def buckets_of(book: Book, state: ContractState) -> Buckets:
 
 
 def value_at(
-    state: ContractState, buckets: Buckets, mark_ticks: int, slippage_ppm: int
+    state: ContractState, buckets: Buckets, mark_ticks: Mark, slippage_ppm: int
 ) -> ValuedBuckets:
     """Return the buckets at another mark."""
     equity, maintenance = buckets.equity.copy(), buckets.maintenance.copy()
@@ -210,10 +225,30 @@ def _headroom(
             return max(_part_of_limit(book, state, own, mean, at_stop), least) - (mean - money)
         case PnlToPool(limits=own):
             return _part_of_limit(book, state, own, pool.balance, at_stop)
-        case AccountEquity() | OpenInventory():
-            return CAPACITY_WITHOUT_FUND[type(trigger)]
-        case _:
-            return money
+        case AccountEquity() | BankruptcyBand() | LossCount() | OpenInventory() | Backlog():
+            money = CAPACITY_WITHOUT_FUND[type(trigger)]
+        case TakeoverLoss() | ContractDailyLoss() | PoolDailyLoss() | LiquidatorLoss():
+            money = _headroom_to_cap(book, state, trigger, money)
+    return money
+
+
+def _headroom_to_cap(
+    book: Book,
+    state: ContractState,
+    trigger: TakeoverLoss | ContractDailyLoss | PoolDailyLoss | LiquidatorLoss,
+    money: int,
+) -> int:
+    """Return the first loss beyond a cap, less what has been lost of it today already."""
+    pool = book.pool_of(state)
+    if isinstance(trigger, LiquidatorLoss) and not pool.definition.managed:
+        return CAPACITY_WITHOUT_FUND[LiquidatorLoss]
+    lost = pool.equity_opening.value(book.time_ms, money) - money
+    if isinstance(trigger, ContractDailyLoss):
+        settled = state.realized_pnl + state.injected
+        lost = state.contract_pnl_opening.value(book.time_ms, settled) - settled
+    elif isinstance(trigger, TakeoverLoss):
+        lost = 0
+    return trigger.cap_cash(book, state) - lost + 1
 
 
 def _part_of_limit(
@@ -260,6 +295,19 @@ class LotLosses:
         return cls(lots[losing], div_ceil(loss[losing], lots[losing]))
 
 
+@dataclass(frozen=True, slots=True)
+class LotsToClose:
+    """The lots of one side to close, how many of them lose, and the depth for them in lots."""
+
+    lots: int
+    losing_lots: int
+    depth_lots: int
+
+    def absorbed(self, paid_lots: int) -> int:
+        """Return the lots that depth absorbs if the pool pays for so many losing ones."""
+        return min(self.lots - self.losing_lots + paid_lots, self.depth_lots)
+
+
 def _inventory_losses(state: ContractState, side: Side, worst: int) -> LotLosses:
     """Return the losing tranches of one side at a price."""
     tranches = state.inventory[side].tranches.values()
@@ -277,6 +325,7 @@ class StressTest:
     buckets: Buckets
     fund_capacity_cash: int
     carried_cash: int | None
+    balance_cash: int | None
     depth_lots: dict[Side, int]
     slippage_ppm: int
     share: Share
@@ -292,18 +341,23 @@ class StressTest:
             side: int(state.tables[side].lots[: len(number)][below[number]].sum()) - netted
             for side, number in self.buckets.number.items()
         }
-        bucket_loss = np.maximum(buckets.closing - buckets.equity, 0)[below]
-        loss = sum(bucket_loss.tolist())
-        losses = [LotLosses.of(self.buckets.lots[below], bucket_loss)]
-        absorbed = left = 0
+        bucket_loss = np.maximum(buckets.closing - buckets.equity, 0)
+        losing = below & (bucket_loss > 0)
+        loss = sum(bucket_loss[below].tolist())
+        losses = [LotLosses.of(self.buckets.lots[below], bucket_loss[below])]
+        sides = []
         for side, inventory in state.inventory.items():
             worst = _worst_ticks(state, side, mark, self.slippage_ppm)
             value = state.terms.value_cash(side.sign * inventory.total_lots, worst)
             loss += max(inventory.total_cost - value, 0)
             losses.append(_inventory_losses(state, side, worst))
-            to_close, depth = inventory.total_lots + liquidated[side], self.depth_lots[side]
-            absorbed += min(to_close, depth)
-            left += max(to_close - depth, 0)
+            lots = state.tables[side].lots[: len(self.buckets.number[side])]
+            own = int(lots[losing[self.buckets.number[side]]].sum())
+            own -= int(self.buckets.netted[losing].sum())
+            to_close = inventory.total_lots + liquidated[side]
+            sides.append(LotsToClose(to_close, own + losses[-1].total_lots, self.depth_lots[side]))
+        absorbed = self._absorbed_lots(sides, loss, losses)
+        left = sum(side.lots for side in sides) - absorbed
         return StressPoint(
             shock_ppm=shock_ppm,
             mark_ticks=mark,
@@ -315,7 +369,24 @@ class StressTest:
             adl_lots=self._adl_lots(left, losses) if loss >= self.fund_capacity_cash else 0,
         )
 
-    def _adl_lots(self, left: int, losses: list[LotLosses]) -> int:
+    def _absorbed_lots(
+        self, sides: Sequence[LotsToClose], loss_cash: int, losses: Sequence[LotLosses]
+    ) -> int:
+        """Return how many lots depth absorbs at least, of those that the pool can pay for.
+
+        Without the money for all losses it pays for the largest a lot, on one side first; the side
+        is the one by which less is absorbed.
+        """
+        if self.balance_cash is None or loss_cash <= self.balance_cash:
+            return sum(side.absorbed(side.losing_lots) for side in sides)
+        payable = _carried_lots(losses, max(self.balance_cash, 0))
+        either = []
+        for first, second in (sides, reversed(sides)):
+            paid = min(payable, first.losing_lots)
+            either.append(first.absorbed(paid) + second.absorbed(payable - paid))
+        return min(either)
+
+    def _adl_lots(self, left: int, losses: Sequence[LotLosses]) -> int:
         """Return how many of the lots left ADL closes, once the loss reaches the fund capacity.
 
         The pool carries the largest losses a lot, as many lots as it can pay for.
@@ -326,7 +397,7 @@ class StressTest:
         return min(left, rest - _carried_lots(losses, max(self.carried_cash, 0)))
 
 
-def _carried_lots(losses: list[LotLosses], budget_cash: int) -> int:
+def _carried_lots(losses: Sequence[LotLosses], budget_cash: int) -> int:
     """Return the largest number of lots whose losses, the largest a lot first, fit a budget."""
     per_lot = np.concatenate([part.loss_per_lot for part in losses])
     lots = np.concatenate([part.lots for part in losses])
@@ -342,20 +413,22 @@ def _carried_lots(losses: list[LotLosses], budget_cash: int) -> int:
 
 def stress_test_of(book: Book, state: ContractState) -> StressTest:
     """Return the stress test of a contract; while ADL is on, no depth counts."""
-    pool = book.pool_of(state)
+    pool, rules = book.pool_of(state), rule_set_of(book, state)
     depth = {side: usable_depth(state, side, pool.max_slippage_ppm) for side in Side}
     depth_lots = {
         side: 0 if state.active else sum(lots for _, lots in levels)
         for side, levels in depth.items()
     }
+    pays_for_depth = pool.definition.managed and not rules.unwinds_beyond_balance
     return StressTest(
         state,
         buckets_of(book, state),
         fund_capacity(book, state),
         carried_cash(book, state),
+        _money(book, state) if pays_for_depth else None,
         depth_lots,
         pool.max_slippage_ppm,
-        rule_set_of(book, state).takeover_share,
+        rules.takeover_share,
     )
 
 
@@ -387,7 +460,7 @@ def _at_least(point: StressPoint, lots: int) -> StressPoint:
     return StressPoint(**{**fields, "adl_lots": lots})
 
 
-def _worst_ticks(state: ContractState, side: Side, mark_ticks: int, slippage_ppm: int) -> int:
+def _worst_ticks(state: ContractState, side: Side, mark_ticks: Mark, slippage_ppm: int) -> int:
     """Return the worst price at which the pool closes at a mark."""
     return _in_range(state, worst_ticks(mark_ticks, side, slippage_ppm))
 

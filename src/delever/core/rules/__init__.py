@@ -1,7 +1,7 @@
 """Every venue's rules by name. A new venue is one file in `venues` and one row here.
 
-A rule set with a queue can be used with another policy, and with the eligibility of hedged accounts
-by their net exposure: `bybit+pro_rata`, `bybit+net_exposure`.
+A rule set with a queue can be used with another policy and with other eligibilities:
+`bybit+pro_rata`, `bybit+net_exposure`, `bybit+both_legs`, `bybit+cap_per_account=0.25`.
 
 1. ranking             score, queue and indicator of the positions of one side
 2. eligibility         whether a fill at the round's price leaves the counterparty solvent
@@ -40,7 +40,7 @@ from delever.core.rules.venues.extended import EXTENDED
 from delever.core.rules.venues.gate import GATE
 from delever.core.rules.venues.gmx import GMX
 from delever.core.rules.venues.htx import HTX, HTX_MAINTENANCE
-from delever.core.rules.venues.hyperliquid import HYPERLIQUID
+from delever.core.rules.venues.hyperliquid import HYPERLIQUID, HYPERLIQUID_2025_03
 from delever.core.rules.venues.injective import INJECTIVE
 from delever.core.rules.venues.kucoin import KUCOIN
 from delever.core.rules.venues.lighter import LIGHTER
@@ -48,7 +48,8 @@ from delever.core.rules.venues.okx import OKX, OKX_2025
 from delever.core.rules.venues.paradex import PARADEX, PARADEX_EXAMPLE
 from delever.core.rules.venues.vega import VEGA
 from delever.core.rules.venues.whitebit import WHITEBIT
-from delever.core.rules.venues.xcoin import XCOIN
+from delever.core.rules.venues.xcoin import XCOIN, XCOIN_PORTFOLIO
+from delever.core.units import PPM, parse_decimal, scaled
 
 _ALL = (
     BINANCE,
@@ -65,6 +66,7 @@ _ALL = (
     DELTA,
     DERIBIT,
     HYPERLIQUID,
+    HYPERLIQUID_2025_03,
     LIGHTER,
     AEVO,
     ETHEREAL,
@@ -78,6 +80,7 @@ _ALL = (
     HTX_MAINTENANCE,
     WHITEBIT,
     XCOIN,
+    XCOIN_PORTFOLIO,
     CUBE,
     BULLISH,
     EXTENDED,
@@ -88,33 +91,59 @@ _ALL = (
 )
 
 
-NET_EXPOSURE = "net_exposure"
-"""Option of any rule set with a queue: of a hedged account only the net exposure is ranked."""
+NET_EXPOSURE, BOTH_LEGS, CAP_PER_ACCOUNT = "net_exposure", "both_legs", "cap_per_account"
+"""Eligibilities that any rule set with a queue can carry."""
+
+DEFAULT_CAP_PPM = 500_000
+"""The part of a position that one round closes at most, under a cap without a number."""
+
+
+def _with_option(rules: RuleSet, option: str) -> RuleSet | None:
+    """Return a rule set with an option: a policy, or an eligibility; None for an unknown one."""
+    name, _, number = option.partition("=")
+    if name == CAP_PER_ACCOUNT:
+        cap_ppm = _cap_ppm(number) if "=" in option else DEFAULT_CAP_PPM
+        return replace(rules, ranking=replace(rules.ranking, cap_ppm=cap_ppm)) if cap_ppm else None
+    if option == NET_EXPOSURE:
+        return replace(rules, ranking=replace(rules.ranking, net_exposure=True))
+    if option == BOTH_LEGS:
+        return replace(rules, ranking=replace(rules.ranking, both_legs=True))
+    return replace(rules, policy=POLICIES[option]) if option in POLICIES else None
+
+
+def _cap_ppm(text: str) -> int:
+    """Return a cap such as "0.25" in ppm; 0 for one that is not above 0 and at most 1."""
+    number = parse_decimal(text)
+    cap_ppm = (number and scaled(number, 6)) or 0
+    return cap_ppm if 0 < cap_ppm <= PPM else 0
 
 
 class _RuleSets(dict[str, RuleSet]):
     """Rule sets by name; `<venue>+<option>` is found although it is not listed.
 
-    An option is a policy, or `net_exposure`; there can be several.
+    An option is a policy, `net_exposure`, `both_legs` or `cap_per_account=<part of a position>`;
+    there can be several.
     """
 
     def __missing__(self, name: str) -> RuleSet:
-        if name not in self:
+        rules = self._compose(name)
+        if rules is None:
             raise KeyError(name)
-        venue, *options = name.split("+")
-        rules = self[venue]
-        for option in options:
-            if option == NET_EXPOSURE:
-                rules = replace(rules, ranking=replace(rules.ranking, net_exposure=True))
-            else:
-                rules = replace(rules, policy=POLICIES[option])
-        return replace(rules, name=name)
+        return rules
 
     def __contains__(self, name: object) -> bool:
-        venue, *options = str(name).split("+")
+        return self._compose(str(name)) is not None
+
+    def _compose(self, name: str) -> RuleSet | None:
+        venue, *options = name.split("+")
         rules = self.get(venue)
-        known = all(option == NET_EXPOSURE or option in POLICIES for option in options)
-        return rules is not None and known and (not options or bool(rules.cases))
+        if rules is None or not options:
+            return rules
+        if not rules.cases:
+            return None
+        for option in options:
+            rules = rules and _with_option(rules, option)
+        return rules and replace(rules, name=name)
 
 
 RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
@@ -122,10 +151,20 @@ RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
 
 def rule_sets_of(book: Book) -> Mapping[str, RuleSet]:
     """Return the rule sets that the pools of a book may name: every venue's and the registry's."""
-    if not book.registry:
+    return rule_sets_with(book.registry, book.superseded)
+
+
+def rule_sets_with(
+    registry: Mapping[str, RegisteredRules], superseded: Mapping[str, RuleSet] | None = None
+) -> Mapping[str, RuleSet]:
+    """Return every venue's rule sets and those of a registry, by name.
+
+    `superseded` ones stand in for today's, as in the records of an earlier release.
+    """
+    if not registry and not superseded:
         return RULE_SETS
-    own = {name: registered.rules for name, registered in book.registry.items()}
-    return _RuleSets({**own, **RULE_SETS})
+    own = {name: registered.rules for name, registered in registry.items()}
+    return _RuleSets({**own, **RULE_SETS, **(superseded or {})})
 
 
 def rule_set_of(book: Book, state: ContractState) -> RuleSet:
@@ -150,5 +189,6 @@ __all__ = [
     "RuleSet",
     "rule_set_of",
     "rule_sets_of",
+    "rule_sets_with",
     "rules_digest",
 ]

@@ -1,13 +1,15 @@
 """The ADL price: at which each tranche of inventory is closed, in whole ticks.
 
 A pool-level price is rounded in the pool's favor, so that the pool is never beyond its limit. The
-rounding residual, less than one tick on the quantity closed, stays with the pool and is reported.
-After an amendment of the tick a takeover price between ticks is rounded in the pool's favor, a mark
-in the counterparties' favor: down for long inventory, up for short.
+rounding residual, less than one tick on the quantity closed, stays with the pool and is reported. A
+price at a mark finer than the tick is rounded in the counterparties' favor: down for long
+inventory, up for short, so that ADL at the mark has no haircut. The pool pays less than one tick. A
+takeover price between the ticks of an amended tick is rounded in the pool's favor.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Protocol
 
 from delever.core.book import Book
@@ -17,7 +19,7 @@ from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Side
 from delever.core.rules.triggers import limits_of
 from delever.core.rules.triggers.trigger import underwater
-from delever.core.units import PPM, Ticks, div_ceil, div_floor, share_floor
+from delever.core.units import PPM, Mark, Ticks, ceil_ticks, div_ceil, floor_ticks, share_floor
 from delever.core.valuation.insurance import contract_pnl_of, pool_equity
 
 
@@ -57,9 +59,9 @@ class AtBankruptcyPrice:
         self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return each tranche's takeover price."""
-        up = side is Side.LONG  # never below what the pool has paid
-        ticks = tuple(state.terms.on_tick(tranche.price_ticks, up=up) for tranche in tranches)
-        return Quote(ticks, {"mark_ticks": state.mark})
+        terms, up = state.terms, side is Side.LONG  # never below what the pool has paid
+        ticks = tuple(terms.on_tick(tranche.price_ticks, up=up) for tranche in tranches)
+        return Quote(ticks, mark_numbers(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,8 @@ class AtMark:
     def quote(
         self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return the mark."""
-        ticks = state.terms.on_tick(state.mark, up=side is Side.SHORT)
-        return Quote((ticks,) * len(tranches), {"mark_ticks": state.mark})
+        """Return the mark on the tick grid."""
+        return Quote((on_tick(state, state.mark, side),) * len(tranches), mark_numbers(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,10 @@ class AtPreviousMark:
     def quote(
         self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
-        """Return the previous mark."""
-        numbers = {"mark_ticks": state.mark, "previous_mark_ticks": state.previous_mark}
-        ticks = state.terms.on_tick(state.previous_mark, up=side is Side.SHORT)
-        return Quote((ticks,) * len(tranches), numbers)
+        """Return the previous mark on the tick grid."""
+        previous = {"previous_mark_ticks": floor_ticks(state.previous_mark)}
+        ticks = on_tick(state, state.previous_mark, side)
+        return Quote((ticks,) * len(tranches), mark_numbers(state) | previous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,10 @@ class AtCappedMark:
     ) -> Quote:
         """Return the better of mark and takeover price for the pool, for each tranche."""
         better = max if side is Side.LONG else min
-        prices = (better(tranche.price_ticks, state.mark) for tranche in tranches)
-        ticks = tuple(state.terms.on_tick(price, up=side is Side.LONG) for price in prices)
-        return Quote(ticks, {"mark_ticks": state.mark})
+        terms, up, mark = state.terms, side is Side.LONG, on_tick(state, state.mark, side)
+        prices = (better(tranche.price_ticks, mark) for tranche in tranches)
+        ticks = tuple(terms.on_tick(price, up=up) for price in prices)
+        return Quote(ticks, mark_numbers(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +151,9 @@ class AtTransferPrice:
         self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return one price for all tranches, at least one tick."""
-        round_off = div_floor if side is Side.LONG else div_ceil
-        step = state.terms.price_step
-        steps = round_off(state.mark * (PPM - side.sign * self.spread_ppm), PPM * step)
-        numbers = {"mark_ticks": state.mark, "spread_ppm": self.spread_ppm}
-        return Quote((Ticks(max(steps, 1) * step),) * len(tranches), numbers)
+        ticks = on_tick(state, state.mark, side, PPM - side.sign * self.spread_ppm)
+        numbers = mark_numbers(state) | {"spread_ppm": self.spread_ppm}
+        return Quote((ticks,) * len(tranches), numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +218,26 @@ class AtDeficitShare:
             "pool_losses_cash": losses,
             "own_loss_cash": own_loss,
             "share_cash": share,
-            "mark_ticks": state.mark,
+            **mark_numbers(state),
         }
         target = _value_at_mark(state, side, tranches) + share
         return _pool_level(state, side, tranches, target, numbers)
+
+
+def mark_numbers(state: ContractState) -> dict[str, int]:
+    """Return the mark in whole ticks, rounded down, for a quote's numbers."""
+    return {"mark_ticks": floor_ticks(state.mark)}
+
+
+def on_tick(state: ContractState, mark: Mark, side: Side, part_ppm: int = PPM) -> Ticks:
+    """Return a mark, or a part of it, on the tick grid, at least one tick.
+
+    Rounded in favor of the counterparties of inventory of a side: down for long inventory.
+    """
+    round_off = floor_ticks if side is Side.LONG else ceil_ticks
+    step = state.terms.price_step
+    steps = round_off(mark if step == 1 else Fraction(mark, step), part_ppm)
+    return Ticks(max(steps, 1) * step)
 
 
 def _cost(tranches: Sequence[Tranche]) -> int:
@@ -230,10 +246,10 @@ def _cost(tranches: Sequence[Tranche]) -> int:
 
 def _value_at_mark(state: ContractState, side: Side, tranches: Sequence[Tranche]) -> int:
     """Return the value of tranches at the mark in Cash; their cost before the first mark."""
-    if state.mark == 0:
+    if state.confirmed_mark == 0:
         return _cost(tranches)
     lots = sum(tranche.lots for tranche in tranches)
-    return state.terms.value_cash(side.sign * lots, state.mark)
+    return state.terms.value_cash(side.sign * lots, state.confirmed_mark)
 
 
 def _loss(state: ContractState, side: Side, tranches: Sequence[Tranche]) -> int:

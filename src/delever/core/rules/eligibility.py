@@ -72,7 +72,7 @@ class ZeroPriceFilter:
     ) -> Ints:
         """Return what is left of each position's share of the equity if it is closed whole."""
         equity, maintenance = valuation.equity.tolist(), valuation.maintenance.tolist()
-        buckets = valuation.bucket_maintenance.tolist()
+        buckets = valuation.shared_maintenance.tolist()
         shares = [
             share_floor(cash, part, whole) if whole else cash
             for cash, part, whole in zip(equity, maintenance, buckets, strict=True)

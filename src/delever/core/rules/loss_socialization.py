@@ -38,6 +38,20 @@ Shares = Callable[[Sequence[LossClaim], int], list[int]]
 """(claims, loss in Cash) -> each position's share of the loss in Cash, in the order of claims."""
 
 
+def losses_of(state: ContractState) -> int:
+    """Return what a contract has lost for its pool, in Cash: it pays its part of the deficit."""
+    return max(-contract_pnl_of(state), 0)
+
+
+def open_notional(state: ContractState) -> int:
+    """Return the notional of all open positions of a contract at the mark, in Cash."""
+    total = 0
+    for side, table in state.tables.items():
+        if state.mark:
+            total += abs(state.terms.value_cash(side.sign * table.total_lots, state.mark))
+    return total
+
+
 class LastResort(Protocol):
     """What a venue does about a deficit that no queue has covered."""
 
@@ -53,20 +67,24 @@ class LastResort(Protocol):
 class SocializedLoss:
     """Open positions pay the pool's deficit.
 
-    Under `after_unwinding` a contract is not socialized while the pool has inventory in it.
+    The deficit is divided over the pool's contracts by `weight`, by default their losses. Under
+    `after_unwinding` a contract is not socialized while the pool has inventory in it.
     """
 
     name: str
     shares: Shares
     after_unwinding: bool = False
+    weight: Callable[[ContractState], int] = losses_of
 
     def resolve(self, book: Book, pool: PoolState) -> Iterator[Event]:
-        """Yield one socialized loss a losing contract, if there is a deficit."""
+        """Yield one socialized loss a paying contract, if there is a deficit."""
         deficit = max(-pool_equity(book, pool), 0)
-        losing = [state for state in book.members(pool) if contract_pnl_of(state) < 0]
-        losses = [-contract_pnl_of(state) for state in losing]
-        parts = share(deficit, [deficit] * len(losses), losses)
-        for state, part in zip(losing, parts, strict=True):
+        if not deficit:
+            return
+        weights = {state.name: self.weight(state) for state in book.members(pool)}
+        paying = [book.contracts[name] for name, weight in weights.items() if weight]
+        parts = share(deficit, [deficit] * len(paying), [weights[each.name] for each in paying])
+        for state, part in zip(paying, parts, strict=True):
             if part and not (self.after_unwinding and state.has_inventory):
                 yield from self._socialize(book, state, part)
 

@@ -13,7 +13,7 @@ import numpy as np
 from delever.core.kernels import SCORE_COLUMNS, kernels_for
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Reason
-from delever.core.units import Bools, Floats, Ints, format_scaled, ratio
+from delever.core.units import PPM, Bools, Floats, Ints, div_ceil, div_floor, format_scaled, ratio
 from delever.core.valuation.side_valuation import SideValuation
 
 # --- scores ---
@@ -74,8 +74,8 @@ def equity_share(valuation: SideValuation) -> Floats:
     For an isolated position this is its own equity; for a cross position the account's equity is
     shared by maintenance margin.
     """
-    share = ratio(valuation.maintenance, valuation.bucket_maintenance)
-    share[valuation.bucket_maintenance == 0] = 1
+    share = ratio(valuation.maintenance, valuation.shared_maintenance)
+    share[valuation.shared_maintenance == 0] = 1
     return valuation.equity.astype(np.float64) * share
 
 
@@ -145,9 +145,12 @@ class Ranking:
     indicator over the queue: by count of positions, where rank 1 always shows the highest level, or
     by cumulative quantity, where a position shows the level that contains its last lot. Under
     `joint`, cross positions of both sides in hedge mode share one score and one indicator.
-    Under `net_exposure`, of a cross hedge only the lots beyond the other side are closed. `exempts`
-    returns whether the venue never deleverages a contract. A `timed` score depends on the
-    engine's time as well. Without `closes` nobody is deleveraged: the venue socializes losses.
+    Under `net_exposure`, of a cross hedge only the lots beyond the other side are closed; under
+    `both_legs` so, too, but the hedge is ranked whole, and its legs are closed against each other
+    when its turn comes. `cap_ppm` is the part of a position, rounded up, that one round closes at
+    most. `exempts` returns whether the venue never deleverages a contract. A `timed` score depends
+    on the engine's time as well. Without `closes` nobody is deleveraged: the venue socializes
+    losses.
     """
 
     formula: str
@@ -160,6 +163,13 @@ class Ranking:
     exempts: Callable[[ContractTerms], bool] = no_contract
     closes: bool = True
     net_exposure: bool = False
+    both_legs: bool = False
+    cap_ppm: int = PPM
+
+    @property
+    def closes_whole(self) -> bool:
+        """Whether a round may close all of every position that it ranks."""
+        return not self.net_exposure and not self.both_legs and self.cap_ppm == PPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +211,25 @@ def rank_side(valuation: SideValuation, ranking: Ranking) -> Queue:
     order = _order(valuation, score, eligible)
     rank, indicator = np.zeros(size, np.int32), np.zeros(size, np.int8)
     ahead = np.zeros(size, np.int64)
-    closable = valuation.net_lots if ranking.net_exposure else valuation.lots
-    lots, by_count = np.ascontiguousarray(closable), ranking.weighting == "count"
+    closable, by_count = _closable(valuation, ranking), ranking.weighting == "count"
+    weighed = closable if by_count or closable[order].any() else valuation.lots
+    lots = np.ascontiguousarray(weighed)
     place = np.arange(size, dtype=np.int32)
     kernels_for(valuation.book_accounts).fill_ranks(
         order, place, lots, ranking.levels, by_count, rank, indicator, ahead
     )
     columns: list[Ints] = [column.astype(np.int64) for column in (order, rank, indicator)]
     return Queue(valuation, score, columns[0], columns[1], columns[2], ahead, ineligible, closable)
+
+
+def _closable(valuation: SideValuation, ranking: Ranking) -> Ints:
+    """Return the lots of each position that one round may close."""
+    netted = ranking.net_exposure or ranking.both_legs
+    lots = valuation.net_lots if netted else valuation.lots
+    if ranking.cap_ppm == PPM:
+        return lots
+    whole = div_floor(lots, PPM)  # split, so that no product leaves int64
+    return whole * ranking.cap_ppm + div_ceil((lots - whole * PPM) * ranking.cap_ppm, PPM)
 
 
 def _order(valuation: SideValuation, score: Score, eligible: Bools) -> Ints:
@@ -235,6 +256,7 @@ def _ineligible(valuation: SideValuation, ranking: Ranking) -> dict[Reason, Ints
         (Reason.ADL_NOT_USED, np.full(size, not ranking.closes)),
         (Reason.EXEMPT_CONTRACT, np.full(size, exempt)),
         (Reason.EXEMPT_ACCOUNT, valuation.account_exempt),
+        (Reason.STALE_ROW, valuation.stale),
         (Reason.POSITION_UNDER_LIQUIDATION, valuation.under_liquidation),
         (Reason.EQUITY_NOT_POSITIVE, valuation.equity <= 0),
     ]

@@ -51,9 +51,14 @@ class RuleSet:
 
     `sizing` is how much a round closes. A venue without a queue has no cases, but a last resort.
     `takeover_share` (numerator and denominator) is the fraction of maintenance margin at which a
-    managed pool takes an account over. `nets_hedged_legs`: opposite cross positions of an account
-    in one contract are netted before its takeover. `winners_pay_settlement`: of a contract that is
-    settled, winners pay what neither accounts nor fund can; otherwise that stays open.
+    managed pool takes an account over, and `managed_limits` those limits without default that a
+    managed pool must set. `nets_hedged_legs`: opposite cross positions of an account in one
+    contract are netted before its takeover; `nets_inventory`: so is a pool's long and short
+    inventory in one contract. `unwinds_beyond_balance`: a managed pool unwinds inventory in the
+    market also where it cannot pay the loss, as no queue takes the rest.
+    `closes_own_accounts_first`: inventory of an account is closed against other accounts of its
+    owner before anyone else. `winners_pay_settlement`: of a contract that is settled, winners pay
+    what neither accounts nor fund can; otherwise that stays open.
     """
 
     name: str
@@ -67,9 +72,13 @@ class RuleSet:
     filters: tuple[EligibilityFilter, ...] = (SolvencyFilter(),)
     last_resort: LastResort | None = None
     takeover_share: tuple[int, int] = (1, 1)
+    managed_limits: tuple[str, ...] = ()
     fee_ppm: int = 0
     nets_hedged_legs: bool = True
     winners_pay_settlement: bool = False
+    nets_inventory: bool = True
+    unwinds_beyond_balance: bool = False
+    closes_own_accounts_first: bool = False
     cancel_scope: OrderScope = OrderScope.CONTRACT
 
     @property

@@ -2,8 +2,8 @@
 
 An account is taken over when its equity is at or below its maintenance margin, or the share of it
 that the rule set names: an isolated position alone, a cross account with all positions in contracts
-of managed pools. The order is by account name, then by position id, so the result does not depend
-on the order of rows.
+of managed pools; none with a stale row. The order is by account name, then by position id, so the
+result does not depend on the order of rows.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -15,8 +15,10 @@ from delever.core.book.pool_state import AssetState
 from delever.core.messages import Event, Reason, Side
 from delever.core.units import Bools, Ints, div_floor
 from delever.core.valuation.bankruptcy import OpenPosition, cross_positions, take_over
+from delever.core.valuation.multi_asset import margin_of_all, pooled_accounts, trigger_columns
 from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import takeover_fits
+from delever.core.valuation.stale_rows import are_stale
 
 Share = tuple[int, int]
 """Numerator and denominator of the share of maintenance margin at which a pool takes over."""
@@ -34,7 +36,9 @@ def liquidate_isolated(book: Book, managed: Mapping[str, Share]) -> Iterator[Eve
             for account, position in _in_order(
                 book, table.account[:n][below], table.position[:n][below]
             ):
-                yield from _take_over(book, [OpenPosition(state, side, account, position)])
+                one = [OpenPosition(state, side, account, position)]
+                if not are_stale(book, one):
+                    yield from _take_over(book, one)
 
 
 def liquidate_cross(
@@ -46,12 +50,18 @@ def liquidate_cross(
     then above its share is not taken over.
     """
     settled = {name: book.contracts[name].terms.settle for name in managed}
+    pooled = {asset.name for asset in book.pooled_assets()}
     for asset in book.assets.values():
         shares = {share for name, share in managed.items() if settled[name] == asset.name}
         for share in sorted(shares):
             theirs = {name for name, each in managed.items() if each == share}
             for account in _below_maintenance(book, asset, share):
                 yield from _liquidate(book, asset, account, share, theirs, nets)
+    for share in sorted({share for name, share in managed.items() if settled[name] in pooled}):
+        theirs = {name for name, each in managed.items() if each == share}
+        currency = book.asset(book.margin_currency)
+        for account in _pooled_below_maintenance(book, share):
+            yield from _liquidate(book, currency, account, share, theirs, nets)
 
 
 def _liquidate(
@@ -62,16 +72,24 @@ def _liquidate(
     contracts: Container[str],
     nets: Container[str],
 ) -> Iterator[Event]:
-    """Yield the netting and the takeover of a cross account; each is applied before the next."""
+    """Yield the netting and the takeover of a cross account; each is applied before the next.
+
+    An account with a stale row, or with a position at an unconfirmed mark, waits: its equity is not
+    known.
+    """
 
     def positions() -> list[OpenPosition]:
         cross = cross_positions(book, account, asset.name)
         return [position for position in cross if position.state.name in contracts]
 
+    if book.has_stale_rows and are_stale(book, positions()):
+        return
+    if any(each.state.mark_unconfirmed for each in cross_positions(book, account, asset.name)):
+        return
     netted = list(net_legs(book, positions(), nets))
     yield from netted
-    wallets, one = asset.wallets, slice(account, account + 1)
-    if netted and not _is_below(wallets.maintenance[one], wallets.equity()[one], share).any():
+    equity, maintenance = trigger_columns(book, asset.name, np.array([account]))
+    if netted and not _is_below(maintenance, equity, share).any():
         return
     if left := positions():
         yield from _take_over(book, left)
@@ -93,10 +111,30 @@ def share_of(maintenance: Ints, share: Share) -> Ints:
 
 
 def _below_maintenance(book: Book, asset: AssetState, share: Share) -> list[int]:
-    """Return the accounts at or below their share of maintenance margin, by name."""
-    wallets = asset.wallets
-    below = np.flatnonzero(_is_below(wallets.maintenance[: wallets.size], wallets.equity(), share))
+    """Return the accounts at or below their share of maintenance margin, by name.
+
+    Accounts with pooled margin in the asset are left out.
+    """
+    wallets, pooled = asset.wallets, pooled_accounts(book, asset.name)
+    if len(pooled) == wallets.size:
+        return []
+    is_below = _is_below(*_margins(asset, slice(wallets.size)), share)
+    is_below[pooled] = False
+    return sorted(np.flatnonzero(is_below).tolist(), key=book.accounts.names.__getitem__)
+
+
+def _pooled_below_maintenance(book: Book, share: Share) -> list[int]:
+    """Return the multi-asset accounts at or below their share of maintenance margin, by name."""
+    accounts = pooled_accounts(book, book.margin_currency)
+    margin = margin_of_all(book, accounts, book.margin_currency, haircut=True)
+    below = accounts[_is_below(margin.maintenance, margin.equity, share)]
     return sorted(below.tolist(), key=book.accounts.names.__getitem__)
+
+
+def _margins(asset: AssetState, accounts: slice) -> tuple[Ints, Ints]:
+    """Return maintenance margin and equity of accounts in one asset."""
+    balance, pnl, maintenance = asset.wallets.margin_columns(accounts)
+    return maintenance, balance + pnl
 
 
 def _is_below(maintenance: Ints, equity: Ints, share: Share) -> Bools:

@@ -1,7 +1,8 @@
-"""Netting of opposite cross positions of one account, at the mark, before it is taken over.
+"""Netting of opposite positions at the mark: of an account before its takeover, and of a fund.
 
-Only the net exposure meets the fund: the smaller side is closed whole, the larger one keeps its
-entry price, and there is no fee. Isolated positions stay apart.
+Only the net exposure of an account's cross positions meets the fund: the smaller side is closed
+whole, the larger one keeps its entry price, and there is no fee. Isolated positions stay apart. A
+fund that has taken over both sides of a contract closes them against each other.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -9,9 +10,13 @@ from dataclasses import dataclass
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.messages import Event, PositionsNetted, Side, WalletSettled
-from delever.core.units import share_floor
-from delever.core.valuation.bankruptcy import OpenPosition, cross_positions
+from delever.core.book.inventory import Tranche
+from delever.core.book.pool_state import PoolState
+from delever.core.messages import Event, InventoryNetted, PositionsNetted, Side, WalletSettled
+from delever.core.units import floor_ticks, share_floor
+from delever.core.valuation.bankruptcy import OpenPosition, cross_positions, settle_pooled
+from delever.core.valuation.insurance import payable_lots
+from delever.core.valuation.multi_asset import is_pooled
 
 
 @dataclass(slots=True)
@@ -64,7 +69,7 @@ def _pairs(
             long_lots=before[0],
             short_lots=before[1],
             lots=lots,
-            mark_ticks=state.mark,
+            mark_ticks=floor_ticks(state.mark),
             long_cost_cash=costs[0],
             short_cost_cash=costs[1],
             realized_pnl_cash=-sum(costs),
@@ -75,7 +80,11 @@ def _pairs(
 def settle_netted(book: Book, account: int, state: ContractState) -> Iterator[Event]:
     """Yield the pool's payment of a negative wallet whose cross positions were all netted."""
     asset = state.terms.settle
-    deficit = int(book.asset(asset).wallets.balance[account])
+    if is_pooled(book, account, asset):
+        if not cross_positions(book, account, asset):
+            yield from settle_pooled(book, account, {asset: (state.pool, state.name)}, {}, {})
+        return
+    deficit, _ = book.asset(asset).wallets.margin_of(account)
     if deficit < 0 and not cross_positions(book, account, asset):
         yield WalletSettled(
             account=book.accounts.names[account],
@@ -83,4 +92,40 @@ def settle_netted(book: Book, account: int, state: ContractState) -> Iterator[Ev
             pool=state.pool,
             contract=state.name,
             amount_cash=deficit,
+        )
+
+
+def net_inventory(
+    pool: PoolState, state: ContractState, *, beyond_balance: bool
+) -> Iterator[InventoryNetted]:
+    """Yield the netting of a pool's inventory; each is applied before the next.
+
+    Both sides are netted in the order of their takeovers, as far as the pool can pay for it: what
+    it cannot stays open, to be closed by ADL. `beyond_balance`: the pool nets whatever it has.
+    """
+    long, short = (state.inventory[side].tranches for side in Side)
+    while long and short:
+        first, second = next(iter(long.values())), next(iter(short.values()))
+        lots = min(first.lots, second.lots)
+
+        def costs(part: int, pair: tuple[Tranche, Tranche] = (first, second)) -> list[int]:
+            return [share_floor(tranche.cost, part, tranche.lots) for tranche in pair]
+
+        if not beyond_balance:
+            lots = payable_lots(lots, pool.balance, lambda part: -sum(costs(part)))
+        if not lots:
+            return
+        long_cost, short_cost = costs(lots)
+        yield InventoryNetted(
+            contract=state.name,
+            pool=pool.name,
+            long_takeover=first.takeover,
+            short_takeover=second.takeover,
+            long_lots=first.lots,
+            short_lots=second.lots,
+            lots=lots,
+            mark_ticks=floor_ticks(state.mark),
+            long_cost_cash=long_cost,
+            short_cost_cash=short_cost,
+            realized_pnl_cash=-(long_cost + short_cost),
         )

@@ -1,7 +1,8 @@
 """The inputs of a ranking: valuation of all positions of a side, as columns in integer Cash.
 
 The margin bucket of an isolated position is the position itself; the margin bucket of a cross
-position is its account's wallet in the settle asset, with all of its cross positions.
+position is its account's wallet in the settle asset, with all of its cross positions. That of a
+multi-asset account includes its other assets, without collateral haircut.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,9 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Side
-from delever.core.units import Bools, Ints, div_floor, share_floor
+from delever.core.units import Bools, Ints, Mark, div_floor, share_floor
+from delever.core.valuation.multi_asset import bucket_columns, shared_maintenance
+from delever.core.valuation.stale_rows import stale_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +26,17 @@ class SideValuation:
 
     `notional` and `entry_notional` are absolute values at the mark and at entry, `unrealized_pnl`,
     `maintenance` and `initial_margin` those of the position. `balance`, `equity`, `bucket_pnl` and
-    `bucket_maintenance` belong to the margin bucket. `joint_pnl` and `joint_notional` add the other
-    side where an account in hedge mode has both sides cross; of such an account's lots, `net_lots`
-    are those beyond the other side. `account_order` breaks ties; `book_accounts` is the number of
-    accounts of the whole book.
+    `bucket_maintenance` belong to the margin bucket, whose equity is shared by the positions' parts
+    of `shared_maintenance`: their sum, where the other is the venue's own. `joint_pnl` and
+    `joint_notional` add the other side where an account in hedge mode has both sides cross; of such
+    an account's lots, `net_lots` are those beyond the other side. `account_order` breaks ties;
+    `book_accounts` is the number of accounts of the whole book.
     """
 
     terms: ContractTerms
     side: Side
-    mark_ticks: int
-    previous_mark_ticks: int
+    mark_ticks: Mark
+    previous_mark_ticks: Mark
     as_of: int
     time_ms: int
     book_accounts: int
@@ -52,10 +56,12 @@ class SideValuation:
     equity: Ints
     maintenance: Ints
     bucket_maintenance: Ints
+    shared_maintenance: Ints
     initial_margin: Ints
     joint_pnl: Ints
     joint_notional: Ints
     under_liquidation: Bools
+    stale: Bools
     account_exempt: Bools
 
     @property
@@ -73,15 +79,21 @@ class SideValuation:
         return replace(self, **columns)
 
 
-def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
-    """Return the valuation of a side at the contract's current mark and the book's sequence."""
+def value_side(
+    book: Book, state: ContractState, side: Side, *, net_exposure: bool = True
+) -> SideValuation:
+    """Return the valuation of a side at the contract's current mark and the book's sequence.
+
+    Without `net_exposure`, for a ranking that does not use it, `net_lots` are the lots.
+    """
     table = state.tables[side]
     n = table.size
     account, isolated = table.account[:n].astype(np.int64), table.isolated[:n]
-    wallets = book.asset_of(state).wallets
+    of_account = bucket_columns(book, state.terms.settle, account)
+    shares = shared_maintenance(book, state.terms.settle, account, of_account[2])
     pnl, margin, maintenance = table.unrealized_pnl[:n], table.margin[:n], table.maintenance[:n]
-    balance = np.where(isolated, margin, wallets.balance[account])
-    bucket_pnl = np.where(isolated, pnl, wallets.unrealized_pnl[account])
+    balance = np.where(isolated, margin, of_account[0])
+    bucket_pnl = np.where(isolated, pnl, of_account[1])
     entry_notional = abs(table.cost[:n])
     notional = abs(table.cost[:n] + pnl)
     joint_pnl, joint_notional = _joint(book, state, side, pnl, notional)
@@ -97,7 +109,7 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         account_order=book.accounts.name_order()[account].astype(np.int64),
         position=table.position[:n].astype(np.int64),
         lots=table.lots[:n].copy(),
-        net_lots=_net_lots(book, state, side),
+        net_lots=_net_lots(book, state, side) if net_exposure else table.lots[:n].copy(),
         cost=table.cost[:n].copy(),
         notional=notional,
         entry_notional=entry_notional,
@@ -108,11 +120,13 @@ def value_side(book: Book, state: ContractState, side: Side) -> SideValuation:
         bucket_pnl=bucket_pnl,
         equity=balance + bucket_pnl,
         maintenance=maintenance.copy(),
-        bucket_maintenance=np.where(isolated, maintenance, wallets.maintenance[account]),
+        bucket_maintenance=np.where(isolated, maintenance, of_account[2]),
+        shared_maintenance=np.where(isolated, maintenance, shares),
         initial_margin=initial_margin(entry_notional, table.leverage[:n]),
         joint_pnl=joint_pnl,
         joint_notional=joint_notional,
         under_liquidation=table.under_liquidation[:n].copy(),
+        stale=stale_rows(book, state, side),
         account_exempt=book.accounts.adl_exempt[account],
     )
 

@@ -11,7 +11,7 @@ from functools import partial
 from fastapi import FastAPI
 from nicegui import run, ui
 
-from delever.dashboard.apps.serving import bind, url_of, uvicorn_server
+from delever.dashboard.apps.serving import bind, serve_request, url_of, uvicorn_server
 from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.mount import AsgiApp, Receive, Scope, Send
 from delever.dashboard.pages import account, contract, events, lab, overview, pools, replay
@@ -83,7 +83,10 @@ class Dashboard:
             await self._lifespan(receive, send)
             return
         await self.start()
-        await self._app(scope, receive, send)
+        if scope["type"] == "http":
+            await serve_request(self._app, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

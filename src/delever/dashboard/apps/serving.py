@@ -1,9 +1,14 @@
-"""A listening socket, its URL, and the uvicorn server of an ASGI app."""
+"""A listening socket, its URL, the uvicorn server of an ASGI app, and requests cut off."""
 
 import socket
 from typing import Any
 
 import uvicorn
+
+from delever.dashboard.mount import AsgiApp, Message, Receive, Scope, Send
+
+CLIENT_CLOSED_REQUEST = 499
+"""Status, as proxies log it, of a request whose client has left before the response."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -41,3 +46,29 @@ def uvicorn_server(app: Any) -> uvicorn.Server:
         lifespan="on",
     )
     return uvicorn.Server(config)
+
+
+async def serve_request(app: AsgiApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a request; one whose client has left before the response has the status 499.
+
+    Starlette's middleware raises RuntimeError and sends the status 500 then, as if it were a fault
+    of the server.
+    """
+    left = False
+
+    async def watch_receive() -> Message:
+        nonlocal left
+        message = await receive()
+        left = left or message["type"] == "http.disconnect"
+        return message
+
+    async def send_unless_left(message: Message) -> None:
+        if left and message["type"] == "http.response.start":
+            message = {**message, "status": CLIENT_CLOSED_REQUEST}
+        await send(message)
+
+    try:
+        await app(scope, watch_receive, send_unless_left)
+    except RuntimeError:
+        if not left:
+            raise

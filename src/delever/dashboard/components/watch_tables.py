@@ -7,6 +7,7 @@ from typing import Any
 from delever.dashboard.components.table import Column
 from delever.dashboard.format import NOTHING, humanize, pairs, utc
 from delever.formatting import decimal_text
+from delever.watch.market_data.fill_details import summary
 from delever.watch.market_data.indicator_scale import RISKS
 from delever.watch.screen.view import (
     Advice,
@@ -70,6 +71,8 @@ FILLS = (
     Column("side", "Side"),
     Column("quantity", "Quantity", "number"),
     Column("price", "ADL price", "number"),
+    Column("cost", "Cost", "wrapped"),
+    Column("why", "Why me", "wrapped"),
 )
 POOLS = (
     Column("venue", "Venue"),
@@ -127,8 +130,9 @@ def _state(contract: ContractView | None) -> Row:
     if contract is None:
         return {"state": NOTHING, "state_kind": "none", "risk": NOTHING}
     state, risk = str(contract.status.state), contract.risk
+    label = contract.status.label
     risk_text = NOTHING if risk is None else f"{RISKS[risk.level - 1]} ({risk.raw})"
-    return {"state": state, "state_kind": state, "risk": risk_text}
+    return {"state": label, "state_kind": state, "risk": risk_text}
 
 
 def _distances(contract: ContractView | None) -> Row:
@@ -220,6 +224,8 @@ def fills(view: WatchView) -> Iterator[Row]:
             "side": fill.side,
             "quantity": decimal_text(fill.quantity),
             "price": None if fill.price is None else decimal_text(fill.price),
+            "cost": summary(fill),
+            "why": fill.why,
         }
 
 

@@ -2,8 +2,9 @@
 
 A scenario is a preset or the visitor's own text, one command a line. Under another venue's rule set
 every pool is defined with that rule set, and limits set for the scenario's own venue are dropped;
-with another policy only (`bybit+pro_rata`) the limits stay. A file, scenario or journal, runs
-unchanged.
+with another policy only (`bybit+pro_rata`) the limits stay. A vault whose cap is not published has
+none in a preset, which is noted. A file, scenario or journal, runs unchanged. Rule sets of one's
+own are those that are installed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,9 +42,14 @@ from delever.lab.reports.run_store import StoredRun, stored_run
 from delever.lab.runs.journal_commands import read_journal_commands
 from delever.lab.runs.run import run
 from delever.lab.runs.scenario import lines_of, read_scenario
+from delever.lab.runs.stress_test import UNCAPPED
+from delever.rule_registry import installed_rule_sets, registry, with_own
 
 OWN = "own"
 """Name of the preset for the visitor's own text."""
+
+NO_THRESHOLD = 10**9
+"""A loss that no vault of a preset reaches, in whole units."""
 
 CRASH_ACCOUNTS, CRASH_CONTRACTS = 300, 4
 
@@ -59,12 +65,16 @@ SQLITE_HEADER = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True)
 class LabRun:
-    """A scenario under one rule set: its run, how ADL was distributed, and rejected commands."""
+    """A scenario under one rule set: its run, how ADL was distributed, and rejected commands.
+
+    `note` says what was assumed, if anything.
+    """
 
     rules: str
     stored: StoredRun
     distributions: dict[str, AdlDistribution]
     rejected: int
+    note: str = ""
 
 
 def run_preset(preset: str, text: str, rules: str) -> LabRun:
@@ -73,7 +83,22 @@ def run_preset(preset: str, text: str, rules: str) -> LabRun:
     Pages call this in a worker process. Raises InputError for a text that is not a scenario.
     """
     commands = parse_commands(text) if preset == OWN else PRESETS[preset][1]()
-    return _lab_run(rules, _under(commands, rules))
+    under = list(_under(commands, rules))
+    needed = with_own(installed_rule_sets())[rules].managed_limits
+    assumed = [c for c in under if isinstance(c, DefinePool) and _lacks(c, needed)]
+    capped = (uncapped(c) if c in assumed else c for c in under)
+    return _lab_run(rules, capped, UNCAPPED.format(rules=rules) if assumed else "")
+
+
+def _lacks(pool: DefinePool, limits: Sequence[str]) -> bool:
+    """Return whether a managed pool lacks one of the limits."""
+    return pool.managed and any(getattr(pool.limits, name) is None for name in limits)
+
+
+def uncapped(pool: DefinePool) -> DefinePool:
+    """Return a vault that pays until its equity is negative."""
+    limits = msgspec.structs.replace(pool.limits, vault_cap="1", loss_threshold=NO_THRESHOLD)
+    return msgspec.structs.replace(pool, limits=limits)
 
 
 def run_file(path: Path, name: str) -> LabRun | str:
@@ -91,11 +116,11 @@ def run_file(path: Path, name: str) -> LabRun | str:
     return _lab_run(name, commands)
 
 
-def _lab_run(rules: str, commands: Iterable[Command]) -> LabRun:
-    result = run(Book(), commands)
+def _lab_run(rules: str, commands: Iterable[Command], note: str = "") -> LabRun:
+    result = run(Book(registry(installed_rule_sets())), commands)
     stored = stored_run(result)
     distributions = adl_distributions(result.events, stored.summary.contracts)
-    return LabRun(rules, stored, distributions, len(result.rejected))
+    return LabRun(rules, stored, distributions, len(result.rejected), note)
 
 
 def parse_commands(text: str) -> list[Command]:

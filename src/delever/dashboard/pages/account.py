@@ -10,6 +10,7 @@ from nicegui import ui
 from delever.api_types.accounts import (
     AccountResponse,
     ExplanationResponse,
+    MarginResponse,
     PositionResponse,
     QueuePositionResponse,
     WalletResponse,
@@ -18,7 +19,7 @@ from delever.api_types.accounts import (
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.api_client import ApiClient
-from delever.dashboard.format import NOTHING, grouped, humanize, indicator_dots, utc
+from delever.dashboard.format import NOTHING, grouped, humanize, indicator_dots, percent, utc
 from delever.formatting import decimal_text, significant
 
 REFRESH_S = 2.0
@@ -67,6 +68,8 @@ _WALLETS = (
     Column("balance", "Balance", "number"),
     Column("equity", "Equity", "number"),
     Column("maintenance", "Maintenance margin", "number"),
+    Column("value", "Collateral value", "number"),
+    Column("counted", "after haircut", "number"),
 )
 
 
@@ -112,6 +115,7 @@ async def show(
             what_if = _WhatIf(frame, account)
         with panel("Wallets", "half"):
             wallets = table(_WALLETS, [], "asset")
+            margin_html = html()
         with panel("Notifications sent", "half"):
             notifications = html()
     await frame.connect()
@@ -121,6 +125,7 @@ async def show(
         frame.as_of(now.as_of, now.time_ms)
         positions.rows = [_position_row(frame, account, row) for row in now.positions]
         wallets.rows = [_wallet_row(wallet) for wallet in now.wallets if _is_used(wallet)]
+        margin_html.set_content(_margin_text(now.margin))
         selection = _select(now, contract, side, position)
         if selection is None:
             explanation_html.set_content('<p class="quiet">No open position.</p>')
@@ -179,7 +184,22 @@ def _wallet_row(wallet: WalletResponse) -> dict[str, Any]:
         "balance": wallet.balance,
         "equity": wallet.equity,
         "maintenance": wallet.maintenance_margin,
+        "value": wallet.value or "",
+        "counted": wallet.value_after_haircut or "",
     }
+
+
+def _margin_text(margin: MarginResponse | None) -> str:
+    """Return the margin of a multi-asset account as one line, or nothing."""
+    if margin is None:
+        return ""
+    return (
+        '<p class="quiet">Multi-asset margin: equity '
+        f"{grouped(margin.equity)} {escape(margin.currency)}, after collateral haircut "
+        f"{grouped(margin.equity_after_haircut)}, maintenance margin "
+        f"{grouped(margin.maintenance_margin)}, margin ratio "
+        f"{percent(margin.margin_ratio_ppm)}</p>"
+    )
 
 
 def _is_used(wallet: WalletResponse) -> bool:

@@ -161,6 +161,18 @@ def _actions(contract: str) -> list[OperatorAction]:
             fixed={"type": "force_adl", "contract": contract},
         ),
         OperatorAction(
+            label="Compensate an account",
+            confirm=contract,
+            fixed={"type": "compensate", "contract": contract},
+            inputs={"account": "account", "fill": "number of the ADL fill", "amount": "amount"},
+            integers=frozenset({"fill"}),
+        ),
+        OperatorAction(
+            label="Confirm the mark",
+            confirm=contract,
+            fixed={"type": "confirm_mark", "contract": contract},
+        ),
+        OperatorAction(
             label="Move to another fund",
             confirm=contract,
             fixed={"type": "move_contract", "contract": contract},

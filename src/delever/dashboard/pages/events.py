@@ -15,7 +15,7 @@ from nicegui import ui
 
 from delever.api_types.history import EpisodeResponse, FillResponse, RoundResponse, Waterfall
 from delever.dashboard.charts.bars import waterfall
-from delever.dashboard.charts.time_series import AMBER, BLUE, GRAY, RED
+from delever.dashboard.charts.time_series import AMBER, BLUE, GRAY, GREEN, RED
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.operator_actions import OperatorAction, action_button
 from delever.dashboard.components.table import Column, table
@@ -55,6 +55,7 @@ _ROUNDS = (
     Column("wanted", "Quantity wanted", "number"),
     Column("filled", "Filled", "number"),
     Column("unfilled", "Unfilled", "number"),
+    Column("unfunded", "Unfunded", "number"),
     Column("counterparties", "Counterparties", "number"),
     Column("hash", "Hash of the record", "hash"),
 )
@@ -195,10 +196,12 @@ def _stages(episode: Waterfall) -> list[tuple[str, float, str]]:
     bankrupt = _total(takeover.quantity for takeover in episode.takeovers)
     unwound = _total(unwind.quantity for unwind in episode.unwinds)
     closed = Decimal(episode.quantity)
-    remaining = max(bankrupt - unwound - closed, Decimal(0))
+    netted = 2 * _total(pair.quantity for pair in episode.netted)
+    remaining = max(bankrupt - unwound - netted - closed, Decimal(0))
     stages = (
         ("bankrupt", bankrupt, GRAY),
         ("market", unwound, BLUE),
+        ("netted", netted, GREEN),
         ("ADL", closed, RED),
         ("remaining", remaining, AMBER),
     )
@@ -235,7 +238,7 @@ def _steps(episode: Waterfall) -> list[dict[str, Any]]:
 
 
 def _steps_before(episode: Waterfall) -> Iterator[dict[str, Any]]:
-    """Yield takeovers, unwinds and the start."""
+    """Yield takeovers, unwinds, netted inventory and the start."""
     for takeover in episode.takeovers:
         yield {
             **_step(takeover.sequence, takeover.time_ms, "takeover"),
@@ -251,6 +254,14 @@ def _steps_before(episode: Waterfall) -> Iterator[dict[str, Any]]:
             "quantity": unwind.quantity,
             "price": unwind.price,
             "to_fund": unwind.realized_pnl,
+        }
+    for pair in episode.netted:
+        yield {
+            **_step(pair.sequence, pair.time_ms, "netted by the fund"),
+            "detail": "long and short",
+            "quantity": pair.quantity,
+            "price": pair.mark,
+            "to_fund": pair.realized_pnl,
         }
     yield {
         **_step(episode.started_sequence, episode.started_ms, "ADL starts"),
@@ -289,6 +300,7 @@ def _round_row(adl_round: RoundResponse) -> dict[str, Any]:
         "wanted": adl_round.wanted,
         "filled": adl_round.filled,
         "unfilled": adl_round.unfilled,
+        "unfunded": adl_round.unfunded,
         "counterparties": adl_round.counterparties,
         "hash": adl_round.hash,
     }

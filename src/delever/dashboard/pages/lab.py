@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 from nicegui import run, ui
 
-from delever.core.rules import RULE_SETS
 from delever.core.rules.policies import POLICIES
 from delever.dashboard.charts.bars import bars
 from delever.dashboard.charts.timeline_charts import COLORS
@@ -19,6 +18,7 @@ from delever.dashboard.data.timeline import timeline_of_run
 from delever.formatting import decimal_text
 from delever.lab.errors import InputError
 from delever.lab.runs.stress_test import variants
+from delever.rule_registry import installed_rule_sets, with_own
 
 DEFAULT_PRESET = "bankrupt_long"
 
@@ -33,6 +33,7 @@ _TOTALS = (
     Column("realized_pnl", "Counterparties' realized PnL", "number"),
     Column("haircut", "Haircut", "number"),
     Column("pool_pnl", "Fund PnL", "number"),
+    Column("unfunded", "Unfunded", "number"),
 )
 
 _FAIRNESS = (
@@ -75,10 +76,16 @@ async def show(
     """Build the lab; `preset`, `rules` and `policies` select the runs, the rest the moment."""
     frame = PageFrame(client, "Lab", "/lab")
     with frame.body:
-        bench = _Bench(frame, preset, _known(rules, RULE_SETS), _known(policies, POLICIES))
+        known = with_own(installed_rule_sets())
+        bench = _Bench(frame, preset, _known(rules, known), _known(policies, POLICIES))
         bench.add_scrubber(contract, at, speed)
     await frame.connect()
     await bench.run_all()
+
+
+def _options(chosen: Sequence[str]) -> list[str]:
+    """Return the rule sets to choose from: every venue's, those installed, those of the address."""
+    return sorted({*with_own(installed_rule_sets()), *chosen})
 
 
 def _known(names: str, known: Any) -> list[str]:
@@ -118,9 +125,7 @@ class _Bench:
             titles = {name: title for name, (title, _) in PRESETS.items()} | {OWN: "My own"}
             self._preset = ui.select(titles, value=preset, on_change=self._preset_changed)
             self._preset.props('dense outlined aria-label="scenario"')
-            self._rules = ui.select(
-                sorted(RULE_SETS), value=rules, multiple=True, label="rule sets"
-            )
+            self._rules = ui.select(_options(rules), value=rules, multiple=True, label="rule sets")
             self._rules.props('dense outlined use-chips aria-label="rule sets"')
             self._policies = ui.select(
                 list(POLICIES), value=policies, multiple=True, label="policies: their own"
@@ -143,7 +148,8 @@ class _Bench:
             self._status.set_text("Choose a rule set.")
             return
         preset = str(self._preset.value)
-        if not await self._run(preset, variants(rules, policies)):
+        known = with_own(installed_rule_sets())
+        if not await self._run(preset, variants(rules, policies, known)):
             return
         self._frame.update_url(preset=preset, rules=",".join(rules), policies=",".join(policies))
         self._display()
@@ -168,7 +174,9 @@ class _Bench:
             return False
         self._runs = runs
         rejected = sum(finished.rejected for finished in runs)
-        self._status.set_text(f"{rejected} commands were rejected" if rejected else "")
+        notes = [f"{rejected} commands were rejected."] if rejected else []
+        notes += [finished.note for finished in runs if finished.note]
+        self._status.set_text(" ".join(notes))
         return True
 
     def _display(self) -> None:

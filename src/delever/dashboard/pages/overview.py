@@ -41,6 +41,8 @@ FEED_EVENTS = {
     "round_closed": "ADL round",
     "adl_exhausted": "ADL exhausted",
     "taken_over": "takeover",
+    "collateral_taken_over": "collateral taken over",
+    "collateral_converted": "collateral sold",
     "pool_funded": "fund flow",
     "contract_moved": "contract moved",
     "contract_amended": "contract amended",
@@ -48,6 +50,7 @@ FEED_EVENTS = {
     "contract_status_set": "contract status",
     "contract_settled": "contract settled",
     "fill_cancelled": "fill cancelled",
+    "compensated": "account compensated",
     "loss_socialized": "loss socialized",
     "notice": "notice",
 }
@@ -58,7 +61,11 @@ FEED_NOTICES = {
     "adl_warning",
     "adl_warning_cleared",
     "mark_rejected",
+    "row_rejected",
     "fill_exceeds_position",
+    "fund_unallocated",
+    "mark_unconfirmed",
+    "mark_confirmed",
 }
 """Kinds of notices on the feed; all others repeat an event that is on the feed itself."""
 
@@ -231,6 +238,8 @@ def _detail(event: dict[str, Any]) -> str:
         "adl_paused": ("note",),
         "round_closed": ("side", "price_rule"),
         "taken_over": ("account", "side"),
+        "collateral_taken_over": ("account", "asset"),
+        "collateral_converted": ("asset",),
         "pool_funded": ("reason", "note"),
         "notice": ("kind", "subject", "account"),
     }.get(event["type"], ())

@@ -39,9 +39,11 @@ _POOLS = (
     Column("asset", "Asset"),
     Column("balance", "Balance", "number"),
     Column("equity", "Equity", "number"),
+    Column("unfunded", "Unfunded", "number"),
     Column("peak", "Peak balance", "number"),
     Column("drawdown", "Drawdown, %", "number"),
     Column("cut", "Withdrawals cut, %", "number"),
+    Column("collateral", "Collateral"),
     Column("members", "Contracts"),
 )
 
@@ -126,9 +128,11 @@ def _row(frame: PageFrame, pool: PoolResponse) -> dict[str, Any]:
         "asset": pool.asset,
         "balance": pool.balance,
         "equity": pool.equity,
+        "unfunded": pool.unfunded,
         "peak": pool.balance_peak,
         "drawdown": percent(pool.drawdown_ppm).removesuffix(" %"),
         "cut": percent(pool.withdrawal_haircut_ppm).removesuffix(" %"),
+        "collateral": ", ".join(f"{held.quantity} {held.asset}" for held in pool.collateral),
         "members": ", ".join(pool.members),
     }
 
@@ -141,6 +145,7 @@ def _now(frame: PageFrame, pool: PoolDetail) -> str:
         {
             f"balance, {pool.asset}": grouped(pool.balance),
             f"equity, {pool.asset}": grouped(pool.equity),
+            f"unfunded, {pool.asset}": grouped(pool.unfunded),
             f"{window_length(pool.peak_window_ms)} peak balance": grouped(pool.balance_peak),
             "drawdown now": percent(pool.drawdown_ppm),
             "worst of 1 day": percent(pool.worst_drawdown_1d_ppm),

@@ -20,13 +20,14 @@ from delever.core.messages import (
     MarksSet,
     PositionsClosed,
     Rejected,
+    RoundClosed,
     SettlementLossShared,
     Side,
     TakenOver,
     Unwound,
     WalletSettled,
 )
-from delever.core.units import ratio_of, share_floor
+from delever.core.units import Mark, ratio_of, scale_mark
 from delever.formatting import ContractFormatter, decimal_text
 
 
@@ -37,7 +38,8 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
     are quantities. `accounts` counts those deleveraged or charged for a socialized loss. In the
     settle asset: `realized_pnl` is that of the counterparties on the quantity closed; `haircut` is
     what they lost against the mark of the moment, with socialized losses; `pool_pnl` is that of
-    the pool from takeovers, unwinding, ADL and loss socialization, with its inventory at the mark.
+    the pool from takeovers, unwinding, ADL and loss socialization, with its inventory at the mark;
+    `unfunded` is the part of the losses of ADL rounds and socialized losses that nobody paid.
     """
 
     contract: str
@@ -50,6 +52,7 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
     realized_pnl: str
     haircut: str
     pool_pnl: str
+    unfunded: str
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class _Sums:
     realized_pnl: int = 0
     haircut: int = 0
     pool_pnl: int = 0
+    unfunded: int = 0
     accounts: Counter[str] = field(default_factory=Counter)
 
 
@@ -71,7 +75,7 @@ class EventTotals:
     `marks` are those before the first event, in Ticks; `haircuts_cash` is the haircut of each fill.
     """
 
-    def __init__(self, book: Book, marks: Mapping[str, int]) -> None:
+    def __init__(self, book: Book, marks: Mapping[str, Mark]) -> None:
         self._book = book
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
         self._marks = dict(marks)
@@ -90,9 +94,7 @@ class EventTotals:
         """Add one event."""
         match event:
             case MarksSet():
-                self._marks |= zip(event.contracts, event.mark_ticks, strict=True)
-            case Accepted():
-                self._sequence = event.sequence
+                self._set_marks(event)
             case Rejected():
                 self.rejected += 1
             case TakenOver():
@@ -111,12 +113,15 @@ class EventTotals:
             case AdlFilled():
                 self.haircuts_cash[event.fill] = self._haircut_cash(event)
                 self._add_fill(event, 1)
+            case RoundClosed():
+                self._sums[event.contract].unfunded += event.unfunded_cash
             case FillCancelled():
                 self._add_fill(event.fill, -1)
             case LossSocialized():
                 paid = sum(event.amount_cash)
                 self._sums[event.contract].haircut += paid
                 self._sums[event.contract].pool_pnl += paid
+                self._sums[event.contract].unfunded += event.unfunded_cash
                 self._sums[event.contract].accounts.update(event.accounts)
             case _:
                 self._add_end_of_terms(event)
@@ -124,6 +129,8 @@ class EventTotals:
     def _add_end_of_terms(self, event: Event) -> None:
         """Add what an amendment or a settlement has closed; express the mark in the new unit."""
         match event:
+            case Accepted():
+                self._sequence = event.sequence
             case ContractAmended():
                 self._rescale_mark(event.contract)
             case PositionsClosed():
@@ -150,7 +157,12 @@ class EventTotals:
         terms = self._book.contracts[contract].terms
         before, after = terms.at(self._sequence - 1), terms.at(self._sequence)
         mark = self._marks.get(contract, 0)
-        self._marks[contract] = share_floor(mark, *ratio_of(before.tick, after.tick))
+        self._marks[contract] = scale_mark(mark, ratio_of(before.tick, after.tick))
+
+    def _set_marks(self, event: MarksSet) -> None:
+        for name, ticks, fraction in event.rows():
+            terms = self._book.contracts[name].terms.at(self._sequence)
+            self._marks[name] = terms.join_mark(ticks, fraction)
 
     def _haircut_cash(self, fill: AdlFilled) -> int:
         """Return the loss of a fill's counterparty against the mark; 0 without a mark."""
@@ -190,4 +202,5 @@ class EventTotals:
             realized_pnl=formatter.cash(sums.realized_pnl),
             haircut=formatter.cash(sums.haircut),
             pool_pnl=formatter.cash(sums.pool_pnl + state.unrealized_pnl),
+            unfunded=formatter.cash(sums.unfunded),
         )

@@ -7,7 +7,7 @@ from typing import Any
 from delever.core.explain.explanation import Explanation, TriggerState
 from delever.core.explain.queue_position import QueuePosition
 from delever.core.explain.what_if import AddMargin, AnyChange, OpenHedge, PartialClose, WhatIf
-from delever.core.units import format_scaled
+from delever.core.units import format_scaled, ratio_ppm
 from delever.formatting import ContractFormatter, humanize, percent, significant
 
 WIDTH = 100
@@ -206,6 +206,9 @@ def _equity_line(explanation: Explanation, formatter: ContractFormatter) -> str:
     ratio = ""
     if explanation.equity_cash > 0:
         ratio = f", a margin ratio of {percent(explanation.margin_ratio_ppm)}"
+        plain_ppm = ratio_ppm(explanation.maintenance_cash, explanation.equity_cash)
+        if explanation.margin_ratio_ppm != plain_ppm:
+            ratio += " after collateral haircut"
     return (
         f"{owner} {formatter.cash(explanation.equity_cash)} {asset} of equity; maintenance margin "
         f"is {formatter.cash(explanation.maintenance_cash)} {asset}{ratio}."

@@ -153,6 +153,7 @@ def _round_facts(why: FillExplanation) -> dict[str, Any]:
         "closed": formatter.quantity(closed_round.filled_lots),
         "unfilled": formatter.quantity(why.unfilled_lots),
         "rounding_residual": formatter.cash(closed_round.rounding_residual_cash),
+        "unfunded": formatter.cash(closed_round.unfunded_cash),
         "counterparties": closed_round.counterparties,
         "ineligible": closed_round.ineligible,
     }
@@ -291,6 +292,11 @@ def _remaining_line(why: FillExplanation) -> str:
     if closed_round.rounding_residual_cash:
         amount = formatter.cash(closed_round.rounding_residual_cash)
         residual = f", with {amount} {formatter.terms.settle} of rounding residual for the fund"
+    if closed_round.unfunded_cash:
+        amount = formatter.cash(closed_round.unfunded_cash)
+        residual += (
+            f"; the fund could not pay {amount} {formatter.terms.settle} of the round's loss"
+        )
     return (
         f"Remaining: {formatter.quantity(why.remaining_lots)} of the position, and "
         f"{formatter.quantity(why.unfilled_lots)} of the round's inventory of "

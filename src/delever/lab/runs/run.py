@@ -11,7 +11,6 @@ import msgspec
 import polars as pl
 
 from delever.core.book import Book
-from delever.core.engine import step
 from delever.core.messages import (
     Accepted,
     AdlFilled,
@@ -19,10 +18,11 @@ from delever.core.messages import (
     AdlStopped,
     Command,
     Event,
-    MarkRejected,
+    PartRejected,
     Rejected,
+    rejected_parts,
 )
-from delever.core.units import format_scaled
+from delever.core.units import Mark, format_scaled
 from delever.core.valuation.insurance import pool_equity
 from delever.formatting import ContractFormatter, humanize
 from delever.lab.measures.contract_totals import ContractTotal, EventTotals
@@ -32,6 +32,7 @@ from delever.lab.measures.time_series import (
     observations,
     pools_frame,
 )
+from delever.lab.runs.command_runner import CommandRunner
 
 Submit = Callable[[Command], Sequence[Event]]
 Progress = Callable[[int, int], None]
@@ -39,13 +40,17 @@ Progress = Callable[[int, int], None]
 
 
 class PoolTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """An insurance fund at the end; equity is balance plus unrealized PnL of its inventory."""
+    """An insurance fund at the end; equity is balance plus unrealized PnL of its inventory.
+
+    `unfunded` is what the balance is below 0: losses that nobody has paid.
+    """
 
     pool: str
     rules: str
     asset: str
     balance: str
     equity: str
+    unfunded: str
 
 
 class AdlEpisode(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +67,8 @@ class AdlEpisode(msgspec.Struct, frozen=True, kw_only=True):
     stop_numbers: str = ""
 
 
-class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The summary of a run; money and quantities are exact text."""
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The summary of a run; money and quantities are exact text, `notes` what was assumed."""
 
     commands: int
     rejected: int
@@ -75,6 +80,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     episodes: tuple[AdlEpisode, ...]
     contracts: tuple[ContractTotal, ...]
     pools: tuple[PoolTotal, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rejected = f", {self.rejected} rejected" if self.rejected else ""
@@ -82,16 +88,17 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
         contracts = [*map(_episode_text, self.episodes), *map(_contract_text, self.contracts)]
         pools = [
             f"pool {pool.pool}: balance {pool.balance}, equity {pool.equity} {pool.asset}"
+            f"{_unfunded_text(pool)}"
             for pool in self.pools
         ]
-        return "\n".join([head, *contracts, *pools])
+        return "\n".join([head, *contracts, *pools, *self.notes])
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """What commands did: the book after them, the events of each command, and observations.
 
-    `marks` are those before the first command, in Ticks.
+    `marks` are those before the first command, in Ticks; `notes` are assumptions of the run.
 
         >>> import delever
         >>> commands = delever.read_scenario("examples/crash.ndjson")
@@ -105,7 +112,8 @@ class RunResult:
     book: Book
     outcomes: tuple[tuple[Event, ...], ...]
     observations: tuple[ObservedPool, ...]
-    marks: Mapping[str, int]
+    marks: Mapping[str, Mark]
+    notes: tuple[str, ...] = ()
 
     @property
     def events(self) -> list[Event]:
@@ -123,13 +131,12 @@ class RunResult:
         }
 
     @property
-    def partial_rejections(self) -> list[tuple[int, MarkRejected]]:
-        """The marks that were rejected alone, each with the number of its command, from 0."""
+    def partial_rejections(self) -> list[tuple[int, PartRejected]]:
+        """The marks and rows rejected alone, each with the number of its command, from 0."""
         return [
             (number, event)
             for number, events in enumerate(self.outcomes)
-            for event in events
-            if isinstance(event, MarkRejected)
+            for event in rejected_parts(events)
         ]
 
     @property
@@ -150,7 +157,8 @@ class RunResult:
     @property
     def summary(self) -> RunSummary:
         """The totals of the run."""
-        return summarize(self.book, self.outcomes, self.marks)
+        summary = summarize(self.book, self.outcomes, self.marks)
+        return msgspec.structs.replace(summary, notes=self.notes)
 
 
 def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = None) -> RunResult:
@@ -164,8 +172,8 @@ def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = 
         >>> summary.takeovers, summary.fills, summary.contracts[0].closed
         (1, 3, '100')
     """
-    after = book.copy()
-    return run_commands(after, lambda command: step(after, command), list(commands), progress)
+    runner = CommandRunner(book)
+    return run_commands(runner.book, runner.submit, list(commands), progress)
 
 
 def run_commands(
@@ -265,7 +273,7 @@ def _fill_row(book: Book, fill: AdlFilled, sequence: int) -> dict[str, Any]:
 
 
 def summarize(
-    book: Book, outcomes: Sequence[Sequence[Event]], marks: Mapping[str, int]
+    book: Book, outcomes: Sequence[Sequence[Event]], marks: Mapping[str, Mark]
 ) -> RunSummary:
     """Return the summary of events; `book` is as after them, `marks` as before, in Ticks."""
     totals = EventTotals(book, marks)
@@ -299,6 +307,7 @@ def pool_totals(book: Book) -> Iterable[PoolTotal]:
             asset=pool.asset,
             balance=format_scaled(pool.balance, decimals),
             equity=format_scaled(pool_equity(book, pool), decimals),
+            unfunded=format_scaled(pool.unfunded, decimals),
         )
 
 
@@ -344,4 +353,9 @@ def _contract_text(total: ContractTotal) -> str:
         f"{total.contract}: {total.taken_over} taken over, {total.unwound} unwound, {total.closed} "
         f"closed by ADL of {total.accounts} accounts, haircut {total.haircut} {total.asset}; "
         f"inventory {total.inventory}, pool PnL {total.pool_pnl} {total.asset}"
+        f"{_unfunded_text(total)}"
     )
+
+
+def _unfunded_text(total: ContractTotal | PoolTotal) -> str:
+    return "" if total.unfunded == "0" else f", unfunded {total.unfunded} {total.asset}"

@@ -17,9 +17,9 @@ import polars as pl
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.messages import Amount, Command, SetDepth, SetMarks, SetTime
-from delever.core.rules import RULE_SETS, RuleSet, rule_sets_of
+from delever.core.rules import RULE_SETS, RuleSet, rule_sets_of, rule_sets_with
 from delever.core.rules.policies import POLICIES
-from delever.core.units import div_nearest, parse_decimal
+from delever.core.units import Mark, div_nearest, parse_decimal
 from delever.formatting import ContractFormatter
 from delever.lab.errors import InputError, unknown
 from delever.lab.measures.adl_distribution import PLACES, AdlDistribution, adl_distributions
@@ -30,6 +30,12 @@ from delever.lab.tables.book_reader import build
 from delever.lab.tables.book_writer import frames_of
 from delever.lab.tables.table import SCHEMAS, Tabular, TextTable, table_of
 from delever.rule_registry import own_registry
+
+UNCAPPED = (
+    "{rules}: its venue publishes neither vault_cap nor loss_threshold and not both are given: "
+    "the vault pays until its equity is negative."
+)
+"""The note of a run in which the caps of a vault are assumed."""
 
 PAUSE_MS = 60_000
 """Time between the shock and the end of the simulation."""
@@ -67,13 +73,17 @@ def simulate(
     rules: str | RuleSet | None = None,
     pool: Amount | Mapping[str, Amount] | None = None,
     depth: Tabular | None = None,
+    vault_cap: Amount | None = None,
+    loss_threshold: Amount | None = None,
 ) -> RunResult:
     """Return what a shock does to a copy of the book.
 
     `rules`, a name or a `RuleSet`, replaces the rule set of every pool (and drops limits of another
     venue), `pool` the balance of every pool (or of the pools that it names), `depth` the order
-    books. Shocked prices are rounded to the nearest tick. Raises InputError and UnknownNameError
-    for invalid arguments.
+    books. `vault_cap` and `loss_threshold` are the limits of a vault whose venue publishes no
+    number (Hyperliquid); where neither they nor the book's pools give one, the vault pays until its
+    equity is negative, and `notes` says so. Shocked prices are rounded to the nearest tick. Raises
+    InputError and UnknownNameError for invalid arguments.
 
         >>> import delever
         >>> book = delever.read_book("examples/book")
@@ -85,7 +95,8 @@ def simulate(
     for contract in shock.moves:
         if contract_of(book, contract).mark == 0:
             raise InputError("has no mark to move", column=contract)
-    managed = _managed(book, rules, pool, depth)
+    caps = _given(vault_cap=vault_cap, loss_threshold=loss_threshold)
+    managed, notes = _managed(book, rules, pool, depth, caps)
     calm = run(managed, _calm_commands(book))
     shocked = run(calm.book, _shock_commands(calm.book, shock))
     return RunResult(
@@ -93,6 +104,7 @@ def simulate(
         calm.outcomes + shocked.outcomes,
         calm.observations + shocked.observations,
         calm.marks,
+        notes,
     )
 
 
@@ -104,6 +116,8 @@ def compare(
     policies: str | Sequence[str] = (),
     pool: Amount | Mapping[str, Amount] | None = None,
     depth: Tabular | None = None,
+    vault_cap: Amount | None = None,
+    loss_threshold: Amount | None = None,
 ) -> pl.DataFrame:
     """Return what a shock does under several rule sets: one row per rule set and contract.
 
@@ -111,7 +125,9 @@ def compare(
     rule set with a queue is simulated with each of them in place of its own, named like
     `bybit+pro_rata`. Columns are those of `RunResult.summary.contracts`, as exact decimals, and of
     `delever.lab.measures.adl_distribution`; `exhausted` is true if inventory remains although ADL
-    is on. A rule set under which nothing happens has one row without a contract.
+    is on. `note` says what was assumed of a rule set for which `vault_cap` or `loss_threshold` is
+    missing, as in `simulate`. A rule set under which nothing happens has one row without a
+    contract.
 
         >>> import delever
         >>> book = delever.read_book("examples/book")
@@ -126,14 +142,25 @@ def compare(
     known = book.copy()
     known.use_registry({**book.registry, **own_registry(own)})
     names = [one.name if isinstance(one, RuleSet) else one for one in chosen]
-    for name in variants(names, _as_sequence(policies), rule_sets_of(known)):
-        result = simulate(known, shock, rules=name, pool=pool, depth=depth)
+    caps = _given(vault_cap=vault_cap, loss_threshold=loss_threshold)
+    compared = variants(names, _as_sequence(policies), rule_sets_of(known))
+    _check_read(caps, [rule_set(name, rule_sets_of(known)) for name in compared])
+    for name in compared:
+        needed = rule_set(name, rule_sets_of(known)).managed_limits
+        given = {cap: caps[cap] for cap in needed if cap in caps}
+        result = simulate(known, shock, rules=name, pool=pool, depth=depth, **given)
+        note = " ".join(result.notes) or None
         totals = result.summary.contracts
         distributions = adl_distributions(result.events, totals)
         rows += [
-            {"rules": name, **_total_row(result, total), **_distribution_row(distributions, total)}
+            {
+                "rules": name,
+                "note": note,
+                **_total_row(result, total),
+                **_distribution_row(distributions, total),
+            }
             for total in totals
-        ] or [{"rules": name}]
+        ] or [{"rules": name, "note": note}]
     return pl.DataFrame(rows, schema=COMPARED_SCHEMA).with_columns(
         pl.col(name).cast(pl.Decimal(38, _places(rows, name))) for name in COMPARED_EXACT
     )
@@ -147,6 +174,7 @@ COMPARED_EXACT = (
     "realized_pnl",
     "haircut",
     "pool_pnl",
+    "unfunded",
 )
 COMPARED_SCHEMA: dict[str, Any] = {
     "rules": pl.String,
@@ -160,11 +188,13 @@ COMPARED_SCHEMA: dict[str, Any] = {
     "realized_pnl": pl.String,
     "haircut": pl.String,
     "pool_pnl": pl.String,
+    "unfunded": pl.String,
     "exhausted": pl.Boolean,
     "ranked": pl.Int64,
     "haircut_ratio": pl.Decimal(38, PLACES),
     "largest_share": pl.Decimal(38, PLACES),
     "gini": pl.Decimal(38, PLACES),
+    "note": pl.String,
 }
 
 
@@ -214,8 +244,9 @@ def _managed(
     rules: str | RuleSet | None,
     pool: Amount | Mapping[str, Amount] | None,
     depth: Tabular | None,
-) -> Book:
-    """Return the book rebuilt with managed pools and its replacements, still without marks.
+    caps: Mapping[str, Amount],
+) -> tuple[Book, tuple[str, ...]]:
+    """Return the book rebuilt with managed pools and its replacements, still without marks; notes.
 
     Managed pools liquidate from the first mark on, which belongs into the result.
     """
@@ -235,7 +266,43 @@ def _managed(
         if (balance := balances.get(row["pool"])) is not None:
             row["balance"] = str(balance)
     own = own_registry([rules] if isinstance(rules, RuleSet) else [])
-    return build(tables, {**book.registry, **own})
+    registry = {**book.registry, **own}
+    notes = _cap_vaults(tables["pools"], rule_sets_with(registry), caps)
+    return build(tables, registry), notes
+
+
+def _given(**caps: Amount | None) -> dict[str, Amount]:
+    return {name: cap for name, cap in caps.items() if cap is not None}
+
+
+def _check_read(caps: Mapping[str, Amount], chosen: Iterable[RuleSet]) -> None:
+    """Raise InputError for a cap that none of the rule sets reads."""
+    read = {name for rules in chosen for name in rules.managed_limits}
+    for name, cap in caps.items():
+        if name not in read:
+            raise InputError("is a limit that no chosen rule set reads", column=name, value=cap)
+
+
+def _cap_vaults(
+    pools: TextTable, known: Mapping[str, RuleSet], caps: Mapping[str, Amount]
+) -> tuple[str, ...]:
+    """Set the limits that managed pools need: those given, else the pool's own, else the vault.
+
+    Returns a note for each rule set that has one of them assumed.
+    """
+    chosen = {row["rules"]: rule_set(row["rules"], known) for row in pools.rows}
+    _check_read(caps, chosen.values())
+    assumed: dict[str, str] = {}
+    for row in pools.rows:
+        whole = {"vault_cap": "1", "loss_threshold": row.get("balance") or "0"}
+        for name in chosen[row["rules"]].managed_limits:
+            column = f"limits.{name}"
+            if name in caps:
+                row[column] = str(caps[name])
+            elif not row.get(column):
+                row[column] = whole[name]
+                assumed[row["rules"]] = UNCAPPED.format(rules=row["rules"])
+    return tuple(assumed.values())
 
 
 def _replace_rules(tables: Mapping[str, TextTable], rules: str) -> None:
@@ -299,6 +366,6 @@ def _moved_depth(book: Book, state: ContractState, ratio: Fraction, time_ms: int
     )
 
 
-def _moved_ticks(ticks: int, ratio: Fraction) -> int:
+def _moved_ticks(ticks: Mark, ratio: Fraction) -> int:
     """Return a moved price, to the nearest tick, at least one tick."""
     return max(div_nearest(ticks * ratio.numerator, ratio.denominator), 1)

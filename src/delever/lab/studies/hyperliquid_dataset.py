@@ -1,14 +1,18 @@
-"""HyperReplay's record of one instant of ADL on Hyperliquid, read exactly.
+"""HyperReplay's record of the ADL on Hyperliquid, read exactly, instant by instant.
 
-One row per deleveraged position, in the venue's order. Every number is text; a row that is not a
-profitable short, closed by at most its size, is rejected with its place.
+One row per deleveraged position, in the venue's order. Every number is text. Fills of one instant
+against one bankrupt account belong together. A row that says nothing that could be replayed is
+counted and skipped, so that one such row costs no other.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from delever.core.messages import Side
 from delever.core.units import div_nearest, parse_decimal, scaled
 from delever.lab.errors import InputError
 
@@ -29,6 +33,8 @@ NUMBERS = COLUMNS[2:9]
 FINEST = 30
 """No number has more decimals than a plain decimal may have."""
 
+MIN_PRICE_TICKS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedFill:
@@ -37,7 +43,7 @@ class RecordedFill:
     number: int
     account: str
     coin: str
-    time_ms: int
+    time: str
     price: str
     closed: str
     size: str
@@ -46,12 +52,23 @@ class RecordedFill:
     unrealized_pnl: str
     liquidated: str
 
+    @property
+    def time_ms(self) -> int:
+        """The time of the fill."""
+        return exact(self.time, 0)
+
+    @property
+    def side(self) -> Side:
+        """The side of the position, by the sign of its size."""
+        return Side.SHORT if self.size.startswith("-") else Side.LONG
+
 
 @dataclass(frozen=True, slots=True)
 class CoinQueue:
-    """The real fills of one coin in order, with the decimals of its prices and sizes."""
+    """The real fills of one coin in order: side, price, decimals of prices and of sizes."""
 
     coin: str
+    side: Side
     price: str
     price_decimals: int
     size_decimals: int
@@ -61,18 +78,17 @@ class CoinQueue:
         """Return a size in lots, without sign."""
         return abs(exact(size, self.size_decimals))
 
-    @property
-    def real_lots(self) -> int:
-        """The lots that the venue closed."""
-        return sum(self.lots(fill.closed) for fill in self.fills)
+    def closed_lots(self, fills: Sequence[RecordedFill]) -> int:
+        """Return the lots that the venue closed of some fills."""
+        return sum(self.lots(fill.closed) for fill in fills)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedAdl:
-    """The whole file: queues in its order, and each account's equity in Cash.
+    """The ADL of one instant against one bankrupt account: queues, and each account's equity.
 
-    `repaired` are the accounts with a published equity of at most 0, although they were
-    deleveraged as winners; their cash is used as equity.
+    Queues are in the order of the file, equity is in Cash. `repaired` are the accounts with a
+    published equity of at most 0, although they were deleveraged; their cash is used as equity.
     """
 
     time_ms: int
@@ -82,25 +98,56 @@ class RecordedAdl:
     repaired: tuple[str, ...]
 
 
-def read_recorded_adl(path: str | Path) -> RecordedAdl:
-    """Return the file in exact numbers; raises InputError, naming row and column."""
-    rows = _rows(Path(path))
-    first = rows[0]
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """The whole file: its instants in order, and the rows that were skipped, by reason."""
+
+    instants: tuple[RecordedAdl, ...]
+    skipped: dict[str, int]
+
+    @property
+    def queues(self) -> list[CoinQueue]:
+        """The queues of all instants, in order."""
+        return [queue for instant in self.instants for queue in instant.queues]
+
+
+def read_recorded_adl(path: str | Path) -> RecordedEvent:
+    """Return the file in exact numbers.
+
+    Raises InputError for a file that cannot be read, and for one of which no row can be replayed.
+    """
+    skipped: Counter[str] = Counter()
+    groups: dict[tuple[str, str], list[RecordedFill]] = {}
+    for row in _rows(Path(path), skipped):
+        groups.setdefault((row.time, row.liquidated), []).append(row)
+    instants = [_instant(rows, skipped) for rows in groups.values()]
+    if not instants:
+        reasons = ", ".join(skipped)
+        raise InputError(f"has no row that can be replayed: {reasons}", file=str(path))
+    return RecordedEvent(tuple(instants), dict(skipped))
+
+
+def _instant(rows: list[RecordedFill], skipped: Counter[str]) -> RecordedAdl:
+    by_coin: dict[str, list[RecordedFill]] = {}
     for row in rows:
-        for column, value, same in (
-            ("time", row.time_ms, first.time_ms),
-            ("liquidated_user", row.liquidated, first.liquidated),
-        ):
-            if value != same:
-                why = f"one instant and one bankrupt account at a time, here {same}"
-                raise InputError(why, file=str(path), row=row.number, column=column, value=value)
-        if row.account == row.liquidated:
-            why = "the bankrupt account cannot be a counterparty of itself"
-            raise InputError(why, file=str(path), row=row.number, column="user", value=row.account)
-    coins = dict.fromkeys(row.coin for row in rows)
-    queues = tuple(_queue([row for row in rows if row.coin == coin], path) for coin in coins)
-    equity, repaired = _equities(rows)
+        queue = by_coin.setdefault(row.coin, [])
+        if problem := _misfit(row, queue):
+            skipped[problem] += 1
+        else:
+            queue.append(row)
+    queues = tuple(_queue(queue) for queue in by_coin.values())
+    equity, repaired = _equities([row for queue in queues for row in queue.fills])
+    first = rows[0]
     return RecordedAdl(first.time_ms, first.liquidated, queues, equity, repaired)
+
+
+def _misfit(row: RecordedFill, queue: list[RecordedFill]) -> str:
+    """Return why a row does not belong to the queue of its coin; empty where it does."""
+    if queue and (row.side, row.price) != (queue[0].side, queue[0].price):
+        return "another side or price than the first of its queue"
+    if any(row.account == other.account for other in queue):
+        return "the account is in the queue twice"
+    return ""
 
 
 def _equities(rows: list[RecordedFill]) -> tuple[dict[str, int], tuple[str, ...]]:
@@ -117,8 +164,8 @@ def _equities(rows: list[RecordedFill]) -> tuple[dict[str, int], tuple[str, ...]
     return equity, tuple(repaired)
 
 
-def _rows(path: Path) -> list[RecordedFill]:
-    """Return the rows as text; raises InputError unless each number is a plain decimal."""
+def _rows(path: Path, skipped: Counter[str]) -> list[RecordedFill]:
+    """Return the rows as text that can be replayed; count the others."""
     try:
         frame = pl.read_csv(path, infer_schema=False)
     except pl.exceptions.NoDataError:
@@ -132,52 +179,43 @@ def _rows(path: Path) -> list[RecordedFill]:
         raise InputError("has no rows", file=str(path))
     rows = []
     for number, cells in enumerate(frame.select(COLUMNS).iter_rows(), start=1):
-        _check(path, number, dict(zip(COLUMNS, cells, strict=True)))
-        user, coin, time, *rest = cells
-        rows.append(RecordedFill(number, user, coin, int(time), *rest))
+        if problem := _problem(dict(zip(COLUMNS, cells, strict=True))):
+            skipped[problem] += 1
+        else:
+            rows.append(RecordedFill(number, *cells))
     return rows
 
 
-def _check(path: Path, number: int, cells: dict[str, str | None]) -> None:
-    """Raise InputError unless the row is a profitable short, closed by at most its size."""
-    for name, cell in cells.items():
-        if not cell:
-            raise InputError("is empty", file=str(path), row=number, column=name)
-        if name in NUMBERS and parse_decimal(cell) is None:
-            why = "must be a plain decimal"
-            raise InputError(why, file=str(path), row=number, column=name, value=cell)
+def _problem(cells: dict[str, str | None]) -> str:
+    """Return why a row cannot be replayed; empty where it can."""
+    numbers = [parse_decimal(cells[name] or "") for name in NUMBERS]
+    if None in numbers or not all(cells.values()):
+        return "a cell is empty, or not a plain decimal"
     time, price, closed, size, entry = (exact(cells[name] or "", FINEST) for name in NUMBERS[:5])
-    violations = {
-        "time": time < 0 or time % 10**FINEST != 0,
-        "adl_price": price <= 0,
-        "adl_size": not 0 < closed <= -size,
-        "entry_price": entry <= price,
-    }
-    for name, violated in violations.items():
-        if violated:
-            why = "is not of a profitable short, closed by at most its size"
-            raise InputError(why, file=str(path), row=number, column=name, value=cells[name])
+    if time < 0 or time % 10**FINEST or price <= 0 or entry <= 0:
+        return "time, price or entry price is out of range"
+    if not 0 < closed <= abs(size):
+        return "not closed by at most its size"
+    if cells["user"] == cells["liquidated_user"]:
+        return "the bankrupt account is a counterparty of itself"
+    return ""
 
 
-def _queue(rows: list[RecordedFill], path: str | Path) -> CoinQueue:
-    """Return one coin's queue, with the finest decimals of its price and sizes."""
-    accounts: set[str] = set()
-    for row in rows:
-        if row.price != rows[0].price:
-            why = f"every fill of a coin has one price, here {rows[0].price}"
-            raise InputError(
-                why, file=str(path), row=row.number, column="adl_price", value=row.price
-            )
-        if row.account in accounts:
-            why = "the account is in the queue twice"
-            raise InputError(why, file=str(path), row=row.number, column="user", value=row.account)
-        accounts.add(row.account)
-    sizes = [size for row in rows for size in (row.closed, row.size)]
+def _queue(rows: list[RecordedFill]) -> CoinQueue:
+    """Return one coin's queue, with the finest decimals of its price and sizes.
+
+    A price has at least two ticks, so that there is a tick on either side of it.
+    """
+    first = rows[0]
+    decimals = _decimals(first.price)
+    while exact(first.price, decimals) < MIN_PRICE_TICKS:
+        decimals += 1
     return CoinQueue(
-        coin=rows[0].coin,
-        price=rows[0].price,
-        price_decimals=_decimals(rows[0].price),
-        size_decimals=max(map(_decimals, sizes)),
+        coin=first.coin,
+        side=first.side,
+        price=first.price,
+        price_decimals=decimals,
+        size_decimals=max(_decimals(size) for row in rows for size in (row.closed, row.size)),
         fills=tuple(rows),
     )
 

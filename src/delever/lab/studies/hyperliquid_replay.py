@@ -3,10 +3,11 @@
 The user provides HyperReplay's file: one row per deleveraged position, in the venue's order. The
 data have the queue of each coin from its front to the last fill, and no position behind; the
 insurance fund is assumed. The total closed is therefore nearly determined, and the study measures
-the order in which a rule set would have closed it.
+the order in which a rule set would have closed it. Each instant and each bankrupt account has a
+book of its own. Positions that a rule set does not rank are counted, and left out under it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,7 +32,6 @@ from delever.core.messages import (
     SetBalances,
     SetMarks,
     SetPositions,
-    Side,
     Takeover,
 )
 from delever.core.rules import RULE_SETS
@@ -77,10 +77,12 @@ part of their pool.
 class HyperliquidStudy:
     """The real event under several rule sets.
 
-    `by_coin` has a row per coin and rule set, `by_rules` one per rule set (means weighted by
-    positions), `formulas` one per formula fitted to the real order, `marks` one per coin: the price
-    at which the file values positions, if several accounts agree on it. Quantities are exact
-    decimals as text.
+    `by_coin` has a row per queue (an instant, a bankrupt account, a coin) and rule set, `by_rules`
+    one per rule set (means weighted by positions), `formulas` one per formula fitted to the real
+    order, `marks` one per queue: the price at which the file values positions, if several accounts
+    agree on it. `positions` are those that the rule set ranks, and `unexplained` the others: their
+    quantities are not closed. `skipped` counts the rows of the file that no rule set could replay,
+    by reason. Quantities are exact decimals as text.
     """
 
     by_coin: pl.DataFrame
@@ -89,7 +91,9 @@ class HyperliquidStudy:
     marks: pl.DataFrame
     positions: int
     accounts: int
+    instants: int
     repaired: tuple[str, ...]
+    skipped: dict[str, int]
 
 
 def replay(
@@ -97,41 +101,65 @@ def replay(
 ) -> HyperliquidStudy:
     """Return the real queues under each rule set, by default under all `QUEUE_RULE_SETS`.
 
-    Raises InputError, naming row and column, for an invalid file.
+    Raises InputError for a file that cannot be read.
     """
     names = list(QUEUE_RULE_SETS if rule_names is None else rule_names)
     for name in names:
         if name not in RULE_SETS:
             raise unknown("rule set", name, RULE_SETS)
     recorded = read_recorded_adl(path)
-    total = len(names) * len(recorded.queues)
+    queues = recorded.queues
+    total = len(names) * len(queues)
     records: list[dict[str, object]] = []
     for name in names:
-        book = build(recorded, name)
-        for queue in recorded.queues:
-            records.append({"rules": name, **close(book, recorded, queue)})
+        for instant in recorded.instants:
+            records += _close_all(instant, name)
             if progress is not None:
                 progress(len(records), total)
-    by_coin = pl.DataFrame(records)
+    by_coin = pl.DataFrame(records, schema=BY_COIN)
     fits = fit_formulas(
-        [[closed_position(fill, queue) for fill in queue.fills] for queue in recorded.queues]
+        [[closed_position(fill, queue) for fill in queue.fills] for queue in queues]
     )
     return HyperliquidStudy(
-        by_coin=by_coin.select("coin", pl.exclude("coin")),
+        by_coin=by_coin,
         by_rules=_by_rules(by_coin),
         formulas=pl.DataFrame([asdict(fit) for fit in fits]),
-        marks=pl.DataFrame([_implied_mark(queue) for queue in recorded.queues]),
-        positions=sum(len(queue.fills) for queue in recorded.queues),
-        accounts=len(recorded.equity_cash),
-        repaired=recorded.repaired,
+        marks=pl.DataFrame([_implied_mark(queue) for queue in queues], infer_schema_length=None),
+        positions=sum(len(queue.fills) for queue in queues),
+        accounts=len({account for each in recorded.instants for account in each.equity_cash}),
+        instants=len({instant.time_ms for instant in recorded.instants}),
+        repaired=tuple(dict.fromkeys(a for each in recorded.instants for a in each.repaired)),
+        skipped=recorded.skipped,
     )
+
+
+def _close_all(recorded: RecordedAdl, rules: str) -> list[dict[str, object]]:
+    """Return the result of each queue of an instant under a rule set.
+
+    A book that the engine rejects explains none of the rows.
+    """
+    try:
+        book = build(recorded, rules)
+        results = [close(book, recorded, queue) for queue in recorded.queues]
+    except InputError:
+        results = [_unexplained(queue) for queue in recorded.queues]
+    return [
+        {
+            "coin": queue.coin,
+            "rules": rules,
+            "time_ms": recorded.time_ms,
+            "side": queue.side,
+            **result,
+        }
+        for queue, result in zip(recorded.queues, results, strict=True)
+    ]
 
 
 # --- the book ---
 
 
 def build(recorded: RecordedAdl, rules: str) -> Book:
-    """Return the book at the marks of the event, with the longs of the bankrupt account.
+    """Return the book at the marks of an instant, with the positions of the bankrupt account.
 
     Wallets are set so that each account's equity at the marks is that of the file, to 10^-8.
     """
@@ -157,8 +185,9 @@ def commands(recorded: RecordedAdl, rules: str) -> list[Command]:
             time_ms=time_ms,
             marks={queue.coin: queue.price for queue in recorded.queues},
         ),
-        SetBalances(time_ms=time_ms, version=1, balances=balances),
+        SetBalances(strict=True, time_ms=time_ms, version=1, balances=balances),
         SetPositions(
+            strict=True,
             time_ms=time_ms,
             version=1,
             positions=tuple(
@@ -195,8 +224,8 @@ def _wallets(recorded: RecordedAdl, contracts: list[DefineContract]) -> tuple[Ba
         mark = exact(queue.price, queue.price_decimals)
         for row in queue.fills:
             lots, entry = queue.lots(row.size), parse_decimal(row.entry) or (0, 0)
-            cost = terms.cost_cash(Side.SHORT, lots, entry)
-            balance[row.account] -= terms.value_cash(-lots, mark) - cost
+            cost = terms.cost_cash(queue.side, lots, entry)
+            balance[row.account] -= terms.value_cash(queue.side.sign * lots, mark) - cost
     return tuple(
         BalanceRow(account=account, asset=ASSET, balance=format_scaled(cash, CASH_DECIMALS))
         for account, cash in balance.items()
@@ -204,31 +233,37 @@ def _wallets(recorded: RecordedAdl, contracts: list[DefineContract]) -> tuple[Ba
 
 
 def _positions(recorded: RecordedAdl, queue: CoinQueue) -> list[PositionRow]:
-    """Return the shorts in the file's order, and the long against which all of them were closed."""
-    shorts = [
+    """Return positions in the file's order, and the one against which all of them were closed."""
+    counterparties = [
         PositionRow(
             account=row.account,
             contract=queue.coin,
-            side=Side.SHORT,
+            side=queue.side,
             quantity=row.size,
             entry_price=row.entry,
         )
         for row in queue.fills
     ]
-    long = PositionRow(
+    return [*counterparties, _liquidated(recorded, queue, queue.fills)]
+
+
+def _liquidated(
+    recorded: RecordedAdl, queue: CoinQueue, fills: Sequence[RecordedFill]
+) -> PositionRow:
+    """Return the position of the bankrupt account that some fills were closed against."""
+    return PositionRow(
         account=recorded.liquidated,
         contract=queue.coin,
-        side=Side.LONG,
-        quantity=format_scaled(queue.real_lots, queue.size_decimals),
+        side=queue.side.opposite,
+        quantity=format_scaled(queue.closed_lots(fills), queue.size_decimals),
         entry_price=_takeover_price(queue),
     )
-    return [*shorts, long]
 
 
 def _takeover_price(queue: CoinQueue) -> str:
-    """Return one tick above the mark, so that the pool takes over at a loss."""
+    """Return the price one tick beyond the mark, so that the pool takes over at a loss."""
     mark = exact(queue.price, queue.price_decimals)
-    return format_scaled(mark + 1, queue.price_decimals)
+    return format_scaled(mark - queue.side.sign, queue.price_decimals)
 
 
 def _run(book: Book, command: Command) -> tuple[Event, ...]:
@@ -248,8 +283,17 @@ def _run(book: Book, command: Command) -> tuple[Event, ...]:
 
 
 def close(book: Book, recorded: RecordedAdl, queue: CoinQueue) -> dict[str, object]:
-    """Take over the bankrupt account's long in one coin, and compare the ADL with the real one."""
+    """Take over the bankrupt account's position in one coin, and compare the ADL with the real one.
+
+    Only as much is taken over as the venue closed of the positions that the rule set ranks.
+    """
     scores = _scores(book, queue)
+    explained = [fill for fill in queue.fills if fill.account in scores]
+    if not explained:
+        return _unexplained(queue)
+    if len(explained) < len(queue.fills):
+        row = _liquidated(recorded, queue, explained)
+        _run(book, SetPositions(time_ms=recorded.time_ms, version=1, positions=(row,)))
     command = Takeover(
         time_ms=recorded.time_ms,
         account=recorded.liquidated,
@@ -260,42 +304,71 @@ def close(book: Book, recorded: RecordedAdl, queue: CoinQueue) -> dict[str, obje
     for event in _run(book, command):
         if isinstance(event, AdlFilled):
             simulated[event.account] = simulated.get(event.account, 0) + event.lots
-    real = {fill.account: queue.lots(fill.closed) for fill in queue.fills}
+    real = {fill.account: queue.lots(fill.closed) for fill in explained}
+    real_lots = sum(real.values())
     overlap = sum(min(simulated.get(account, 0), lots) for account, lots in real.items())
-    ordered = longest_nonincreasing_subsequence(scores)
+    in_order = list(scores.values())
     return {
-        "coin": queue.coin,
-        "positions": len(queue.fills),
-        "real_quantity": format_scaled(queue.real_lots, queue.size_decimals),
+        "positions": len(explained),
+        "unexplained": len(queue.fills) - len(explained),
+        "real_quantity": format_scaled(real_lots, queue.size_decimals),
         "closed_quantity": format_scaled(sum(simulated.values()), queue.size_decimals),
         "accounts_closed": len(simulated),
-        "overlap_quantity": overlap / queue.real_lots,
+        "overlap_quantity": overlap / real_lots,
         "overlap_accounts": len(simulated.keys() & real.keys()) / len(real),
-        "rank_correlation": spearman(scores),
-        "ordered_share": ordered / len(scores),
+        "rank_correlation": spearman(in_order),
+        "ordered_share": longest_nonincreasing_subsequence(in_order) / len(explained),
     }
 
 
-def _scores(book: Book, queue: CoinQueue) -> list[float]:
-    """Return the rule set's scores in the real order; minus infinity for ineligible positions."""
+def _unexplained(queue: CoinQueue) -> dict[str, object]:
+    """Return the result of a queue of which a rule set ranks nobody."""
+    nothing = {"real_quantity": "0", "closed_quantity": "0", "accounts_closed": 0}
+    return {"positions": 0, "unexplained": len(queue.fills), **nothing}
+
+
+def _scores(book: Book, queue: CoinQueue) -> dict[str, float]:
+    """Return the rule set's scores of the positions that it ranks, in the real order."""
     state = book.contracts[queue.coin]
     ranking = RULE_SETS[book.pool_of(state).definition.rules].ranking
-    ranked = rank_side(value_side(book, state, Side.SHORT), ranking)
-    table = state.tables[Side.SHORT]
-    rows = [table.row_of(book.accounts.index[row.account], 0) for row in queue.fills]
-    return [float(ranked.score.value[row]) if ranked.rank[row] else float("-inf") for row in rows]
+    ranked = rank_side(value_side(book, state, queue.side), ranking)
+    table = state.tables[queue.side]
+    rows = {
+        fill.account: table.row_of(book.accounts.index[fill.account], 0) for fill in queue.fills
+    }
+    return {
+        account: float(ranked.score.value[row]) for account, row in rows.items() if ranked.rank[row]
+    }
+
+
+BY_COIN: dict[str, type[pl.DataType]] = {
+    "coin": pl.String,
+    "rules": pl.String,
+    "time_ms": pl.Int64,
+    "side": pl.String,
+    "positions": pl.Int64,
+    "unexplained": pl.Int64,
+    "real_quantity": pl.String,
+    "closed_quantity": pl.String,
+    "accounts_closed": pl.Int64,
+    "overlap_quantity": pl.Float64,
+    "overlap_accounts": pl.Float64,
+    "rank_correlation": pl.Float64,
+    "ordered_share": pl.Float64,
+}
 
 
 def _by_rules(by_coin: pl.DataFrame) -> pl.DataFrame:
     """Return the summary of each rule set, means weighted by the positions of a coin."""
 
     def mean(name: str) -> pl.Expr:
-        weight = pl.col("positions").filter(pl.col(name).is_not_null())
-        return (pl.col(name) * pl.col("positions")).sum() / weight.sum()
+        weight = pl.col("positions").filter(pl.col(name).is_not_null()).sum()
+        return pl.when(weight > 0).then((pl.col(name) * pl.col("positions")).sum() / weight)
 
     equal = pl.col("closed_quantity") == pl.col("real_quantity")
     return by_coin.group_by("rules", maintain_order=True).agg(
         pl.col("positions").sum(),
+        pl.col("unexplained").sum(),
         equal.sum().alias("coins_exact"),
         pl.len().alias("coins"),
         pl.col("accounts_closed").sum(),
@@ -322,20 +395,21 @@ def closed_position(fill: RecordedFill, queue: CoinQueue) -> ClosedPosition:
         price=price,
         entry=entry,
         notional=size * price,
-        unrealized_pnl=size * (entry - price),
+        unrealized_pnl=queue.side.sign * size * (price - entry),
         equity=cash + float(fill.unrealized_pnl),
         cash=cash,
+        side=queue.side,
     )
 
 
 def _implied_mark(queue: CoinQueue) -> dict[str, object]:
     """Return the price at which the file values the coin, and the number of accounts that agree.
 
-    The PnL of an account without another position is size x (entry - mark), which gives the mark;
-    all such accounts must give the same one. None if no two do.
+    The PnL of an account without another position is signed size x (mark - entry), which gives the
+    mark; all such accounts must give the same one. None if no two do.
     """
     marks = [
-        f"{float(fill.entry) - float(fill.unrealized_pnl) / abs(float(fill.size)):.5g}"
+        f"{float(fill.entry) + float(fill.unrealized_pnl) / float(fill.size):.5g}"
         for fill in queue.fills
     ]
     most = max(marks, key=marks.count)

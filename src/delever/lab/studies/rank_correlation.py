@@ -8,6 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
+from delever.core.messages import Side
 from delever.core.units import div_nearest
 
 
@@ -59,6 +60,8 @@ class ClosedPosition:
     `equity` and `cash` are the account's, with and without unrealized PnL.
     """
 
+    side: Side
+
     price: float
     entry: float
     notional: float
@@ -75,6 +78,11 @@ def _ratio(numerator: float, account_value: float) -> float:
     return numerator / max(account_value, MIN_ACCOUNT_VALUE)
 
 
+def _move_by_side(row: ClosedPosition) -> float:
+    """Return mark / entry of a long, entry / mark of a short."""
+    return row.price / row.entry if row.side is Side.LONG else row.entry / row.price
+
+
 def _return_rate(row: ClosedPosition) -> float:
     return row.unrealized_pnl * row.price / (row.notional * row.entry)
 
@@ -84,7 +92,7 @@ PUBLISHED = "(mark / entry) x (notional / equity): as published"
 FORMULAS: dict[str, Callable[[ClosedPosition], float]] = {
     PUBLISHED: lambda row: row.price / row.entry * _ratio(row.notional, row.equity),
     "(entry / mark) x (notional / equity): by side": lambda row: (
-        row.entry / row.price * _ratio(row.notional, row.equity)
+        _move_by_side(row) * _ratio(row.notional, row.equity)
     ),
     "(PnL / entry notional) x (notional / equity)": lambda row: (
         _return_rate(row) * _ratio(row.notional, row.equity)
@@ -93,7 +101,7 @@ FORMULAS: dict[str, Callable[[ClosedPosition], float]] = {
         row.price / row.entry * _ratio(row.notional, row.cash)
     ),
     "(entry / mark) x (notional / cash)": lambda row: (
-        row.entry / row.price * _ratio(row.notional, row.cash)
+        _move_by_side(row) * _ratio(row.notional, row.cash)
     ),
     "(PnL / entry notional) x (notional / cash)": lambda row: (
         _return_rate(row) * _ratio(row.notional, row.cash)
@@ -105,7 +113,10 @@ FORMULAS: dict[str, Callable[[ClosedPosition], float]] = {
     "notional alone": lambda row: row.notional,
     "smallest equity first": lambda row: -row.equity,
 }
-"""Scores of shorts, the highest first. The mark is the price at which the venue closed."""
+"""Scores, the highest first. The mark is the price at which the venue closed.
+
+Entry / mark is written as for a short; for a long it is mark / entry.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 A *book directory* has one table per file, `.csv` or `.parquet`: pools, contracts, accounts,
 balances, positions and marks, and optionally depth, margin_tiers (0.5 % for a contract without
-tiers) and assets (units other than 10^-8). It has the current state only: rolling peaks begin with
-it, and no ADL is on.
+tiers), assets (units other than 10^-8) and collateral (one row a tier; every account is then in
+multi-asset mode, unless accounts has the column multi_asset). It has the current state only:
+rolling peaks begin with it, and no ADL is on.
 
 Tables become commands of the engine, positions last. An invalid table is rejected by the engine,
 and the rejection is raised as an InputError with file, row, column and value.
@@ -27,6 +28,7 @@ from delever.lab.tables.book_writer import frames_of
 from delever.lab.tables.defaults import complete
 from delever.lab.tables.table import (
     SCHEMAS,
+    CollateralRow,
     DepthRow,
     MarkRow,
     PoolRow,
@@ -90,6 +92,7 @@ def book_of(
     accounts: Tabular | None = None,
     contracts: Tabular | None = None,
     margin_tiers: Tabular | None = None,
+    collateral: Tabular | None = None,
     depth: Tabular | None = None,
     pools: Tabular | None = None,
     assets: Tabular | None = None,
@@ -130,6 +133,7 @@ def book_of(
         "accounts": accounts,
         "contracts": contracts,
         "margin_tiers": margin_tiers,
+        "collateral": collateral,
         "depth": depth,
         "pools": pools,
         "assets": assets,
@@ -236,7 +240,8 @@ def commands_of(tables: Tables) -> Iterator[tuple[Command, Locate]]:
     yield from _one_a_row(tables, "assets", m.DefineAsset)
     yield from _pools(tables["pools"])
     yield from _contracts(tables)
-    yield from _one_a_row(tables, "accounts", m.DefineAccount)
+    yield from _collateral(tables)
+    yield from _accounts(tables)
     yield from _marks(tables["marks"])
     yield from _balances(tables["balances"])
     if "depth" in tables:
@@ -250,6 +255,46 @@ def _one_a_row(
     if name in tables:
         for index, command in enumerate(tables[name].read(kind)):
             yield command, partial(_at_row, tables[name], index)
+
+
+def _accounts(tables: Tables) -> Iterator[tuple[Command, Locate]]:
+    """Yield the accounts, all in multi-asset mode if there is collateral and no column for it."""
+    all_pooled = "collateral" in tables and not tables["accounts"].column("multi_asset")
+    for command, locate in _one_a_row(tables, "accounts", m.DefineAccount):
+        pooled = msgspec.structs.replace(command, multi_asset=True) if all_pooled else command
+        yield pooled, locate
+
+
+def _collateral(tables: Tables) -> Iterator[tuple[Command, Locate]]:
+    """Yield each asset's terms, from its first row, with a tier of each of its rows."""
+    if "collateral" not in tables:
+        return
+    table = tables["collateral"]
+    rows = list(enumerate(table.read(CollateralRow)))
+    currency = _margin_currency(tables, {row.asset for _, row in rows})
+    for asset in dict.fromkeys(row.asset for _, row in rows):
+        own = [(index, row) for index, row in rows if row.asset == asset]
+        first, terms = own[0]
+        if terms.index_price is None:
+            raise table.error(first, "index_price", "is empty")
+        command = m.DefineCollateral(
+            time_ms=0,
+            asset=asset,
+            index_price=terms.index_price,
+            margin_currency=terms.margin_currency or currency,
+            bid_buffer=terms.bid_buffer,
+            ask_buffer=terms.ask_buffer,
+            tiers=tuple(row.tier for _, row in own),
+            conversion_haircut=terms.conversion_haircut,
+            cap=terms.cap,
+        )
+        yield command, partial(_at_collateral, table, [index for index, _ in own])
+
+
+def _margin_currency(tables: Tables, collateral: set[str]) -> str:
+    """Return the settle asset without a row, if there is one: what the others are priced in."""
+    others = set(tables["contracts"].column("settle")) - collateral
+    return others.pop() if len(others) == 1 else ""
 
 
 def _pools(table: TextTable) -> Iterator[tuple[Command, Locate]]:
@@ -303,13 +348,13 @@ def _marks(table: TextTable) -> Iterator[tuple[Command, Locate]]:
 
 def _balances(table: TextTable) -> Iterator[tuple[Command, Locate]]:
     if rows := table.read(m.BalanceRow):
-        command = m.SetBalances(time_ms=0, version=0, balances=tuple(rows))
+        command = m.SetBalances(time_ms=0, version=0, balances=tuple(rows), strict=True)
         yield command, partial(_at_field, table)
 
 
 def _positions(table: TextTable) -> Iterator[tuple[Command, Locate]]:
     if rows := table.read(m.PositionRow):
-        command = m.SetPositions(time_ms=0, version=0, positions=tuple(rows))
+        command = m.SetPositions(time_ms=0, version=0, positions=tuple(rows), strict=True)
         yield command, partial(_at_field, table)
 
 
@@ -351,6 +396,14 @@ def _at_contract(
     name = table.rows[index]["contract"]
     own = [place for place, row in enumerate(tiers.rows) if row["contract"] == name]
     return _at_row(tiers, own[int(place[1])], rejected, column=place[2] or "notional_from")
+
+
+def _at_collateral(table: TextTable, rows: Sequence[int], rejected: Rejected) -> InputError:
+    """Return the error of an asset's terms, or of one of its tiers: `tiers[1].rate`."""
+    place = re.match(r"tiers\[(\d+)\](?:\.(\w+))?", rejected.field)
+    if place is None:
+        return _at_row(table, rows[0], rejected)
+    return _at_row(table, rows[int(place[1])], rejected, column=place[2] or "quantity_from")
 
 
 def _at_mark(

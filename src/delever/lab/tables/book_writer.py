@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import polars as pl
 
 from delever.core.book.book import DEFAULT_CASH_DECIMALS, Book
 from delever.core.book.contract_state import ContractState
-from delever.core.messages import PositionRow, Side
+from delever.core.market.collateral import INDEX_PRICE_DECIMALS, unit_collateral
+from delever.core.messages import PositionRow, Side, TriggerLimits
 from delever.core.units import format_scaled
 from delever.formatting import ContractFormatter
 from delever.lab.errors import InputError
@@ -26,6 +28,7 @@ def frames_of(book: Book) -> dict[str, pl.DataFrame]:
         "pools": list(_pools(book)),
         "contracts": list(_contracts(book)),
         "margin_tiers": list(_tiers(book)),
+        "collateral": list(_collateral(book)),
         "accounts": list(_accounts(book)),
         "marks": list(_marks(book)),
         "balances": list(_balances(book)),
@@ -57,6 +60,10 @@ def _check_expressible(book: Book) -> None:
                 raise InputError(f"tables cannot express the book's inventory ({inventory})")
         if state.active:
             raise InputError(f"tables cannot express that ADL is on in {state.name}")
+    for pool in book.pools.values():
+        if pool.collateral:
+            held = ", ".join(sorted(pool.collateral))
+            raise InputError(f"tables cannot express the collateral of pool {pool.name} ({held})")
     if book.outstanding_fills:
         count = len(book.outstanding_fills)
         raise InputError(f"tables cannot express {count} ADL fills that the venue has not included")
@@ -101,9 +108,8 @@ def _contracts(book: Book) -> Iterator[Cells]:
         }
 
 
-def _limits(limits: object) -> Cells:
-    names = ("start", "stop", "trigger_threshold", "wait_ms")
-    values = {name: getattr(limits, name) for name in names}
+def _limits(limits: TriggerLimits) -> Cells:
+    values = msgspec.structs.asdict(limits)
     return {f"limits.{name}": str(limit) for name, limit in values.items() if limit is not None}
 
 
@@ -117,13 +123,38 @@ def _tiers(book: Book) -> Iterator[Cells]:
             }
 
 
+def _collateral(book: Book) -> Iterator[Cells]:
+    """Yield every asset's tiers, at its index price now; the margin currency's only if it has."""
+    for asset in book.assets.values():
+        definition = asset.definition
+        if definition is None or definition == unit_collateral(asset.name):
+            continue
+        for tier in definition.tiers:
+            cells = {
+                "asset": asset.name,
+                "index_price": format_scaled(asset.index_price, INDEX_PRICE_DECIMALS),
+                "margin_currency": book.margin_currency,
+                "bid_buffer": definition.bid_buffer,
+                "ask_buffer": definition.ask_buffer,
+                "quantity_from": tier.quantity_from,
+                "value_from": tier.value_from,
+                "rate": tier.rate,
+                "conversion_haircut": definition.conversion_haircut,
+                "cap": definition.cap,
+            }
+            yield {name: str(cell) for name, cell in cells.items() if cell is not None}
+
+
 def _accounts(book: Book) -> Iterator[Cells]:
     accounts = book.accounts
+    pools_margin = accounts.any_multi_asset or bool(book.margin_currency)
     for row, name in enumerate(accounts.names):
         yield {
             "account": name,
             "hedge_mode": _flag(bool(accounts.hedge_mode[row])),
             "adl_exempt": _flag(bool(accounts.adl_exempt[row])),
+            **({"multi_asset": _flag(bool(accounts.multi_asset[row]))} if pools_margin else {}),
+            **({"owner": accounts.owners[row]} if row in accounts.owners else {}),
         }
 
 

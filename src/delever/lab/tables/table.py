@@ -18,6 +18,7 @@ import polars as pl
 from delever.core.messages import (
     Amount,
     BalanceRow,
+    CollateralTier,
     Command,
     DefineAccount,
     DefineAsset,
@@ -46,6 +47,28 @@ class TierRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     contract: str
     notional_from: Amount
     maintenance_rate: Amount
+
+
+class CollateralRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One collateral tier of one asset; the asset's terms are those of its first row."""
+
+    asset: str
+    index_price: Amount | None = None
+    margin_currency: str = ""
+    bid_buffer: Amount = 0
+    ask_buffer: Amount = 0
+    quantity_from: Amount | None = None
+    value_from: Amount | None = None
+    rate: Amount = 1
+    conversion_haircut: Amount = 0
+    cap: Amount | None = None
+
+    @property
+    def tier(self) -> CollateralTier:
+        """The tier of the row; without a start it begins at 0."""
+        quantity, value = self.quantity_from, self.value_from
+        start = 0 if quantity is None and value is None else quantity
+        return CollateralTier(quantity_from=start, value_from=value, rate=self.rate)
 
 
 class MarkRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,6 +117,9 @@ SCHEMAS = {
         TableSchema("pools", PoolRow, ("pool",)),
         TableSchema("contracts", DefineContract, ("contract",)),
         TableSchema("margin_tiers", TierRow, ("contract", "notional_from"), required=False),
+        TableSchema(
+            "collateral", CollateralRow, ("asset", "quantity_from", "value_from"), required=False
+        ),
         TableSchema("accounts", DefineAccount, ("account",)),
         TableSchema("marks", MarkRow, ("contract",)),
         TableSchema("balances", BalanceRow, ("account", "asset")),

@@ -10,12 +10,14 @@ from delever.api_types.accounts import (
     AccountResponse,
     DeliveryResponse,
     ExplanationResponse,
+    MarginResponse,
     PositionResponse,
     WalletResponse,
     WhatIfResponse,
 )
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
+from delever.core.market.collateral import INDEX_PRICE_DECIMALS
 from delever.core.messages import Amount, Side
 from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import Queue, rank_side
@@ -32,7 +34,9 @@ from delever.server.api.requests.dependencies import ApiServices, Services
 from delever.server.api.requests.errors import ApiError, RequestError
 from delever.server.engine.account_snapshot import (
     AccountSnapshot,
+    MarginSnapshot,
     PositionSnapshot,
+    WalletSnapshot,
     account_snapshot_of,
 )
 
@@ -170,23 +174,49 @@ def _account(book: Book, name: str) -> AccountResponse:
     snapshot = account_snapshot_of(book, name)
     if snapshot is None:
         raise LookupError(name)
-    decimals = {asset.name: asset.cash_decimals for asset in book.assets.values()}
     return AccountResponse(
         as_of=snapshot.as_of,
         time_ms=snapshot.time_ms,
         account=snapshot.account,
         hedge_mode=snapshot.hedge_mode,
         adl_exempt=snapshot.adl_exempt,
-        wallets=tuple(
-            WalletResponse(
-                asset=wallet.asset,
-                balance=format_scaled(wallet.balance_cash, decimals[wallet.asset]),
-                equity=format_scaled(wallet.equity_cash, decimals[wallet.asset]),
-                maintenance_margin=format_scaled(wallet.maintenance_cash, decimals[wallet.asset]),
-            )
-            for wallet in snapshot.wallets
-        ),
+        multi_asset=snapshot.multi_asset,
+        margin=_margin(snapshot.margin) if snapshot.margin else None,
+        wallets=tuple(_wallet(wallet, snapshot.margin) for wallet in snapshot.wallets),
         positions=_positions(book, snapshot),
+    )
+
+
+def _margin(margin: MarginSnapshot) -> MarginResponse:
+    def cash(amount: int) -> str:
+        return format_scaled(amount, margin.decimals)
+
+    return MarginResponse(
+        currency=margin.currency,
+        equity=cash(margin.equity_cash),
+        equity_after_haircut=cash(margin.equity_after_haircut_cash),
+        unrealized_pnl=cash(margin.unrealized_pnl_cash),
+        maintenance_margin=cash(margin.maintenance_cash),
+        margin_ratio_ppm=margin.margin_ratio_ppm,
+    )
+
+
+def _wallet(wallet: WalletSnapshot, margin: MarginSnapshot | None) -> WalletResponse:
+    """Return a wallet, with its values as collateral in the margin currency."""
+    index_price = value = counted = None
+    if margin and (collateral := wallet.collateral):
+        index_price = format_scaled(collateral.index_price, INDEX_PRICE_DECIMALS)
+        value = format_scaled(collateral.value_cash, margin.decimals)
+        counted = format_scaled(collateral.value_after_haircut_cash, margin.decimals)
+    return WalletResponse(
+        asset=wallet.asset,
+        balance=format_scaled(wallet.balance_cash, wallet.decimals),
+        equity=format_scaled(wallet.equity_cash, wallet.decimals),
+        maintenance_margin=format_scaled(wallet.maintenance_cash, wallet.decimals),
+        venue_margin=wallet.venue_margin,
+        index_price=index_price,
+        value=value,
+        value_after_haircut=counted,
     )
 
 

@@ -12,6 +12,7 @@ from delever.api_types.history import (
     EpisodeResponse,
     FillExplanationResponse,
     FillResponse,
+    NettedResponse,
     RecomputeResponse,
     RoundResponse,
     TakeoverResponse,
@@ -22,7 +23,6 @@ from delever.formatting import ContractFormatter, decimal_text
 from delever.journal import JournalError, SqliteJournal
 from delever.journal.replay import advance_by_command, replay_events
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.queries.fill_explanation import explain_fill_of
 from delever.lab.queries.fill_report import FillExplanation
 from delever.rule_registry import installed_rule_sets, registry
 from delever.server.api.formatting import numbers_of
@@ -109,9 +109,7 @@ async def fill(request: AnyRequest, services: Services, fill: Id) -> FillExplana
         raise not_found("unknown_fill", "fill", fill)
     check_can_read(request, row.account)
     try:
-        why = await services.runner.look_up(
-            lambda journal: explain_fill_of(journal, fill, rule_sets=installed_rule_sets())
-        )
+        why = await services.explainer.explain(fill)
     except UnknownNameError as error:
         raise not_found("unknown_fill", "fill", fill, str(error)) from None
     except InputError as error:
@@ -175,12 +173,13 @@ async def _quantity_closed(services: ApiServices, row: Any, formatter: ContractF
 
 
 async def _waterfall(services: ApiServices, row: Any) -> Waterfall:
-    """Return an episode with its rounds, fills, takeovers and unwinds."""
+    """Return an episode with its rounds, fills, takeovers, unwinds and netted inventory."""
     formatter, queries = _formatter(services, row.contract), services.queries
     last = row.stopped_sequence or services.projector.sequence
     rounds, fills = await queries.rounds(row.episode)
     of_fills = await queries.takeovers(sorted({fill.takeover for fill in fills}))
-    since, unwinds = await queries.takeovers_and_unwinds(row.contract, row.started_sequence, last)
+    flows = await queries.inventory_flows(row.contract, row.started_sequence, last)
+    since, unwinds, netted = flows
     takeovers = {taken.takeover: taken for taken in (*of_fills, *since)}
     before, after = await queries.pool_around(row.pool, row.started_sequence, last)
     pool = pool_of(services.runner.market_snapshot, row.pool)
@@ -189,6 +188,7 @@ async def _waterfall(services: ApiServices, row: Any) -> Waterfall:
         **await _episode(services, row),
         takeovers=tuple(_takeover(taken, formatter) for _, taken in sorted(takeovers.items())),
         unwinds=tuple(_unwind(unwound, formatter) for unwound in unwinds),
+        netted=tuple(_netted(pair, formatter) for pair in netted),
         pool_before=None if before is None else pool_values_of(before, pool),
         pool_after=None if after is None else pool_values_of(after, pool),
         rounds=tuple(_round(services, row, fills, hashes, formatter) for row in rounds),
@@ -229,6 +229,18 @@ def _unwind(row: Any, formatter: ContractFormatter) -> UnwindResponse:
     )
 
 
+def _netted(row: Any, formatter: ContractFormatter) -> NettedResponse:
+    return NettedResponse(
+        sequence=row.sequence,
+        time_ms=row.time_ms,
+        long_takeover=row.long_takeover,
+        short_takeover=row.short_takeover,
+        quantity=formatter.quantity(row.lots),
+        mark=formatter.price(row.mark_ticks),
+        realized_pnl=formatter.cash(row.realized_pnl_cash),
+    )
+
+
 def _round(
     services: ApiServices,
     row: Any,
@@ -249,6 +261,7 @@ def _round(
         filled=formatter.quantity(row.filled_lots),
         unfilled=formatter.quantity(row.wanted_lots - row.filled_lots),
         rounding_residual=formatter.cash(row.rounding_residual_cash),
+        unfunded=formatter.cash(row.unfunded_cash),
         counterparties=row.counterparties,
         fills=tuple(
             _fill(services, fill) for fill in fills if (fill.sequence, fill.round_index) == key

@@ -24,6 +24,7 @@ from delever.server.api.requests.authorization import Authenticator
 from delever.server.api.requests.dependencies import ApiServices
 from delever.server.api.requests.errors import HANDLERS, check_encoding
 from delever.server.api.requests.path_encoding import NativeApp, restore_slashes
+from delever.server.engine.fill_explainer import FillExplainer
 from delever.server.engine.runner import Runner
 from delever.server.notifications.notifier import Notifier
 from delever.server.storage.projector import HistoryProjector
@@ -54,7 +55,8 @@ def native_app(
     feed = EventFeed(runner)
     runner.listeners.append(feed.add)
     queries = HistoryQueries(projector.database)
-    services = ApiServices(runner, config, feed, projector, queries, notifier)
+    explainer = FillExplainer(runner)
+    services = ApiServices(runner, config, feed, projector, queries, notifier, explainer)
     return NativeApp(
         ROUTES,
         before_request=check_encoding,

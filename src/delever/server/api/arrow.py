@@ -22,14 +22,16 @@ from delever.core.messages import (
     Event,
     PositionRow,
     RowIgnored,
+    RowRejected,
     RowsIgnored,
     SetBalances,
     SetPositionColumns,
     SetPositions,
     Side,
+    rejected_parts,
 )
 from delever.field_errors import find_field_error
-from delever.server.api.commands import submit_one
+from delever.server.api.commands import rejected_line, submit_one
 from delever.server.api.requests.authorization import submits
 from delever.server.api.requests.dependencies import Services
 from delever.server.api.requests.errors import AnyRequest, invalid_request
@@ -52,21 +54,29 @@ async def positions(
     services: Services,
     version: Count,
     last_fill: Count = 0,
+    strict: FromQuery[bool] = False,
     id: FromQuery[str] = "",  # noqa: A002 - the name of the command's field
 ) -> RowsResponse:
-    """Run set_positions with the rows of an Arrow stream: all of them, or none.
+    """Run set_positions with the rows of an Arrow stream.
+
+    A row that cannot be taken is rejected alone; `strict` rejects all rows instead.
 
     A stream with a column `lots` runs set_position_columns, in units of the engine: `account`,
     `contract` and `side` are text (best dictionary-encoded), all other columns are integers.
     """
     table = await asyncio.to_thread(_table, await request.body())
-    header: dict[str, Any] = {"version": version, "last_fill": last_fill, "id": id}
+    header: dict[str, Any] = {
+        "version": version,
+        "last_fill": last_fill,
+        "strict": strict,
+        "id": id,
+    }
     if "lots" in table.column_names:
         columns = await asyncio.to_thread(_columns, table, header)
-        return _response(await submit_one(services, columns), table.num_rows)
+        return _response(await submit_one(request, services, columns), table.num_rows)
     rows = await asyncio.to_thread(_rows, table, PositionRow)
     command = SetPositions(time_ms=NOW, positions=tuple(rows), **header)
-    return _response(await submit_one(services, command), table.num_rows)
+    return _response(await submit_one(request, services, command), table.num_rows)
 
 
 @post("/v1/balances/arrow", status_code=200, guards=[submits], tags=["commands"])
@@ -75,15 +85,15 @@ async def balances(
     services: Services,
     version: Count,
     last_fill: Count = 0,
+    strict: FromQuery[bool] = False,
     id: FromQuery[str] = "",  # noqa: A002 - the name of the command's field
 ) -> RowsResponse:
-    """Run set_balances with the rows of an Arrow stream: all of them, or none."""
+    """Run set_balances with the rows of an Arrow stream; see `/v1/positions/arrow`."""
     table = await asyncio.to_thread(_table, await request.body())
     rows = await asyncio.to_thread(_rows, table, BalanceRow)
-    command = SetBalances(
-        time_ms=NOW, id=id, version=version, last_fill=last_fill, balances=tuple(rows)
-    )
-    return _response(await submit_one(services, command), table.num_rows)
+    header: dict[str, Any] = {"version": version, "last_fill": last_fill, "strict": strict}
+    command = SetBalances(time_ms=NOW, id=id, balances=tuple(rows), **header)
+    return _response(await submit_one(request, services, command), table.num_rows)
 
 
 def _table(body: bytes) -> pa.Table:
@@ -155,12 +165,19 @@ def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
 
 def _response(outcome: Outcome, rows: int) -> RowsResponse:
     committed = outcome.committed
+    rejections = tuple(
+        rejected_line(part.row, part)
+        for part in rejected_parts(committed.events)
+        if isinstance(part, RowRejected)
+    )
     return RowsResponse(
         sequence=committed.sequence,
         time_ms=committed.time_ms,
         repeated=outcome.repeated,
         rows=rows,
         ignored=sum(map(_ignored, committed.events)),
+        rejected=len(rejections),
+        rejections=rejections,
     )
 
 

@@ -1,20 +1,32 @@
 """Routes in: one command or many; the response is sent when everything is durable."""
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import msgspec
+import structlog
 from litestar import Request, post
 
 from delever.api_types.market import BulkResponse, CommandResponse, RejectedLine
-from delever.core.messages import Command, MarkRejected, Rejected
+from delever.core.messages import Command, DefineContract, PartRejected, Rejected, rejected_parts
 from delever.formatting import rejection_text
-from delever.server.api.requests.authorization import check_command, status_of, submits
+from delever.server.api.requests.authorization import (
+    authenticator_of,
+    check_command,
+    is_operators,
+    status_of,
+    submits,
+)
 from delever.server.api.requests.decoding import command_of, commands_of
 from delever.server.api.requests.dependencies import ApiServices, Services
 from delever.server.api.requests.errors import ApiError, RequestError, invalid_request
 from delever.server.api.requests.name_validation import check_names
 from delever.server.engine.runner import BusyError, Committed, DuplicateIdError, Outcome
+from delever.server.transport.asgi import Scope, address_of
+from delever.server.venues.symbols import collision_of
+
+log = structlog.get_logger()
 
 CHUNK_LINES = 1_000
 """Lines of a bulk that share one commit, so that other requests run in between."""
@@ -43,7 +55,7 @@ async def command(request: AnyRequest, services: Services) -> CommandResponse:
     error = _error(request, services, submitted)
     if error is not None:
         raise RequestError(status_of(error), error)
-    outcome = await submit_one(services, submitted)
+    outcome = await submit_one(request, services, submitted)
     committed = outcome.committed
     return CommandResponse(
         sequence=committed.sequence,
@@ -62,21 +74,24 @@ async def bulk(request: AnyRequest, services: Services) -> BulkResponse:
     """
     body = await request.body()
     lines = await asyncio.to_thread(commands_of, body)
+    defined: list[DefineContract] = []
     for number, submitted in lines:
-        error = _error(request, services, submitted)
+        error = _error(request, services, submitted, defined)
+        if isinstance(submitted, DefineContract):
+            defined.append(submitted)
         if error is not None:
             raise RequestError(status_of(error), _on_line(number, error))
     outcomes: list[Outcome | DuplicateIdError] = []
     for begin in range(0, len(lines), CHUNK_LINES):
         chunk = [submitted for _, submitted in lines[begin : begin + CHUNK_LINES]]
-        outcomes += await _submit_chunk(services, chunk, begun=begin > 0)
+        outcomes += await _submit_chunk(request, services, chunk, begun=begin > 0)
     return _summary(lines, outcomes)
 
 
-async def submit_one(services: ApiServices, submitted: Command) -> Outcome:
+async def submit_one(request: AnyRequest, services: ApiServices, submitted: Command) -> Outcome:
     """Return the outcome of a command; raise RequestError where it is rejected or its id taken."""
     try:
-        (outcome,) = await services.runner.submit([submitted])
+        (outcome,) = await _submit(request, services, [submitted])
     except ValueError:
         raise _not_storable([submitted]) from None
     if isinstance(outcome, DuplicateIdError):
@@ -87,13 +102,31 @@ async def submit_one(services: ApiServices, submitted: Command) -> Outcome:
     return outcome
 
 
+async def _submit(
+    request: AnyRequest, services: ApiServices, commands: list[Command]
+) -> list[Outcome | DuplicateIdError]:
+    """Submit commands in the name of the request's key; log those of operators."""
+    key = authenticator_of(request).key(request)
+    name, scope = key.public_name if key else "", cast("Scope", request.scope)
+    for submitted in filter(is_operators, commands):
+        log.info(
+            "an operator's command",
+            by=name,
+            address=address_of(scope, trust_forwarded=services.config.listen.trust_forwarded),
+            command=submitted.__struct_config__.tag,
+            id=submitted.id,
+            note=getattr(submitted, "note", ""),
+        )
+    return await services.runner.submit(commands, name)
+
+
 async def _submit_chunk(
-    services: ApiServices, commands: list[Command], *, begun: bool
+    request: AnyRequest, services: ApiServices, commands: list[Command], *, begun: bool
 ) -> list[Outcome | DuplicateIdError]:
     """Submit a chunk; once a bulk has begun, wait while the engine is busy."""
     while True:
         try:
-            return await services.runner.submit(commands)
+            return await _submit(request, services, commands)
         except BusyError:
             if not begun:
                 raise
@@ -102,12 +135,42 @@ async def _submit_chunk(
             raise _not_storable(commands) from None
 
 
-def _error(request: AnyRequest, services: ApiServices, submitted: Command) -> ApiError | None:
-    """Return why a command is not submitted to the engine, or None."""
+def _error(
+    request: AnyRequest,
+    services: ApiServices,
+    submitted: Command,
+    before: Sequence[DefineContract] = (),
+) -> ApiError | None:
+    """Return why a command is not submitted to the engine, or None.
+
+    `before` are the contracts that the same request defines before it.
+    """
     return (
         check_command(request, submitted)
         or check_names(submitted)
         or _time_error(services, submitted)
+        or _symbol_error(services, submitted, before)
+    )
+
+
+def _symbol_error(
+    services: ApiServices, submitted: Command, before: Sequence[DefineContract]
+) -> ApiError | None:
+    """Return the error of a contract that has the symbol of another one at a venue."""
+    if not isinstance(submitted, DefineContract):
+        return None
+    listed = services.runner.market_snapshot.contracts.values()
+    others = [*(contract.definition for contract in listed), *before]
+    found = collision_of(submitted, others, services.config.contracts)
+    if found is None:
+        return None
+    name = submitted.contract
+    return ApiError(
+        reason="symbol_not_unique",
+        field="contract",
+        value=name,
+        message=f"its symbol at {found.venue}, {found.symbol}, is that of contract "
+        f"{found.contract!r}: set another in the configuration, [contracts.{name}] {found.venue}",
     )
 
 
@@ -200,11 +263,9 @@ def _summary(
         sequences.append(outcome.committed.sequence)
         rejected = rejection_of(outcome.committed)
         if rejected is not None:
-            rejections.append(_rejected_line(line, rejected))
+            rejections.append(rejected_line(line, rejected))
         partial += [
-            _rejected_line(line, event)
-            for event in outcome.committed.events
-            if isinstance(event, MarkRejected)
+            rejected_line(line, event) for event in rejected_parts(outcome.committed.events)
         ]
     return BulkResponse(
         accepted=len(outcomes) - len(rejections),
@@ -216,7 +277,8 @@ def _summary(
     )
 
 
-def _rejected_line(line: int, rejected: Rejected | MarkRejected) -> RejectedLine:
+def rejected_line(line: int, rejected: Rejected | PartRejected) -> RejectedLine:
+    """Return the rejection of a command, a mark or a row in a line."""
     reason, field, value = str(rejected.reason), rejected.field, rejected.value
     return RejectedLine(line=line, reason=reason, field=field, value=value)
 

@@ -1,6 +1,6 @@
 """Routes out: contracts, ratings, queues and insurance funds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -11,7 +11,9 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from delever.api_types.market import (
     ContractDetail,
     ContractResponse,
+    HeldCollateralResponse,
     PoolResponse,
+    QueueLevel,
     QueuePage,
     QueueRow,
     RatingPartResponse,
@@ -21,7 +23,7 @@ from delever.api_types.market import (
 from delever.core.book import Book
 from delever.core.messages import Rating, Reason, Side
 from delever.core.rules.ranking import Queue, rank_side
-from delever.core.units import Ints, format_scaled, ratio_ppm
+from delever.core.units import Ints, Mark, exact_sum, format_scaled, ratio_ppm
 from delever.core.valuation.side_valuation import value_side
 from delever.formatting import ContractFormatter
 from delever.lab.errors import UnknownNameError
@@ -91,15 +93,18 @@ async def queue(
 ) -> QueuePage:
     """Return a page of one side's queue, next counterparty first, by the fund's or other rules.
 
-    With `account`, return the page with the account's first position and ignore `offset`. Accounts
-    that the caller may not read are masked.
+    With `account`, return the page with the account's first position and ignore `offset`. Without
+    the role read the rows are those of one's own accounts, or, with `[api] queue_detail`, all rows
+    with masked names.
     """
     if account is not None:
         check_can_read(request, account)
+    masking = masking_of(request)
+    own = None if masking.sees_all or services.config.api.queue_detail else masking.accounts
     page = await read_book(
-        services, lambda book: _page(book, contract, side, rules, account, offset, limit)
+        services, lambda book: _page(book, contract, side, rules, account, offset, limit, own)
     )
-    return masking_of(request).mask(page)
+    return masking.mask(page)
 
 
 @get("/v1/pools", guards=[reads_market], tags=["market"])
@@ -172,7 +177,7 @@ def _contract(
         rules=contract.rules,
         tick_size=formatter.price(contract.terms.price_step),
         lot_size=format_scaled(*contract.terms.lot),
-        mark=formatter.price(contract.mark_ticks) if contract.mark_ticks else None,
+        mark=_price_or_none(formatter, contract.mark_ticks),
         marked_ms=time_or_none(contract.marked_ms),
         stale=not contract.mark_ticks or now_ms - contract.marked_ms > stale_ms,
         state=contract.state,
@@ -181,6 +186,9 @@ def _contract(
         settlement_price=contract.settlement_price or None,
         paused=contract.paused,
         mark_rejected=contract.mark_rejected,
+        mark_unconfirmed=contract.mark_unconfirmed,
+        confirmed_mark=_price_or_none(formatter, contract.confirmed_mark_ticks),
+        incomplete=contract.incomplete,
         trigger_used_ppm=contract.trigger_used_ppm,
         open_interest_long=formatter.quantity(contract.open_lots[Side.LONG]),
         open_interest_short=formatter.quantity(contract.open_lots[Side.SHORT]),
@@ -194,6 +202,10 @@ def _contract(
         last_adl_ms=time_or_none(contract.last_adl_ms),
         triggers=tuple(trigger_of(state, formatter) for state in contract.triggers),
     )
+
+
+def _price_or_none(formatter: ContractFormatter, ticks: Mark) -> str | None:
+    return formatter.price(ticks) if ticks else None
 
 
 def _rating(rating: Rating, formatter: ContractFormatter, now_ms: int) -> RatingResponse:
@@ -249,13 +261,19 @@ def _page(
     account: str | None,
     offset: int,
     limit: int,
+    own: Collection[str] | None,
 ) -> QueuePage:
+    """Return a page of the rows, or of those of some accounts; totals are of all rows."""
     check_contract(book, contract)
     check_rules(book, contract, rules)
     state = book.contracts[contract]
     chosen = rules_named(rules, book, state)
     queue = rank_side(value_side(book, state, side), chosen.ranking)
     rows, reasons = _rows(queue)
+    total = len(rows)
+    if own is not None:
+        indices = [book.accounts.index[name] for name in own if name in book.accounts.index]
+        rows = rows[np.isin(queue.valuation.account[rows], indices)]
     if account is not None:
         offset = _place(book, queue, rows, account) // limit * limit
     formatter = ContractFormatter.of(book, state)
@@ -267,14 +285,27 @@ def _page(
         side=side,
         rules=chosen.name,
         formula=chosen.ranking.formula,
-        total=len(rows),
+        total=total,
         ranked=len(queue.order),
         offset=offset,
         rows=tuple(
             _row(book, queue, row, reasons.get(row), int(leverages[row]), formatter)
             for row in rows[offset : offset + limit].tolist()
         ),
+        levels=tuple(_levels(queue, formatter)),
     )
+
+
+def _levels(queue: Queue, formatter: ContractFormatter) -> Iterator[QueueLevel]:
+    """Yield the sums of the ranked positions by ADL indicator, the lowest first."""
+    indicators, lots = queue.indicator[queue.order], queue.valuation.lots[queue.order]
+    for indicator in np.unique(indicators).tolist():
+        of_level = lots[indicators == indicator]
+        yield QueueLevel(
+            indicator=indicator,
+            positions=len(of_level),
+            quantity=formatter.quantity(exact_sum(of_level)),
+        )
 
 
 def _rows(queue: Queue) -> tuple[Ints, dict[int, str]]:
@@ -344,11 +375,20 @@ def pool_response_of(snapshot: MarketSnapshot, pool: PoolSnapshot) -> PoolRespon
         managed=pool.definition.managed,
         balance=format_scaled(pool.balance_cash, decimals),
         equity=format_scaled(pool.equity_cash, decimals),
+        unfunded=format_scaled(pool.unfunded_cash, decimals),
         balance_peak=format_scaled(peak, decimals),
         peak_window_ms=pool.definition.peak_window_ms,
         drawdown_ppm=ratio_ppm(drawdown, peak) if peak > 0 else 0,
         withdrawal_haircut_ppm=pool.withdrawal_haircut_ppm,
         members=pool.members,
+        collateral=tuple(
+            HeldCollateralResponse(
+                asset=held.asset,
+                quantity=format_scaled(held.amount_cash, held.decimals),
+                cost=format_scaled(held.cost_cash, decimals),
+            )
+            for held in pool.collateral
+        ),
     )
 
 

@@ -19,6 +19,8 @@ from delever.core.messages import (
     AdlPaused,
     AdlStarted,
     AdlStopped,
+    CollateralConverted,
+    CollateralTakenOver,
     Command,
     ContractAmended,
     ContractDefined,
@@ -31,22 +33,29 @@ from delever.core.messages import (
     PoolDefined,
     PoolFunded,
     RatingsSet,
+    Reason,
     RefreshIndicators,
+    Rejected,
 )
-from delever.core.risk.publication.cache import publish
-from delever.journal import JournalError, Record, Recorder
+from delever.core.risk.publication.cache import PublishedIndicators, publish
+from delever.journal import EngineFailure, JournalError, Record, Recorder
 from delever.journal.record import decode_command, decode_events, encode_command
 from delever.rule_registry import installed_rule_sets
 from delever.server.engine.journal_lock import JournalLock
 from delever.server.engine.market_snapshot import MarketSnapshot, market_snapshot_of
 
-NOW = 0
-"""The `time_ms` of a command that is stamped with the server's clock when it is committed."""
+NOW = -(2**63)
+"""The `time_ms` of a command without a time: the server's clock stamps it at its commit.
+
+No command can have this time; 0 is a time like any other.
+"""
 
 SNAPSHOT_EVENTS = (
     AdlPaused,
     AdlStarted,
     AdlStopped,
+    CollateralConverted,
+    CollateralTakenOver,
     ContractAmended,
     ContractDefined,
     ContractMoved,
@@ -107,6 +116,7 @@ class CommitWriter:
         self, config: Config, now_ms: Callable[[], int], parallel_map: ParallelMap
     ) -> None:
         self._lock = JournalLock(config.journal.path)
+        self._failures: list[EngineFailure] = []
         self.recorder = self._opened(config, parallel_map)
         self._config = config
         self._now_ms = now_ms
@@ -114,10 +124,19 @@ class CommitWriter:
         self._ids: OrderedDict[str, int] = OrderedDict()
         self._last_adl_ms: dict[str, int] = {}
         self._marked_ms: dict[str, int] = {}
-        self._indicators = (
-            publish(self.recorder.book, parallel_map) if self.recorder.book.indicators else None
+        self._indicators: PublishedIndicators | None = None
+        self.market_snapshot = MarketSnapshot(
+            sequence=0,
+            time_ms=0,
+            taken_ms=now_ms(),
+            accounts=0,
+            contracts={},
+            pools={},
+            indicators=None,
         )
-        self.market_snapshot = self.refresh_snapshot()
+        if self.recorder.book.indicators:
+            self._publish_indicators()
+        self.refresh_snapshot()
 
     def _opened(self, config: Config, parallel_map: ParallelMap) -> Recorder:
         journal = config.journal
@@ -127,6 +146,8 @@ class CommitWriter:
                 snapshot_every=journal.snapshot_every,
                 parallel_map=parallel_map,
                 rule_sets=installed_rule_sets(),
+                on_failure=self._failures.append,
+                max_time_jump_ms=journal.max_time_jump_ms,
             )
         except BaseException:
             self._lock.close()
@@ -138,6 +159,11 @@ class CommitWriter:
             self.recorder.close(snapshot=snapshot)
         finally:
             self._lock.close()
+
+    def take_failures(self) -> list[EngineFailure]:
+        """Return the errors that the engine survived since the last call."""
+        failures, self._failures[:] = self._failures[:], []
+        return failures
 
     def commit(
         self, commands: Sequence[Command]
@@ -180,13 +206,13 @@ class CommitWriter:
             outcomes[place] = Outcome(committed, repeated=False)
             self._remember(committed)
             if isinstance(command, RefreshIndicators) and len(events) > 1:
-                self._indicators = publish(self.recorder.book, self._parallel_map)
+                self._publish_indicators()
         return outcomes
 
     def _remember(self, committed: Committed) -> None:
         """Store the command's id, and the past that the market snapshot reports."""
         sequence, time_ms, command, events = committed
-        if command.id:
+        if command.id and not _is_held(events):  # a held command may be sent again as it is
             self._ids[command.id] = sequence
             if len(self._ids) > self._config.journal.idempotency_window:
                 self._ids.popitem(last=False)
@@ -235,15 +261,40 @@ class CommitWriter:
         return self.refresh_snapshot() if due else None
 
     def refresh_snapshot(self) -> MarketSnapshot:
-        """Take a new market snapshot of the book, store it and return it."""
-        self.market_snapshot = market_snapshot_of(
-            self.recorder.book,
-            taken_ms=self._now_ms(),
-            indicators=self._indicators,
-            last_adl_ms=self._last_adl_ms,
-            marked_ms=self._marked_ms,
-        )
+        """Take a new market snapshot of the book, store it and return it.
+
+        Where it cannot be taken, the snapshot before it is published again.
+        """
+        try:
+            self.market_snapshot = market_snapshot_of(
+                self.recorder.book,
+                taken_ms=self._now_ms(),
+                indicators=self._indicators,
+                last_adl_ms=self._last_adl_ms,
+                marked_ms=self._marked_ms,
+            )
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the commit is durable: the engine goes on
+            self._report("publication", error)
         return self.market_snapshot
+
+    def _publish_indicators(self) -> None:
+        try:
+            self._indicators = publish(self.recorder.book, self._parallel_map)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the commit is durable: the engine goes on
+            self._report("publication", error)
+
+    def _report(self, place: str, error: Exception) -> None:
+        self._failures.append(EngineFailure(place, self.recorder.head.sequence, None, error))
+
+
+def _is_held(events: Sequence[Event]) -> bool:
+    """Return whether a command was rejected until an operator confirms the time."""
+    first = events[0]
+    return isinstance(first, Rejected) and first.reason is Reason.TIME_JUMP_HELD
 
 
 def _stamped(command: Command, time_ms: int) -> Command:
@@ -254,7 +305,7 @@ def _stamped(command: Command, time_ms: int) -> Command:
 
 
 def _repeated(command: Command, before: Committed) -> Outcome | DuplicateIdError:
-    """Return the earlier outcome where the command differs in nothing but its time."""
+    """Return the earlier outcome where the command differs in time and submitter alone."""
     if _same_but_for_time(command, before.command):
         return Outcome(before, repeated=True)
     return DuplicateIdError(command.id, before.sequence)
@@ -263,5 +314,5 @@ def _repeated(command: Command, before: Committed) -> Outcome | DuplicateIdError
 def _same_but_for_time(one: Command, other: Command) -> bool:
     if type(one) is not type(other):
         return False
-    stamped = msgspec.structs.replace(one, time_ms=other.time_ms)
+    stamped = msgspec.structs.replace(one, time_ms=other.time_ms, by=other.by)
     return encode_command(stamped) == encode_command(other)

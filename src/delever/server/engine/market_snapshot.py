@@ -19,7 +19,9 @@ from delever.core.risk.publication.cache import PublishedIndicators
 from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.triggers import WARNING_PPM
+from delever.core.units import Mark
 from delever.core.valuation.insurance import contract_pnl_of, pool_equity
+from delever.core.valuation.stale_rows import is_incomplete
 
 NO_TIME_MS = 0
 """The time of an event that has not happened yet."""
@@ -37,7 +39,7 @@ class ContractSnapshot:
     rules: str
     indicator_scale: IndicatorScale
     joint: bool
-    mark_ticks: int
+    mark_ticks: Mark
     marked_ms: int
     open_lots: Mapping[Side, int]
     positions: Mapping[Side, int]
@@ -50,6 +52,9 @@ class ContractSnapshot:
     settlement_price: str
     paused: bool
     mark_rejected: bool
+    mark_unconfirmed: bool
+    confirmed_mark_ticks: Mark
+    incomplete: bool
     triggers: tuple[TriggerState, ...]
     rating: Rating | None
     last_adl_ms: int
@@ -61,6 +66,16 @@ class ContractSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldCollateralSnapshot:
+    """What a pool took over of an asset; the cost is in the pool's."""
+
+    asset: str
+    decimals: int
+    amount_cash: int
+    cost_cash: int
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSnapshot:
     """One insurance fund, in Cash; equity is the balance plus the PnL of its inventory."""
 
@@ -69,9 +84,11 @@ class PoolSnapshot:
     cash_decimals: int
     balance_cash: int
     equity_cash: int
+    unfunded_cash: int
     balance_peak_cash: int
     withdrawal_haircut_ppm: int
     members: tuple[str, ...]
+    collateral: tuple[HeldCollateralSnapshot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +141,8 @@ def _contract(
     book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
 ) -> ContractSnapshot:
     rules = rule_set_of(book, state)
-    is_open = state.mark and state.status is not TradingStatus.SETTLED
-    triggers = trigger_states(book, state, rules) if is_open else ()
+    settled = state.status is TradingStatus.SETTLED
+    triggers = () if settled else trigger_states(book, state, rules)
     contract_pnl_cash = contract_pnl_of(state)
     return ContractSnapshot(
         name=state.name,
@@ -149,6 +166,9 @@ def _contract(
         settlement_price=state.settlement_price,
         paused=state.paused,
         mark_rejected=state.mark_rejected,
+        mark_unconfirmed=state.mark_unconfirmed,
+        confirmed_mark_ticks=state.confirmed_mark,
+        incomplete=is_incomplete(book, state),
         triggers=triggers,
         rating=state.rating,
         last_adl_ms=last_adl_ms,
@@ -169,7 +189,12 @@ def _pool(book: Book, pool: PoolState) -> PoolSnapshot:
         cash_decimals=book.cash_decimals(pool.asset),
         balance_cash=pool.balance,
         equity_cash=pool_equity(book, pool),
+        unfunded_cash=pool.unfunded,
         balance_peak_cash=pool.balance_peak.peak(book.time_ms, pool.balance),
         withdrawal_haircut_ppm=pool.withdrawal_haircut_ppm,
         members=tuple(sorted(state.name for state in book.members(pool))),
+        collateral=tuple(
+            HeldCollateralSnapshot(name, book.cash_decimals(name), held.amount, held.cost)
+            for name, held in sorted(pool.collateral.items())
+        ),
     )

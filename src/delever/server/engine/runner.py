@@ -3,17 +3,20 @@
     submit              run commands; returns their outcomes once they are durable
     read                call a function of the book between two commits
     market_snapshot     the market as readers see it: immutable, replaced as a whole
-    listeners           called with every commit, on the event loop
+    listeners           called with every commit, on the event loop, after the callers' answers
     replay_to           the same, and at start with the journal's newest records
 
 The event loop never waits for the engine with a lock held: whatever waits is a future. Commands
-that arrive while a commit is being written share the next one. After an error inside the engine the
-runner accepts no more commands and reports the error as `failed`.
+that arrive while a commit is being written share the next one. A command whose step raises is
+rejected alone (`delever.journal.recorder`); `errors` counts the errors that the engine survived, by
+place. After an error of the journal, or without memory, the runner accepts no more commands,
+reports the error as `failed` and calls `on_failed`: the process should exit and be started again.
 """
 
 import asyncio
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,9 +28,10 @@ import structlog
 
 from delever.config import Config
 from delever.core.book import Book
+from delever.core.kernels import WorkSharing
 from delever.core.messages import Command, SetTime
 from delever.core.risk.publication.schedule import due_refreshes
-from delever.journal import SqliteJournal
+from delever.journal import EngineFailure, SqliteJournal
 from delever.server.engine.commit import (
     NOW,
     Committed,
@@ -36,6 +40,7 @@ from delever.server.engine.commit import (
     Outcome,
     committed_of,
 )
+from delever.server.engine.listeners import Listeners
 from delever.server.engine.market_snapshot import MarketSnapshot
 
 __all__ = ["NOW", "BusyError", "Committed", "DuplicateIdError", "Outcome", "Runner", "StoppedError"]
@@ -46,6 +51,13 @@ log = structlog.get_logger()
 
 TICK_MS = 1_000
 """Monitored contracts see time pass at least this often: windows slide, waits end."""
+
+
+SERVER = "server"
+"""Who submits the commands of ticks."""
+
+HEARTBEAT_MS = 60_000
+"""Without any command the journal's time follows the clock this often."""
 
 
 class BusyError(Exception):
@@ -72,17 +84,21 @@ class Runner:
         self.now_ms = now_ms
         self.failed: BaseException | None = None
         self.commit_seconds = 0.0  # of the commit that listeners are called with
-        self.listeners: list[Callable[[Sequence[Committed]], None]] = []
-        self.snapshot_listeners: list[Callable[[MarketSnapshot], None]] = []
+        self.errors: Counter[str] = Counter()
+        self.on_failed: Callable[[], None] = lambda: None
+        self.listeners: Listeners[Sequence[Committed]] = Listeners(self.errors)
+        self.snapshot_listeners: Listeners[MarketSnapshot] = Listeners(self.errors)
         self._replaying: list[Callable[[Sequence[Committed]], None]] = []
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
-        self._ranking = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="ranking")
+        threads = os.cpu_count() or 1
+        self._ranking = ThreadPoolExecutor(threads, thread_name_prefix="ranking")
         self._queue: list[_Pending] = []
         self._queued_commands = 0
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = self._behind = False
-        self._writer = CommitWriter(config, now_ms, self._ranking.map)
+        self._stopping = False
+        self._clock_state = ""
+        self._writer = CommitWriter(config, now_ms, WorkSharing(self._ranking, threads))
         self.market_snapshot = self._writer.market_snapshot
 
     @property
@@ -110,6 +126,14 @@ class Runner:
         self._tasks = [asyncio.create_task(self._pump())]
         if auto_tick:
             self._tasks.append(asyncio.create_task(self._tick()))
+        for task in self._tasks:
+            task.add_done_callback(self._on_end)
+
+    def _on_end(self, task: "asyncio.Task[None]") -> None:
+        """Fail where a task ends although the runner has not been stopped."""
+        if not self._stopping and self.failed is None:
+            error = None if task.cancelled() else task.exception()
+            self._fail(error or RuntimeError("a task of the engine ended"), [])
 
     async def stop(self) -> None:
         """Finish queued commands, take a last snapshot of the book, and close the journal."""
@@ -127,11 +151,14 @@ class Runner:
 
     # --- requests ---
 
-    async def submit(self, commands: Sequence[Command]) -> list[Outcome | DuplicateIdError]:
+    async def submit(
+        self, commands: Sequence[Command], by: str | None = None
+    ) -> list[Outcome | DuplicateIdError]:
         """Run commands in their order and in one commit; return their outcomes once durable.
 
-        Commands with time NOW are stamped with the clock. Raises BusyError, StoppedError, or
-        ValueError for a number that the journal cannot store; nothing is run then.
+        `by` is who submits them, for their records. Commands with time NOW are stamped with the
+        clock. Raises BusyError, StoppedError, or ValueError for a number that the journal cannot
+        store; nothing is run then.
         """
         if self.failed is not None or self._stopping:
             raise StoppedError("the engine has stopped")
@@ -139,6 +166,8 @@ class Runner:
             return []
         if self._queued_commands + len(commands) > self.config.journal.queue_limit:
             raise BusyError(f"{self._queued_commands} commands are queued already")
+        if by is not None:
+            commands = [msgspec.structs.replace(command, by=by) for command in commands]
         done: asyncio.Future[list[Outcome | DuplicateIdError]] = (
             asyncio.get_running_loop().create_future()
         )
@@ -206,6 +235,7 @@ class Runner:
         else:
             self.commit_seconds = perf_counter() - began
             self._publish(batch, outcomes, snapshot)
+        self._report(self._writer.take_failures())
 
     def _next_commit(self) -> list[_Pending]:
         """Return the requests that share the next commit: all queued ones, up to the limit."""
@@ -226,59 +256,98 @@ class Runner:
         outcomes: list[Outcome | DuplicateIdError],
         snapshot: MarketSnapshot | None,
     ) -> None:
-        """Call the listeners, and return each request its outcomes."""
+        """Return each request its outcomes; then call the listeners."""
         if snapshot is not None:
             self.market_snapshot = snapshot
-            for snapshot_listener in self.snapshot_listeners:
-                snapshot_listener(snapshot)
-        fresh = [o.committed for o in outcomes if isinstance(o, Outcome) and not o.repeated]
-        for listener in self.listeners:
-            listener(fresh)
         begin = 0
         for pending in batch:
             end = begin + len(pending.commands)
             if not pending.done.done():  # the caller may have gone
                 pending.done.set_result(outcomes[begin:end])
             begin = end
+        if snapshot is not None:
+            self.snapshot_listeners.call(snapshot)
+        self.listeners.call(
+            [o.committed for o in outcomes if isinstance(o, Outcome) and not o.repeated]
+        )
+
+    def _report(self, failures: Sequence[EngineFailure]) -> None:
+        """Log and count the errors that the engine survived."""
+        for place, sequence, command, error in failures:
+            self.errors[place] += 1
+            log.critical(
+                "the engine survived an error",
+                place=place,
+                sequence=sequence,
+                command=command and command.__struct_config__.tag,
+                id=command and command.id,
+                error=repr(error),
+                exc_info=error,
+            )
 
     def _fail(self, error: BaseException, batch: list[_Pending]) -> None:
+        """Answer every request first: a log that cannot be written must not make one wait."""
         self.failed = error
-        log.critical("the engine has stopped", error=repr(error), exc_info=error)
         for pending in (*batch, *self._queue):
             if not pending.done.done():
                 pending.done.set_exception(StoppedError(f"the engine has stopped: {error!r}"))
         self._queue.clear()
         self._queued_commands = 0
+        self._wake.set()
+        self.on_failed()
+        log.critical("the engine has stopped", error=repr(error), exc_info=error)
 
     async def _tick(self) -> None:
-        """Call `tick` once per TICK_MS."""
+        """Call `tick` once per TICK_MS; one that raises is logged, and the next one is called."""
         while True:
             await asyncio.sleep(TICK_MS / 1000)
-            with contextlib.suppress(BusyError, StoppedError):
-                await self.tick()
+            try:
+                with contextlib.suppress(BusyError, StoppedError):
+                    await self.tick()
+            except Exception:
+                self.errors["tick"] += 1
+                log.exception("a tick raised")
 
     async def tick(self) -> None:
         """Submit the commands that are due, and refresh the market snapshot where it is old."""
         self._check_clock()
-        commands = await self.read(self._due)
+        commands = [] if self.time_is_held else await self.read(self._due)
         if commands:
-            await self.submit(commands)
+            await self.submit(commands, SERVER)
             return
         interval_ms = self.config.publication.snapshot_interval_ms
         if self.market_snapshot.is_old(self.now_ms(), interval_ms):
             snapshot = await self.read(lambda _: self._writer.refresh_snapshot())
             self._publish([], [], snapshot)
 
+    @property
+    def clock_skew_ms(self) -> int:
+        """How far the clock is ahead of the journal's time; negative: behind; 0 before the first.
+
+        Ticks keep it within `HEARTBEAT_MS`.
+        """
+        time_ms = self.market_snapshot.time_ms
+        return self.now_ms() - time_ms if time_ms else 0
+
+    @property
+    def time_is_held(self) -> bool:
+        """Whether commands at the clock's time wait for an operator's confirmation."""
+        limit_ms = self.config.journal.max_time_jump_ms
+        return 0 < limit_ms < self.clock_skew_ms
+
     def _check_clock(self) -> None:
-        """Log, once per change, that the clock is behind the journal, so that time stands still."""
-        behind_ms = self.market_snapshot.time_ms - self.now_ms()
-        if (behind_ms > TICK_MS) == self._behind:
+        """Log, once per change, that the clock is behind the journal, or too far ahead of it."""
+        skew_ms = self.clock_skew_ms
+        state = "held" if self.time_is_held else "behind" if skew_ms < -TICK_MS else ""
+        if state == self._clock_state:
             return
-        self._behind = not self._behind
-        if self._behind:
-            log.warning("the clock is behind the journal", behind_ms=behind_ms)
+        self._clock_state = state
+        if state == "behind":
+            log.warning("the clock is behind the journal", behind_ms=-skew_ms)
+        elif state == "held":
+            log.error("the clock is too far ahead; commands are held", ahead_ms=skew_ms)
         else:
-            log.info("the clock has caught up", behind_ms=behind_ms)
+            log.info("the clock has caught up", behind_ms=-skew_ms)
 
     def _due(self, book: Book) -> list[Command]:
         """Return the commands that are due; they are stamped when they are committed."""
@@ -289,7 +358,8 @@ class Runner:
             ratings_interval_ms=publication.ratings_interval_ms,
             indicators_interval_ms=publication.indicators_interval_ms,
         )
-        if not refreshes and book.monitored():
+        is_late = book.time_ms > 0 and self.now_ms() - book.time_ms >= HEARTBEAT_MS
+        if not refreshes and (is_late or book.monitored()):
             return [SetTime(time_ms=NOW)]
         return [msgspec.structs.replace(refresh, time_ms=NOW) for refresh in refreshes]
 

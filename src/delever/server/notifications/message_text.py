@@ -27,9 +27,20 @@ _OPERATOR_TITLES = {
     NoticeKind.ADL_STARTED: "ADL started in {contract}: {subject}",
     NoticeKind.ADL_STOPPED: "ADL stopped in {contract}: {subject}",
     NoticeKind.MARK_REJECTED: "Mark of {contract} rejected: {subject}; the mark before stays",
+    NoticeKind.ROW_REJECTED: (
+        "Rows of {contract} rejected: {subject}; the rows before stay, without ADL and takeover"
+    ),
     NoticeKind.FILL_EXCEEDS_POSITION: (
         "A fill in {contract} ({subject}) is larger than the position: it closes what is there"
     ),
+    NoticeKind.FUND_UNALLOCATED: (
+        "Insurance fund {subject} is unallocated while ADL is on in {contract}"
+    ),
+    NoticeKind.MARK_UNCONFIRMED: (
+        "Mark of {contract} unconfirmed: {subject}; takeovers, unwinding and ADL are paused"
+    ),
+    NoticeKind.ACCOUNT_COMPENSATED: "You were compensated for an ADL fill in {contract}",
+    NoticeKind.MARK_CONFIRMED: "Mark of {contract} confirmed: takeovers, unwinding and ADL resume",
     NoticeKind.ADL_EXHAUSTED: "ADL queue exhausted in {contract}: {subject}",
 }
 
@@ -57,8 +68,9 @@ def notice_text(subject: NoticeSubject, fills: Fills, context: NoticeContext) ->
 
 
 def _operator(event: Notice, formatter: ContractFormatter) -> NoticeText:
+    is_name = event.kind is NoticeKind.FUND_UNALLOCATED
     title = _OPERATOR_TITLES[event.kind].format(
-        contract=event.contract, subject=humanize(event.subject)
+        contract=event.contract, subject=event.subject if is_name else humanize(event.subject)
     )
     amounts = [formatter.labeled_amount(name, amount) for name, amount in event.numbers.items()]
     lines = tuple(f"{label.capitalize()}: {amount}." for label, amount in amounts)

@@ -96,16 +96,19 @@ class Notifier:
         self._wake, self._stopping = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def open(self) -> None:
-        """Continue where the last process ended; `fill` and `deliver` then work when called."""
+    async def open(self, started_at: int | None = None) -> None:
+        """Continue where the last process ended; `fill` and `deliver` then work when called.
+
+        A new outbox begins after `started_at`, by default the newest record.
+        """
         self._runner.listeners.append(self._listen)
         head = await self._runner.look_up(_head)
-        self._filled = await self._outbox.open(head)
+        self._filled = await self._outbox.open(head, started_at)
         self._unread, self._committed = head, max(self._committed, head)
 
-    async def start(self) -> None:
+    async def start(self, started_at: int | None = None) -> None:
         """Continue where the last process ended, and begin to fill and to deliver."""
-        await self.open()
+        await self.open(started_at)
         self._wake.set()
         self._tasks = [
             asyncio.create_task(self._follow()),
@@ -126,8 +129,7 @@ class Notifier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        if self._listen in self._runner.listeners:
-            self._runner.listeners.remove(self._listen)
+        self._runner.listeners.remove(self._listen)
 
     async def deliveries_of(self, account: str, limit: int) -> list[DeliveryRecord]:
         """Return the newest deliveries of an account's notices ('' is the operator's)."""

@@ -230,20 +230,24 @@ class Outbox:
 class JournalOutbox(Outbox):
     """An outbox that is filled from a journal: its cursor moves together with the new rows."""
 
-    async def open(self, head: int) -> int:
+    async def open(self, head: int, begin: int | None = None) -> int:
         """Return the sequence up to which notices are in the outbox, for a journal with this head.
 
-        That is the head for a new outbox, and where the cursor is beyond the journal (it was
-        restored from a backup): earlier records are not notified again.
+        That is `begin`, by default the head, for a new outbox, and the head where the cursor is
+        beyond the journal (it was restored from a backup): earlier records are not notified again.
+        Notices of records that the journal has lost are not sent; they give up their names to those
+        of the records to come.
         """
+        now_ms, first = self._now_ms(), head if begin is None else begin
 
         def opened(connection: sa.Connection) -> int:
             position = _position(connection)
             if position is None:
-                connection.execute(sa.insert(cursor).values(only=1, sequence=head))
+                connection.execute(sa.insert(cursor).values(only=1, sequence=first))
             elif position > head:
                 connection.execute(sa.update(cursor).values(sequence=head))
-            return head if position is None else min(position, head)
+                _give_up(connection, head, now_ms)
+            return first if position is None else min(position, head)
 
         return await self._transact(opened)
 
@@ -303,6 +307,20 @@ def backlog_of(connection: sa.Connection, now_ms: int) -> OutboxBacklog:
     waiting, oldest_ms = connection.execute(waits).one()
     failed = connection.execute(failures).scalar_one()
     return OutboxBacklog(waiting, now_ms - oldest_ms if waiting else 0, failed)
+
+
+def _give_up(connection: sa.Connection, head: int, now_ms: int) -> None:
+    """Fail what waits for records beyond the head, and rename all of their notices."""
+    beyond, column = deliveries.c.sequence > head, deliveries.c
+    lost = {
+        "state": DeliveryState.FAILED,
+        "last_error": "the journal was restored",
+        "ended_ms": now_ms,
+    }
+    waits = beyond & (column.state == DeliveryState.WAITING)
+    connection.execute(sa.update(deliveries).where(waits).values(**lost))
+    renamed = column.notice + "~" + sa.cast(column.id, sa.Text)
+    connection.execute(sa.update(deliveries).where(beyond).values(notice=renamed))
 
 
 def _position(connection: sa.Connection) -> int | None:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -144,13 +144,36 @@ def secrets_of(config: Config) -> set[str]:
     return found
 
 
+class LogStream:
+    """A text stream whose errors are counted, not raised: a log never stops what it reports on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.lost_lines = 0
+
+    def write(self, text: str) -> int:
+        """Write text; return its length even where it is lost."""
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError):
+            self.lost_lines += 1
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure_logging(level: str, stream: TextIO, secrets: Iterable[str] = ()) -> None:
     """Configure structlog and the standard library to write JSON lines to a stream from a level on.
 
     Lines of the HTTP client, which have whole URLs, and lines of the HTTP server about each socket
-    are dropped: RequestLog and the metrics report connections.
+    are dropped: RequestLog and the metrics report connections. Lines that the stream does not take
+    are dropped, too.
     """
     redactor = Redactor(secrets)
+    safe = cast("TextIO", LogStream(stream))
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -161,10 +184,10 @@ def configure_logging(level: str, stream: TextIO, secrets: Iterable[str] = ()) -
     structlog.configure(
         processors=[*shared, redactor, structlog.processors.JSONRenderer(_encoded)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(safe),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(safe)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],

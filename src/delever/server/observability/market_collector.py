@@ -44,6 +44,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
         "accounts": ("Accounts in the book", []),
         "pool_balance": ("Balance of an insurance fund, in its asset", ["pool", "asset"]),
         "pool_equity": ("Balance plus unrealized PnL of the fund's inventory", ["pool", "asset"]),
+        "pool_unfunded": ("Losses that neither fund nor queue has paid", ["pool", "asset"]),
         "pool_balance_peak": ("Highest balance in the fund's rolling window", ["pool", "asset"]),
         "contract_state": ("1 for the state of a contract, else 0", ["contract", "state"]),
         "contract_status": ("1 for the status of a contract, else 0", ["contract", "status"]),
@@ -54,6 +55,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
             ["contract", "trigger"],
         ),
         "inventory": ("Inventory of the insurance fund, in units", ["contract", "side"]),
+        "mark_unconfirmed": ("1 while a contract's mark is beyond its limits", ["contract"]),
         "mark_age_seconds": ("Age of a contract's mark", ["contract"]),
     }
     return {
@@ -66,6 +68,7 @@ def _add_pool(families: dict[str, GaugeMetricFamily], pool: PoolSnapshot) -> Non
     labels, scale = [pool.name, pool.definition.asset], 10**pool.cash_decimals
     families["pool_balance"].add_metric(labels, pool.balance_cash / scale)
     families["pool_equity"].add_metric(labels, pool.equity_cash / scale)
+    families["pool_unfunded"].add_metric(labels, pool.unfunded_cash / scale)
     families["pool_balance_peak"].add_metric(labels, pool.balance_peak_cash / scale)
 
 
@@ -88,6 +91,7 @@ def _add_contract(
     for side in Side:
         quantity = contract.inventory_lots[side] * mantissa / 10**decimals
         families["inventory"].add_metric([name, side], quantity)
+    families["mark_unconfirmed"].add_metric([name], float(contract.mark_unconfirmed))
     if contract.marked_ms:
-        age = (snapshot.taken_ms - contract.marked_ms) / 1_000
+        age = abs(snapshot.taken_ms - contract.marked_ms) / 1_000  # the clock may be set back
         families["mark_age_seconds"].add_metric([name], age)

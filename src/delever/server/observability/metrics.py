@@ -7,7 +7,7 @@ contracts, pools, triggers, reasons and parts of paths; never accounts.
 
 import functools
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,14 +17,17 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from delever.core.messages import (
     AdlExhausted,
     AdlFilled,
-    MarkRejected,
+    PartRejected,
     RefreshIndicators,
     RefreshRatings,
     Rejected,
+    RowsRejected,
     TakenOver,
 )
 from delever.server.engine.runner import Committed, Runner
@@ -32,11 +35,15 @@ from delever.server.notifications.delivery_worker import DeliveryResult
 from delever.server.notifications.notifier import Notifier
 from delever.server.notifications.outbox import OutboxBacklog
 from delever.server.observability.market_collector import MarketCollector
+from delever.server.storage.projector import HistoryProjector
 from delever.server.transport.asgi import Asgi, Message, Receive, Scope, Send, first_part
 from delever.server.transport.websockets import DROPPED
 
 OTHER = "other"
 """The label of all unknown paths, so that requests cannot create labels."""
+
+ERROR_PLACES = ("listener", "publication", "snapshot", "step", "tick")
+"""Places of errors that the engine survives."""
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _COMMANDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000)
@@ -68,9 +75,11 @@ class Metrics:
         runner.snapshot_listeners.append(self._market.update)
         runner.listeners.append(lambda commits: self.committed(commits, runner.commit_seconds))
         self._queued.set_function(lambda: float(runner.queued))
+        self._errors.counts = runner.errors
         self._running.set_function(lambda: float(runner.failed is None))
+        self._skew.set_function(lambda: runner.clock_skew_ms / 1_000)
         self._snapshot_age.set_function(
-            lambda: (runner.now_ms() - runner.market_snapshot.taken_ms) / 1_000
+            lambda: abs(runner.now_ms() - runner.market_snapshot.taken_ms) / 1_000
         )
         if notifier is not None:
             notifier.delivery_listeners.append(self.delivered)
@@ -84,7 +93,7 @@ class Metrics:
         self._by_name = {
             "rejections": make.counter("rejections", "Commands rejected", "reason"),
             "parts_rejected": make.counter(
-                "parts_rejected", "Marks rejected alone, without their command", "reason"
+                "parts_rejected", "Marks and rows rejected alone, without their command", "reason"
             ),
             "fills": make.counter("adl_fills", "Positions closed by ADL", "contract"),
             "takeovers": make.counter("takeovers", "Positions taken over", "contract"),
@@ -100,6 +109,15 @@ class Metrics:
         )
         self._queued = make.gauge("commands_queued", "Commands queued for the engine")
         self._running = make.gauge("engine_running", "1, or 0 after an internal error")
+        self._errors = _ErrorCollector()
+        self.registry.register(self._errors)
+        self._history_lag = make.gauge(
+            "history_lag_records", "Durable records that are not in the history"
+        )
+        self._failed_logins = make.gauge("failed_logins", "Logins of /v1 with a wrong key, so far")
+        self._skew = make.gauge(
+            "clock_skew_seconds", "Time by which the clock is ahead of the journal"
+        )
         self._snapshot_age = make.gauge("market_snapshot_age_seconds", "Age of the market snapshot")
 
     def committed(self, commits: Sequence[Committed], seconds: float) -> None:
@@ -118,6 +136,14 @@ class Metrics:
         for command, label in ((RefreshIndicators, "indicators"), (RefreshRatings, "ratings")):
             if command in types:
                 self._refresh.labels(label).observe(seconds)
+
+    def watch_logins(self, failed: Callable[[], int]) -> None:
+        """Report logins with a wrong key."""
+        self._failed_logins.set_function(lambda: float(failed()))
+
+    def watch_history(self, history: HistoryProjector) -> None:
+        """Report how far the history is behind the journal."""
+        self._history_lag.set_function(lambda: float(history.lag))
 
     # --- notices ---
 
@@ -199,6 +225,21 @@ def _part(scope: Scope, known: frozenset[str]) -> str:
     return part if part in known else OTHER
 
 
+class _ErrorCollector(Collector):
+    """The errors that an engine survived, by place."""
+
+    def __init__(self) -> None:
+        self.counts: Mapping[str, int] = {}
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Return the counter; a place appears with 0 before its first error."""
+        text = "Errors that the engine survived"
+        family = CounterMetricFamily("delever_internal_errors", text, labels=["place"])
+        for place in ERROR_PLACES:
+            family.add_metric([place], self.counts.get(place, 0))
+        yield family
+
+
 class _MetricFactory:
     """Creates metrics in one registry."""
 
@@ -232,8 +273,10 @@ def _counts_of(
         if isinstance(first, Rejected):
             events["rejections", first.reason] += 1
         for event in commit.events:
-            if isinstance(event, MarkRejected):
+            if isinstance(event, PartRejected):
                 events["parts_rejected", event.reason] += 1
+            elif isinstance(event, RowsRejected):
+                events["parts_rejected", event.reason] += len(event.accounts)
             name = _COUNTED.get(type(event))
             if name is not None:
                 events[name, event.contract] += 1  # type: ignore[attr-defined]

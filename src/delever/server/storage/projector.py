@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from delever.journal import Record
+from delever.journal import Record, SqliteJournal
 from delever.server.engine.runner import Committed, Runner, StoppedError
 from delever.server.storage import tables
 from delever.server.storage.rows import HistoryRows, rows_of
@@ -55,14 +55,38 @@ class HistoryProjector:
         runner.listeners.append(self._listen)
 
     async def start(self) -> None:
-        """Open the database and begin to follow the journal; may raise database errors."""
+        """Open the database and begin to follow the journal; may raise database errors.
+
+        A second call does nothing.
+        """
+        if self._following is not None:
+            return
         await self.open()
         self._following = asyncio.create_task(self._follow())
 
     async def open(self) -> None:
-        """Read the cursor; `advance` then works."""
+        """Read the cursor; `advance` then works.
+
+        A history beyond the journal, or of another one, is emptied and projected again: the journal
+        was restored from a backup, or replaced.
+        """
         async with self.database.connect() as connection:
-            self.sequence = await _cursor(connection)
+            sequence, record_hash = await _cursor(connection)
+        problem = await self._runner.look_up(
+            lambda journal: _cursor_problem(journal, sequence, record_hash)
+        )
+        if problem:
+            log.warning("the history is projected again", problem=problem, sequence=sequence)
+            async with self.database.begin() as connection:
+                for table in reversed(tables.metadata.sorted_tables):
+                    await connection.execute(sa.delete(table))
+            sequence = 0
+        self.sequence = sequence
+
+    @property
+    def lag(self) -> int:
+        """How many durable records are not in the database yet."""
+        return max(self._runner.market_snapshot.sequence, self._committed) - self.sequence
 
     async def stop(self) -> None:
         """Stop following; the next start catches up."""
@@ -110,7 +134,7 @@ class HistoryProjector:
         if not records:
             return False
         async with self.database.begin() as connection:
-            if await _move_cursor(connection, after, records[-1].sequence):
+            if await _move_cursor(connection, after, records[-1]):
                 await _write(connection, records)
         async with self._moved:
             self.sequence = records[-1].sequence
@@ -118,22 +142,33 @@ class HistoryProjector:
         return True
 
 
-async def _cursor(connection: AsyncConnection) -> int:
-    found = await connection.scalar(sa.select(tables.cursor.c.sequence))
-    return 0 if found is None else int(found)
+def _cursor_problem(journal: SqliteJournal, sequence: int, record_hash: bytes | None) -> str:
+    """Return why the record at the cursor is not one of this journal, or ""."""
+    head = journal.head()
+    if head is not None and sequence > head.sequence:
+        return f"the journal ends at record {head.sequence}"
+    record = journal.record(sequence)
+    if record is None or record_hash in {None, record.hash}:
+        return ""
+    return "the journal has another record there"
 
 
-async def _move_cursor(connection: AsyncConnection, after: int, sequence: int) -> bool:
+async def _cursor(connection: AsyncConnection) -> tuple[int, bytes | None]:
+    """Return the newest record in the database and its hash; (0, None) for none."""
+    columns = tables.cursor.c.sequence, tables.cursor.c.record_hash
+    found = (await connection.execute(sa.select(*columns))).one_or_none()
+    return (0, None) if found is None else (int(found.sequence), found.record_hash)
+
+
+async def _move_cursor(connection: AsyncConnection, after: int, record: Record) -> bool:
     """Move the cursor from `after`; return False where another process has moved it."""
-    if after == 0 and await _cursor(connection) == 0:
+    position = {"sequence": record.sequence, "record_hash": record.hash}
+    if after == 0 and (await _cursor(connection))[0] == 0:
         await connection.execute(sa.delete(tables.cursor))
-        row = {"only": ONLY, "sequence": sequence}
-        await connection.execute(sa.insert(tables.cursor), row)
+        await connection.execute(sa.insert(tables.cursor), {"only": ONLY, **position})
         return True
     at = tables.cursor.c.sequence
-    moved = await connection.execute(
-        sa.update(tables.cursor).where(at == after).values(sequence=sequence)
-    )
+    moved = await connection.execute(sa.update(tables.cursor).where(at == after).values(**position))
     return moved.rowcount == 1
 
 

@@ -117,18 +117,18 @@ class HistoryQueries:
         )
         return episode_rounds, episode_fills
 
-    async def takeovers_and_unwinds(
+    async def inventory_flows(
         self, contract: str, first: int, last: int
-    ) -> tuple[SqlRows, SqlRows]:
-        """Return the takeovers and unwinds of a contract in the records first to last."""
+    ) -> tuple[SqlRows, SqlRows, SqlRows]:
+        """Return a contract's takeovers, unwinds and netted inventory in records first to last."""
         queries = [
             sa.select(table)
             .where(table.c.contract == contract, table.c.sequence.between(first, last))
             .order_by(*_order(table))
-            for table in (tables.takeovers, tables.unwinds)
+            for table in (tables.takeovers, tables.unwinds, tables.netted)
         ]
-        taken, unwound = await self._all(*queries)
-        return taken, unwound
+        taken, unwound, netted = await self._all(*queries)
+        return taken, unwound, netted
 
     async def takeovers(self, takeovers: Sequence[int]) -> SqlRows:
         """Return takeovers by their ids."""

@@ -11,8 +11,10 @@ from delever.core.messages import (
     AdlFilled,
     AdlStarted,
     AdlStopped,
+    Compensated,
     Event,
     FillCancelled,
+    InventoryNetted,
     PoolFunded,
     PoolObserved,
     RoundClosed,
@@ -29,7 +31,9 @@ PROJECTED_TAGS = tuple(
         AdlFilled,
         AdlStarted,
         AdlStopped,
+        Compensated,
         FillCancelled,
+        InventoryNetted,
         PoolFunded,
         PoolObserved,
         RoundClosed,
@@ -38,6 +42,13 @@ PROJECTED_TAGS = tuple(
     )
 )
 """A record without any of these tags in its bytes has no rows."""
+
+_INVENTORY_TABLES: dict[type[Event], sa.Table] = {
+    TakenOver: tables.takeovers,
+    Unwound: tables.unwinds,
+    InventoryNetted: tables.netted,
+}
+"""The tables of what changes a fund's inventory outside of ADL."""
 
 Row = dict[str, Any]
 Trigger = tuple[str, str]
@@ -71,12 +82,11 @@ class HistoryRows:
         match event:
             case PoolObserved():
                 self._observed(origin, event)
-            case PoolFunded():
-                self.new[tables.flows].append(origin | _fields(event, tables.flows))
-            case TakenOver():
-                self.new[tables.takeovers].append(origin | _fields(event, tables.takeovers))
-            case Unwound():
-                self.new[tables.unwinds].append(origin | _fields(event, tables.unwinds))
+            case PoolFunded() | Compensated():
+                self.new[tables.flows].append(origin | _flow(event))
+            case TakenOver() | Unwound() | InventoryNetted():
+                table = _INVENTORY_TABLES[type(event)]
+                self.new[table].append(origin | _fields(event, table))
             case AdlStarted():
                 self._started(origin, event)
             case AdlStopped():
@@ -155,6 +165,13 @@ def _fields(event: Event, table: sa.Table) -> Row:
     """Return the event's fields that the table has, enum members as text."""
     names = [name for name in event.__struct_fields__ if name in table.c]
     return {name: _plain(getattr(event, name)) for name in names}
+
+
+def _flow(event: PoolFunded | Compensated) -> Row:
+    row = _fields(event, tables.flows)
+    if isinstance(event, Compensated):
+        row |= {"amount_cash": -event.amount_cash, "reason": "compensation"}
+    return row
 
 
 def _plain(value: Any) -> Any:

@@ -28,7 +28,14 @@ def _event_key() -> "list[sa.Column[int]]":
     return [_key("sequence"), _key("event_index"), _integer("time_ms")]
 
 
-cursor = sa.Table("history_cursor", metadata, _key("only"), _integer("sequence"))
+cursor = sa.Table(
+    "history_cursor",
+    metadata,
+    _key("only"),
+    _integer("sequence"),
+    sa.Column("record_hash", sa.LargeBinary, nullable=True),
+)
+"""The newest record in the history, with its hash: one row."""
 
 pool_points = sa.Table(
     "pool_points",
@@ -94,6 +101,19 @@ unwinds = sa.Table(
     sa.Index("unwinds_contract", "contract", "sequence"),
 )
 
+netted = sa.Table(
+    "netted",
+    metadata,
+    *_event_key(),
+    _text("contract"),
+    _integer("long_takeover"),
+    _integer("short_takeover"),
+    _integer("lots"),
+    _integer("mark_ticks"),
+    _integer("realized_pnl_cash"),
+    sa.Index("netted_contract", "contract", "sequence"),
+)
+
 episodes = sa.Table(
     "episodes",
     metadata,
@@ -124,6 +144,7 @@ rounds = sa.Table(
     _integer("wanted_lots"),
     _integer("filled_lots"),
     _integer("rounding_residual_cash"),
+    _integer("unfunded_cash"),
     _integer("counterparties"),
     sa.Index("rounds_episode", "episode"),
 )

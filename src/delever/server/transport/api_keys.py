@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from delever.config import ApiKeyConfig, ConfigError, Role, secret
 
@@ -24,7 +24,10 @@ PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One API key; `accounts` are those that a trade-account key may read."""
+    """One API key; `accounts` are those that a trade-account key may read.
+
+    `name` is its public name, if it has one.
+    """
 
     id: str
     roles: frozenset[Role]
@@ -32,6 +35,15 @@ class ApiKey:
     _secret: bytes = field(default=b"", repr=False)
     _passphrase: bytes = field(default=b"", repr=False)
     _public: PublicKey | None = field(default=None, repr=False)
+    name: str = ""
+
+    @property
+    def public_name(self) -> str:
+        """What journal and log call the key: its name, or its id where that is no credential.
+
+        The venue APIs open some streams with the id of a trade-account key alone.
+        """
+        return self.name or ("" if Role.TRADE_ACCOUNT in self.roles else self.id)
 
     def has_role(self, role: Role) -> bool:
         """Whether the key has a role."""
@@ -46,6 +58,11 @@ class ApiKey:
         """The account that the venue APIs return to this key, or None."""
         return self.accounts[0] if self.accounts else None
 
+    @property
+    def secret_bytes(self) -> bytes | None:
+        """The secret, for a check of its strength, or None for a key without one."""
+        return self._secret or None
+
     def matches_secret(self, secret_text: str) -> bool:
         """Whether a text is the key's secret, in constant time."""
         given = secret_text.encode(errors="replace")
@@ -54,6 +71,15 @@ class ApiKey:
     def matches_passphrase(self, passphrase: str) -> bool:
         """Whether a text is the key's passphrase, in constant time."""
         return hmac.compare_digest(passphrase.encode(errors="replace"), self._passphrase)
+
+    def derive(self, purpose: bytes) -> bytes:
+        """Return 64 bytes that only a holder of the key's secret can compute, for a purpose.
+
+        A key with a public key instead of a secret derives them from that public key, which this
+        server does not publish.
+        """
+        secret_bytes = self._secret or _public_bytes(self._public)
+        return hmac.digest(secret_bytes, purpose + self.id.encode(), hashlib.sha512)
 
     def verifies_hex(self, payload: bytes, signature: str) -> bool:
         """Whether a signature of the payload is this key's, in the text form of Binance and Bybit.
@@ -75,6 +101,12 @@ class ApiKey:
             return False
         expected = base64.b64encode(hmac.new(self._secret, payload, hashlib.sha256).digest())
         return hmac.compare_digest(signature.encode(errors="replace"), expected)
+
+
+def _public_bytes(public: PublicKey | None) -> bytes:
+    if public is None:
+        return b""
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _verified(public: PublicKey, payload: bytes, encoded: bytes) -> bool:
@@ -99,9 +131,20 @@ class Keyring:
         """Add a key that is not in the configuration."""
         self._keys[key.id] = key
 
+    def reload(self, keys: Iterable[ApiKeyConfig]) -> None:
+        """Replace all keys; raise ConfigError, with the keys of before, where one cannot be read.
+
+        Requests that are being served, and open sockets, keep the key that they began with.
+        """
+        self._keys = {key.id: _load(key) for key in keys}
+
     def find(self, key_id: str) -> ApiKey | None:
         """Return the key with an id, or None."""
         return self._keys.get(key_id)
+
+    def all(self) -> Iterable[ApiKey]:
+        """Return all keys."""
+        return tuple(self._keys.values())
 
     def bearer(self, authorization: str) -> ApiKey | None:
         """Return the key of `Authorization: Bearer ID.SECRET`, or None."""
@@ -126,6 +169,7 @@ def _load(key: ApiKeyConfig) -> ApiKey:
         _secret=material,
         _passphrase=passphrase.encode(),
         _public=_public_key(where, key.public_key_file) if key.public_key_file else None,
+        name=key.name,
     )
 
 

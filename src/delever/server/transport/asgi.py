@@ -85,12 +85,14 @@ async def read_body(receive: Receive, max_bytes: int) -> bytes:
 def address_of(scope: Scope, *, trust_forwarded: bool) -> str:
     """Return the client's address; behind a trusted proxy the last one of X-Forwarded-For.
 
-    The proxy added the last address itself; those before it are claims of the client.
+    The proxy added the last address itself; those before it are claims of the client. Several lines
+    of the header are one list.
     """
     if trust_forwarded:
-        for name, value in scope["headers"]:
-            if name == b"x-forwarded-for":
-                return str(value.decode("latin-1").rpartition(",")[2].strip())
+        lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        last = b",".join(lines).decode("latin-1").rpartition(",")[2].strip()
+        if last:
+            return last
     client = scope.get("client")
     return client[0] if client else "unknown"
 

@@ -6,12 +6,15 @@ are queued in its backlog; a backlog beyond its limit closes the connection (100
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Coroutine, Generator, Iterable
 from typing import Any
 
+import structlog
+
 from delever.server.transport.asgi import Message, Receive, Scope, Send
+
+log = structlog.get_logger()
 
 MAX_BACKLOG = 256
 """Messages that may be queued for one slow subscriber."""
@@ -90,11 +93,17 @@ class Socket:
 
     async def _finish(self, sending: Any, awaited: Any) -> None:
         """Finish a message that has to wait, then send the backlog."""
-        with contextlib.suppress(Exception):  # `receive` reports a broken connection
+        try:
             await _Started(sending, awaited)
             while self._backlog:
                 await self._send(self._backlog.popleft())
-        self._busy = None
+        except (OSError, ClosedError):
+            self._closed = True  # `receive` reports a broken connection
+        except Exception:
+            self._closed = True
+            log.exception("a message could not be sent")
+        finally:
+            self._busy = None
 
     def _drop(self) -> None:
         """Close a connection that does not keep up, without its backlog."""

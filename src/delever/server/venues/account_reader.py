@@ -12,7 +12,7 @@ import numpy as np
 from delever.config import Role
 from delever.core.book import Book
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.units import PPM, div_floor
+from delever.core.units import PPM, Mark, div_floor
 from delever.server.engine.account_snapshot import (
     AccountSnapshot,
     PositionSnapshot,
@@ -27,7 +27,7 @@ class AccountReading:
     """An account, every contract's mark, and the contracts of its open orders."""
 
     account: AccountSnapshot
-    marks: Mapping[str, int]
+    marks: Mapping[str, Mark]
     orders: Mapping[str, str]
 
     def liquidation(self, position: PositionSnapshot, terms: ContractTerms) -> int | None:
@@ -72,13 +72,14 @@ def account_query(name: str) -> Callable[[Book], AccountReading | None]:
 
 
 def liquidation_ticks(
-    position: PositionSnapshot, account: AccountSnapshot, terms: ContractTerms, mark_ticks: int
+    position: PositionSnapshot, account: AccountSnapshot, terms: ContractTerms, mark_ticks: Mark
 ) -> Fraction | None:
     """Return the mark, in ticks, at which equity equals maintenance margin, or None.
 
     Only this contract's mark moves. Both sides of a cross hedge move together; an isolated
-    position moves alone. Maintenance follows the margin tier of the present notional, as venues'
-    own calculators do. None if no positive price qualifies, or without a mark.
+    position moves alone. The PnL of a multi-asset account counts in full. Maintenance follows the
+    margin tier of the present notional, as venues' own calculators do. None if no positive price
+    qualifies, or without a mark.
     """
     moving: Sequence[PositionSnapshot] = (position,)
     equity, maintenance = (
@@ -88,7 +89,7 @@ def liquidation_ticks(
     if not position.isolated:
         moving = [p for p in account.positions_in(position.contract) if not p.isolated]
         wallet = next(wallet for wallet in account.wallets if wallet.asset == terms.settle)
-        equity, maintenance = wallet.equity_cash, wallet.maintenance_cash
+        equity, maintenance = wallet.margin_equity_cash, wallet.margin_maintenance_cash
     if not mark_ticks:
         return None
     return _solve(moving, terms, mark_ticks, equity, maintenance)
@@ -97,7 +98,7 @@ def liquidation_ticks(
 def _solve(
     moving: Sequence[PositionSnapshot],
     terms: ContractTerms,
-    mark_ticks: int,
+    mark_ticks: Mark,
     equity: int,
     maintenance: int,
 ) -> Fraction | None:
@@ -113,7 +114,7 @@ def _solve(
     if terms.linear:
         top, bottom = free - signed * mark_ticks, rated - signed
     else:
-        top, bottom = signed + rated, free + Fraction(signed, mark_ticks)
+        top, bottom = signed + rated, free + Fraction(signed) / mark_ticks
     if not bottom:
         return None
     price = top / bottom

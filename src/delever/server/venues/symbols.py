@@ -7,6 +7,7 @@ or `SWAP` behind it; the configuration (`[contracts.NAME]`) states what a name d
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from delever.config import ContractSymbols
 from delever.core.messages import ContractKind, DefineContract
@@ -68,6 +69,35 @@ def _assets(definition: DefineContract, *, linear: bool) -> tuple[str, str]:
     return (name, definition.settle) if linear else (definition.settle, "USD")
 
 
+class SymbolCollision(NamedTuple):
+    """Two contracts with one symbol at a venue: the API of the venue could name only one."""
+
+    venue: str
+    symbol: str
+    contract: str
+
+
+def collision_of(
+    definition: DefineContract,
+    others: Iterable[DefineContract],
+    configured: Mapping[str, ContractSymbols],
+) -> SymbolCollision | None:
+    """Return the first other contract that has one of a contract's symbols, or None."""
+    default = ContractSymbols()
+
+    def symbols(contract: DefineContract) -> tuple[tuple[str, str], ...]:
+        listed = instrument(contract, configured.get(contract.contract, default))
+        return ("binance", listed.binance), ("bybit", listed.bybit), ("okx", listed.okx)
+
+    own = set(symbols(definition))
+    for other in others:
+        if other.contract != definition.contract:
+            for venue, symbol in symbols(other):
+                if (venue, symbol) in own:
+                    return SymbolCollision(venue, symbol, other.contract)
+    return None
+
+
 class SymbolMap:
     """All contracts of a market, indexed by their own name and by each venue's symbol."""
 
@@ -107,5 +137,5 @@ def usd_price(snapshot: MarketSnapshot, symbols: SymbolMap, asset: str) -> tuple
     for listed in symbols.all:
         contract = snapshot.contracts[listed.contract]
         if listed.base == asset and listed.quote in QUOTES and contract.mark_ticks:
-            return contract.mark_ticks * contract.terms.tick[0], contract.terms.tick[1]
+            return contract.terms.decimal_of(contract.mark_ticks)
     return None

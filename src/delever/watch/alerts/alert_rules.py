@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from delever.watch.alerts.contract_status import ContractStatus
+from delever.watch.alerts.contract_status import NO_FILL, ContractStatus
 from delever.watch.market_data.errors import SourceFailure
+from delever.watch.market_data.fill_details import summary
 from delever.watch.market_data.observations import (
     DrawdownObservation,
     FillObservation,
@@ -45,12 +46,18 @@ MAX_FILL_AGE_MS = 24 * 60 * MINUTE_MS
 
 
 class RuleEvaluation(NamedTuple):
-    """Whether a rule holds for a subject, and the text of an alert."""
+    """Whether a rule holds for a subject, and the text of an alert.
+
+    What is not certain, such as an end of ADL that no venue has reported, is never urgent.
+    `end_text` is the text of an alert that has cleared, if it says more than "no longer".
+    """
 
     rule: AnyRule
     subject: str
     holds: bool | None
     text: str
+    is_certain: bool = True
+    end_text: str = ""
 
 
 class ActiveAlert(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +138,8 @@ def _of_observation(
         case FillRule(), FillObservation():
             price = "" if observation.price is None else f" at {observation.price}"
             text = f"{name}: ADL closed {observation.quantity} of your {observation.side}{price}"
+            details = [part for part in (summary(observation), observation.why) if part]
+            text = "; ".join([text, *details])
             new = True if observation.age_ms(now_ms) < MAX_FILL_AGE_MS else None
             yield RuleEvaluation(rule, f"{name} fill {observation.fill}", new, text)
 
@@ -140,20 +149,22 @@ def _hysteresis(holds: bool, clear: bool) -> bool | None:
 
 
 def _is_near(rule: DistanceRule, observation: DrawdownObservation) -> bool | None:
-    """Return whether a contract is near ADL; below the trigger threshold it is not."""
-    percent = 100 * observation.distance_to_start
+    """Return whether a contract is near ADL; without an armed drawdown rule it is not."""
+    distance = observation.distance_to_start
     clear = rule.below * CLEAR_FACTOR if rule.clear_above is None else rule.clear_above
     if observation.balance <= 0:
         return True
-    if not observation.is_armed:
+    if distance is None or not observation.is_armed:
         return False
-    return _hysteresis(percent < rule.below, percent > clear)
+    return _hysteresis(100 * distance < rule.below, 100 * distance > clear)
 
 
 def _distance_text(observation: DrawdownObservation) -> str:
+    distance, name = observation.distance_to_start, f"{observation.venue} {observation.name}"
+    if distance is None:
+        return f"{name}: fund balance {observation.balance} (no drawdown rule)"
     return (
-        f"{observation.venue} {observation.name}: {100 * observation.distance_to_start:.2f} % of "
-        f"the fund's peak left before ADL starts "
+        f"{name}: {100 * distance:.2f} % of the fund's peak left before ADL starts "
         f"(PnL ratio {observation.pnl_ratio}, start {observation.start_ratio})"
     )
 
@@ -164,8 +175,18 @@ def _state_changes(rule: StateRule, statuses: Sequence[ContractStatus]) -> Itera
         if _applies(rule, status.venue, status.contract):
             name = f"{status.venue} {status.contract}"
             for state in rule.states:
-                text = f"{name}: {state}" + (f" ({status.reason})" if status.reason else "")
-                yield RuleEvaluation(rule, f"{name} {state}", status.state == state, text)
+                holds = status.state == state
+                label = status.label if holds else state
+                text = f"{name}: {label}" + (f" ({status.reason})" if status.reason else "")
+                inferred = status.stop_inferred and state in {"adl", "stopped"}
+                yield RuleEvaluation(
+                    rule,
+                    f"{name} {state}",
+                    holds,
+                    text,
+                    is_certain=not inferred,
+                    end_text=f"{name}: {NO_FILL}" if inferred and state == "adl" else "",
+                )
 
 
 def _failures(
@@ -293,7 +314,7 @@ def _update_alert(
     before: ActiveAlert | None, evaluation: RuleEvaluation, now_ms: int, *, quiet: bool
 ) -> tuple[ActiveAlert | None, Alert | None]:
     holds = before is not None if evaluation.holds is None else evaluation.holds
-    muted = quiet and not evaluation.rule.urgent
+    muted = quiet and not (evaluation.rule.urgent and evaluation.is_certain)
     if not holds:
         if before is None or before.notified_ms is None:
             return None, None
@@ -317,10 +338,11 @@ def _update_alert(
 
 
 def _alert(evaluation: RuleEvaluation, now_ms: int, kind: str) -> Alert:
+    ended = evaluation.end_text or f"no longer: {evaluation.text}"
     return Alert(
         rule=evaluation.rule.name,
         subject=evaluation.subject,
-        text=evaluation.text if kind != "cleared" else f"no longer: {evaluation.text}",
+        text=ended if kind == "cleared" else evaluation.text,
         at_ms=now_ms,
         kind=kind,
         channels=evaluation.rule.channels,

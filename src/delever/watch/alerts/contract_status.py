@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
+from delever.core.units import div_floor
 from delever.watch.market_data.observations import (
     DrawdownObservation,
     FillObservation,
@@ -27,6 +28,9 @@ FILL_MS = 60_000
 """How long an ADL fill of the account implies active ADL, if the venue does not report it."""
 
 
+NO_FILL = f"no fill for {div_floor(FILL_MS, 1000)} s; the venue does not report the end of ADL"
+
+
 class AdlState(StrEnum):
     """The ADL state of a contract."""
 
@@ -41,7 +45,8 @@ class ContractStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A contract's state, since when, and the reason.
 
     `adl_active` is latched; `venue_reported` is set if the venue itself reported the ADL, and not a
-    fill of the account; `stopped_ms` is when ADL last stopped.
+    fill of the account; `stopped_ms` is when ADL last stopped. `stop_inferred` is set if no venue
+    has reported that stop: there has been no fill for FILL_MS, which is all that is known.
     """
 
     venue: str
@@ -52,6 +57,13 @@ class ContractStatus(msgspec.Struct, frozen=True, kw_only=True):
     adl_active: bool = False
     venue_reported: bool = False
     stopped_ms: int | None = None
+    stop_inferred: bool = False
+
+    @property
+    def label(self) -> str:
+        """The state as it is displayed."""
+        inferred = self.state is AdlState.STOPPED and self.stop_inferred
+        return "no fill" if inferred else str(self.state)
 
 
 def next_status(
@@ -69,15 +81,17 @@ def next_status(
     stopped_ms = now_ms if was_reported and not reported else before.stopped_ms if before else None
     fill_reason = _recent_fill(fresh, now_ms, stopped_ms)
     active = reported or bool(fill_reason)
+    inferred = before is not None and before.stop_inferred and not (was_reported and not reported)
     if before is not None and before.adl_active and not active:
-        stopped_ms = now_ms
+        stopped_ms, inferred = now_ms, not was_reported
+    stop_text = NO_FILL if inferred else "ADL has stopped"
     signs = "; ".join(_signs(fresh))
     if stale:
         state, reason = AdlState.STALE, "; ".join(f"no new {each.kind}" for each in stale)
     elif active:
         state, reason = AdlState.ADL, reason if reported else fill_reason
     elif stopped_ms is not None and now_ms - stopped_ms < stopped_for_ms:
-        state, reason = AdlState.STOPPED, "; ".join(filter(None, ("ADL has stopped", signs)))
+        state, reason = AdlState.STOPPED, "; ".join(filter(None, (stop_text, signs)))
     else:
         state, reason = (AdlState.WATCH, signs) if signs else (AdlState.CALM, "")
     same = before is not None and before.state is state
@@ -90,6 +104,7 @@ def next_status(
         adl_active=active,
         venue_reported=reported,
         stopped_ms=stopped_ms,
+        stop_inferred=inferred,
     )
 
 
@@ -120,6 +135,8 @@ def _recent_fill(fresh: Sequence[Observation], now_ms: int, stopped_ms: int | No
 def _drawdown_text(observation: DrawdownObservation) -> str:
     if observation.balance <= 0:
         return f"the fund's balance is {observation.balance} {observation.asset}"
+    if observation.start_ratio is None:
+        return f"fund balance {observation.balance} (no drawdown rule)"
     ratios = f"start {observation.start_ratio}, stop {observation.stop_ratio}"
     return f"PnL ratio {observation.pnl_ratio} ({ratios})"
 
@@ -130,6 +147,7 @@ def _signs(fresh: Sequence[Observation]) -> Iterator[str]:
         match observation:
             case DrawdownObservation() if (
                 observation.is_armed
+                and observation.start_ratio is not None
                 and observation.start_ratio < 0
                 and observation.pnl_ratio <= observation.start_ratio * WATCH_SHARE
             ):

@@ -68,8 +68,14 @@ def failure_kind(error: BaseException) -> FailureKind:
 
 
 def error_text(error: BaseException) -> str:
-    """Return an error's message in one line, without signatures and keys."""
+    """Return an error's message in one line, without signatures and keys.
+
+    ccxt's errors of the network name the request only: their cause is added.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
+    cause = error.__cause__
+    if cause is not None and str(cause) not in text:
+        text += f": {' '.join(str(cause).split())}"
     return _SECRETS.sub(r"\1=...", text)[:MAX_TEXT_LENGTH]
 
 

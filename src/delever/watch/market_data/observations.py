@@ -74,39 +74,43 @@ class DrawdownObservation(Observation, tag="drawdown", frozen=True, kw_only=True
 
     Ratios are of the pool's highest balance of 8 h: -0.22 is 22 % of it lost. ADL starts at
     `start_ratio` and stops above `stop_ratio`, if the balance is above `trigger_threshold`.
+    A contract without a drawdown rule has none of the three: there ADL starts when the balance is
+    lost.
     """
 
     asset: str
     balance: Decimal
     pnl_ratio: Decimal
-    start_ratio: Decimal
-    stop_ratio: Decimal
-    trigger_threshold: Decimal
+    start_ratio: Decimal | None
+    stop_ratio: Decimal | None
+    trigger_threshold: Decimal | None
 
     @property
-    def distance_to_start(self) -> Decimal:
+    def distance_to_start(self) -> Decimal | None:
         """The ratio left to lose before ADL starts; 0 or less once it has started."""
-        return self.pnl_ratio - self.start_ratio
+        return None if self.start_ratio is None else self.pnl_ratio - self.start_ratio
 
     @property
-    def distance_to_stop(self) -> Decimal:
+    def distance_to_stop(self) -> Decimal | None:
         """The ratio left to gain before ADL stops; negative beyond the stop."""
-        return self.stop_ratio - self.pnl_ratio
+        return None if self.stop_ratio is None else self.stop_ratio - self.pnl_ratio
 
     @property
     def is_armed(self) -> bool:
         """Whether a drawdown can start ADL: the balance is above the trigger threshold."""
-        return self.balance > self.trigger_threshold
+        return self.trigger_threshold is not None and self.balance > self.trigger_threshold
 
     @property
     def meets_start(self) -> bool:
         """Whether ADL starts at these values: by contract drawdown, or without any balance."""
-        return self.balance <= 0 or (self.is_armed and self.distance_to_start <= 0)
+        distance = self.distance_to_start
+        return self.balance <= 0 or (self.is_armed and distance is not None and distance <= 0)
 
     @property
     def meets_stop(self) -> bool:
         """Whether active ADL stops at these values."""
-        return self.balance > 0 and self.distance_to_stop < 0
+        distance = self.distance_to_stop
+        return self.balance > 0 and (distance is None or distance < 0)
 
 
 class WarningObservation(Observation, tag="warning", frozen=True, kw_only=True):
@@ -165,13 +169,39 @@ class WalletObservation(Observation, tag="wallet", frozen=True, kw_only=True):
     includes_isolated: bool = False
 
 
+class CancelledOrderObservation(Observation, tag="cancelled_order", frozen=True, kw_only=True):
+    """An open order of the account that the venue has cancelled."""
+
+    order: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key includes the venue's id of the order."""
+        return (*super().key, self.order)
+
+    def is_stale(self, now_ms: int) -> bool:  # noqa: ARG002 - an event stays true
+        """Return False."""
+        return False
+
+
 class FillObservation(Observation, tag="fill", frozen=True, kw_only=True):
-    """An ADL fill that closed part of a position of the account; it never becomes stale."""
+    """An ADL fill that closed part of a position of the account; it never becomes stale.
+
+    The venue announces the first four fields and perhaps `realized_pnl`. The others are of the
+    position as it was read before the fill; `why` is its place in the queue and its score then.
+    """
 
     fill: str
     side: Side
     quantity: Decimal
     price: Decimal | None
+    realized_pnl: Decimal | None = None
+    settle: str = ""
+    mark: Decimal | None = None
+    mark_time_ms: int | None = None
+    haircut: Decimal | None = None
+    orders_cancelled: int | None = None
+    why: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -23,9 +23,10 @@ from delever.core.explain.what_if import (
     what_if,
 )
 from delever.core.messages import Side
-from delever.core.rules import RULE_SETS, RuleSet
+from delever.core.rules import RuleSet
 from delever.lab.errors import InputError
 from delever.lab.tables.book_reader import book_of
+from delever.rule_registry import installed_rule_sets, with_own
 from delever.watch.market_data.observations import PositionObservation, WalletObservation
 from delever.watch.screen.view import Advice, AdviceOption
 
@@ -45,7 +46,7 @@ def advise(
     `positions` are all of the account's positions at the venue, `wallet` its cross balance in the
     position's settle asset. Without the wallet a cross position has no score.
     """
-    rule_set = RULE_SETS[rules]
+    rule_set = with_own(installed_rule_sets())[rules]
     unknown = [OTHERS, *_unpublished(rule_set)]
     own = [p for p in positions if p.settle == position.settle]
     if wallet is None and any(not p.isolated for p in own):
@@ -68,6 +69,14 @@ def advise(
         options=tuple(_options(book, position, own, wallet, explanation)),
         unknown=tuple(unknown),
     )
+
+
+def score_text(advice: Advice) -> str:
+    """Return a position's score with its formula and parts as text, "" without a score."""
+    if advice.score is None:
+        return ""
+    parts = ", ".join(f"{name} {value:.4g}" for name, value in advice.parts.items())
+    return f"score {advice.score:.4g} by {advice.rules} rules: {advice.formula} ({parts})"
 
 
 def _without(rule_set: RuleSet, unknown: Sequence[str]) -> Advice:
@@ -104,7 +113,8 @@ def _book(own: Sequence[PositionObservation], wallet: WalletObservation | None, 
     }
     positions = [_row(p) for p in own]
     marks = {p.name: f"{_on_tick(p.mark, p):f}" for p in own}
-    return book_of(positions, marks, rules=rules, asset=settle, **tables)
+    rule_set = with_own(installed_rule_sets())[rules]
+    return book_of(positions, marks, rules=rule_set, asset=settle, **tables)
 
 
 def _cross_balance(own: Sequence[PositionObservation], wallet: WalletObservation | None) -> Decimal:
@@ -200,14 +210,19 @@ def _options(
     wallet: WalletObservation | None,
     explanation: Explanation,
 ) -> Iterator[AdviceOption]:
-    """Yield half the leverage, more margin, half the size, a hedge, and taking profit."""
+    """Yield half the leverage, more margin, half the size, a hedge, and taking profit.
+
+    Leverage and margin are for positions in profit only: a losing position is ranked behind all
+    winners, and more margin would add to what it can lose.
+    """
     state = book.contracts[position.name]
     unit = Decimal(10) ** book.asset_of(state).cash_decimals
     margin_cash = max(explanation.equity_cash // 2, 1)
     lots = explanation.queue_position.lots
     halved = max(int(_leverage(position) * 50), 100)
     changes: list[tuple[str, AnyChange]] = []
-    if halved < int(_leverage(position) * 100):
+    wins = explanation.unrealized_pnl_cash > 0
+    if wins and halved < int(_leverage(position) * 100):
         changes.append(
             (
                 f"leverage {_plain(_leverage(position))} -> {_plain(Decimal(halved) / 100)}",
@@ -215,7 +230,8 @@ def _options(
             )
         )
     added = f"add {_plain(Decimal(margin_cash) / unit)} {position.settle} of margin"
-    changes.append((added, AddMargin(amount_cash=margin_cash)))
+    if wins:
+        changes.append((added, AddMargin(amount_cash=margin_cash)))
     if lots > 1:
         half = _plain(position.quantity * (lots // 2) / lots)
         changes.append((f"close {half}, half of it", PartialClose(lots=lots // 2)))
@@ -223,7 +239,7 @@ def _options(
             changes.append((f"hedge {half}", OpenHedge(lots=lots // 2)))
     for text, change in changes:
         yield _option(book, position, explanation, text, change)
-    if explanation.unrealized_pnl_cash > 0:
+    if wins:
         yield _take_profit(position, own, wallet, explanation)
 
 
@@ -241,14 +257,23 @@ def _option(
             change=text, score=None, score_ratio=None, note=f"cannot be done: {why}"
         )
     then = outcome.after.score
-    note = (
-        "no effect: the venue's score does not depend on it"
-        if (then == outcome.before.score)
-        else ""
-    )
+    note = _unchanged(change, position) if then == outcome.before.score else ""
     return AdviceOption(
         change=text, score=then, score_ratio=_score_ratio(then, explanation), note=note
     )
+
+
+def _unchanged(change: AnyChange, position: PositionObservation) -> str:
+    """Return why a change leaves the score as it is."""
+    match change:
+        case PartialClose() if position.isolated:
+            return "score unchanged: half of the margin is returned with half of the PnL"
+        case PartialClose():
+            return "score unchanged: it is a ratio of this position's own PnL and size"
+        case OpenHedge():
+            return "score unchanged: the hedge opens at the mark, without PnL and with its own size"
+        case _:
+            return "no effect: the venue's score does not depend on it"
 
 
 def _take_profit(

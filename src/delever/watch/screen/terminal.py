@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from delever.watch.market_data.fill_details import summary
 from delever.watch.market_data.indicator_scale import RISKS
 from delever.watch.screen.view import (
     Advice,
@@ -27,8 +28,8 @@ def screen(view: WatchView) -> RenderableType:
     """Return all tables that have rows."""
     at = datetime.fromtimestamp(view.time_ms / 1000, UTC)
     parts: list[RenderableType] = [Text(f"delever watch {at:%Y-%m-%d %H:%M:%S} UTC", "bold")]
-    parts += [_positions(view), _contracts(view)]
-    parts += [_alerts(view), _fills(view), _options(view), _pools(view), _venues(view)]
+    parts += [_alerts(view), _fills(view), _positions(view), _contracts(view)]
+    parts += [_options(view), _pools(view), _venues(view)]
     return Group(*[part for part in parts if not isinstance(part, Table) or part.row_count])
 
 
@@ -119,7 +120,7 @@ def _contract(contract: ContractView, now_ms: int) -> Sequence[str | Text]:
     return [
         status.venue,
         status.contract,
-        Text(status.state.upper(), STYLES[status.state]),
+        Text(status.label.upper(), STYLES[status.state]),
         age(now_ms - status.since_ms),
         "" if risk is None else f"{RISKS[risk.level - 1]} ({risk.raw})",
         "" if drawdown is None else str(drawdown.pnl_ratio),
@@ -138,13 +139,13 @@ def _alerts(view: WatchView) -> Table:
 
 
 def _fills(view: WatchView) -> Table:
-    table = _table(
-        "ADL fills of the account", ("venue", "contract", "side", "quantity", "price", "ago")
-    )
+    columns = ("venue", "contract", "side", "quantity", "price", "time (UTC)", "cost", "why me")
+    table = _table("ADL fills of the account", columns)
     for fill in view.fills:
         price = "" if fill.price is None else f"{fill.price.normalize():f}"
         quantity = f"{fill.quantity.normalize():f}"
-        row = (fill.venue, fill.name, fill.side, quantity, price, age(fill.age_ms(view.time_ms)))
+        at = f"{datetime.fromtimestamp(fill.venue_time_ms / 1000, UTC):%m-%d %H:%M:%S}"
+        row = (fill.venue, fill.name, fill.side, quantity, price, at, summary(fill), fill.why)
         _add(table, row)
     return table
 

@@ -89,12 +89,14 @@ class ContractView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def distances(self) -> tuple[str, str]:
-        """The distances to start and stop as text; below the trigger threshold the start is off."""
+        """The distances to start and stop as text; without a rule or an armed one, why not."""
         drawdown = self.drawdown
-        if drawdown is None or self.start_percent is None or self.stop_percent is None:
+        if drawdown is None:
             return "", ""
+        if self.start_percent is None or self.stop_percent is None:
+            return "no drawdown rule", ""
         start, stop = f"{self.start_percent:.2f} %", f"{self.stop_percent:.2f} %"
-        if not drawdown.is_armed:
+        if drawdown.trigger_threshold is not None and not drawdown.is_armed:
             start = f"off: fund not above {drawdown.trigger_threshold.normalize():f}"
         return start, stop
 
@@ -164,12 +166,16 @@ def contract_view(
         status=status,
         risk=next((r for r in observations if isinstance(r, RiskObservation)), None),
         drawdown=drawdown,
-        start_percent=None if drawdown is None else 100 * drawdown.distance_to_start,
-        stop_percent=None if drawdown is None else 100 * drawdown.distance_to_stop,
+        start_percent=None if drawdown is None else _percent(drawdown.distance_to_start),
+        stop_percent=None if drawdown is None else _percent(drawdown.distance_to_stop),
         ages_ms={_name(r): r.age_ms(now_ms) for r in refreshed},
         refreshes_ms={_name(r): r.refresh_ms for r in refreshed},
         stale=tuple(_name(r) for r in observations if r.is_stale(now_ms)),
     )
+
+
+def _percent(ratio: Decimal | None) -> Decimal | None:
+    return None if ratio is None else 100 * ratio
 
 
 def _name(observation: Observation) -> str:

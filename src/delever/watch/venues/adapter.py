@@ -31,11 +31,13 @@ class StreamSource:
     """A WebSocket source; `listen` delivers observations and raises when the socket drops.
 
     After `max_silence_ms` without a message the socket counts as dropped; 0 means never.
+    `backfill` names the polled source that has what happened before the socket was open.
     """
 
     name: str
     max_silence_ms: int
     listen: Callable[[Deliver], Awaitable[None]]
+    backfill: str = ""
 
 
 async def _no_skew() -> int:

@@ -45,6 +45,24 @@ def optional(row: Mapping[str, Any], name: str) -> Decimal | None:
     return None if row.get(name) in (None, "") else number(row, name)
 
 
+def optional_limits(row: Any, names: Sequence[str]) -> Sequence[Decimal | None]:
+    """Return fields that are stated together, each as an exact number, or None if all are empty."""
+    if isinstance(row, Mapping) and all(row.get(name, "absent") in (None, "") for name in names):
+        return [None] * len(names)
+    return [number(row, name) for name in names]
+
+
+def first_time_ms(*fields: tuple[Any, str]) -> int:
+    """Return the first time that is there of several (row, name), in milliseconds.
+
+    Venues document some times under two names. MalformedAnswerError names the first.
+    """
+    for row, name in fields:
+        if isinstance(row, Mapping) and row.get(name) not in (None, ""):
+            return time_ms(row, name)
+    raise MalformedAnswerError(fields[0][1], None)
+
+
 def time_ms(row: Any, name: str) -> int:
     """Return a field as a time in milliseconds; MalformedAnswerError if it is none."""
     return int(number(row, name))

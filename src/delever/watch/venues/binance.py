@@ -7,6 +7,7 @@ from typing import Any, Literal
 from delever.watch.market_data.errors import MalformedAnswerError
 from delever.watch.market_data.indicator_scale import BINANCE, parse_risk
 from delever.watch.market_data.observations import (
+    CancelledOrderObservation,
     FillObservation,
     IndicatorObservation,
     Observation,
@@ -18,7 +19,15 @@ from delever.watch.market_data.observations import (
 )
 from delever.watch.settings import WatchedVenue
 from delever.watch.venues.adapter import Deliver, PolledSource, StreamSource, VenueAdapter
-from delever.watch.venues.answers import ParsedAnswer, number, parse_rows, rows, text, time_ms
+from delever.watch.venues.answers import (
+    ParsedAnswer,
+    number,
+    optional,
+    parse_rows,
+    rows,
+    text,
+    time_ms,
+)
 from delever.watch.venues.client import client, next_push
 from delever.watch.venues.positions import PositionFields, Receipt, parse_indicator, parse_position
 from delever.watch.venues.request_budget import RequestBudget
@@ -27,6 +36,7 @@ WEIGHT_PER_MINUTE = 2_400
 USED_WEIGHT = "X-MBX-USED-WEIGHT-1M"
 LISTS = {"/positionRisk": (), "/adlQuantile": ()}
 ADL_ORDER = "adl_autoclose"
+CANCELLED = ("CANCELED", "EXPIRED")
 LISTEN_KEY_OPTIONS = {"linear": ("linear", "future"), "inverse": ("inverse", "delivery")}
 """The options in which newer and older releases of ccxt store a listen key, by sub-type."""
 
@@ -71,13 +81,14 @@ class _Binance:
             PolledSource("wallet", refresh.indicator_ms, 5, self.wallets, (WalletObservation,)),
             PolledSource("ADL fills", refresh.fill_ms, 50, self.fills),
         )
+        account = StreamSource("account stream", 0, self.listen, "ADL fills")
         return VenueAdapter(
             venue=self.venue.venue,
-            rules="binance",
+            rules=self.venue.rules or "binance",
             keyed=self.venue.keyed,
             budget=RequestBudget(WEIGHT_PER_MINUTE),
             sources=(*public, *(private if self.venue.keyed else ())),
-            streams=(StreamSource("account stream", 0, self.listen),) if self.venue.keyed else (),
+            streams=(account,) if self.venue.keyed else (),
             close=self.exchange.close,
             set_clock=self.set_clock,
             headers=lambda: self.exchange.last_response_headers or {},
@@ -215,8 +226,20 @@ class _Binance:
             coming = self.exchange.watch_orders(None, None, None, {"subType": self.sub_type})
             for order in await next_push(self.exchange, coming):
                 raw = order.get("info") or {}
-                if str(raw.get("c", "")).startswith(ADL_ORDER) and raw.get("X") != "NEW":
+                if raw.get("X") in CANCELLED:
+                    deliver([self._cancelled(raw)])
+                elif str(raw.get("c", "")).startswith(ADL_ORDER) and raw.get("X") != "NEW":
                     deliver([self._pushed_fill(raw)])
+
+    def _cancelled(self, raw: Mapping[str, Any]) -> CancelledOrderObservation:
+        return CancelledOrderObservation(
+            venue=self.venue.venue,
+            name=text(raw, "s"),
+            venue_time_ms=time_ms(raw, "T"),
+            received_ms=self.now_ms(),
+            refresh_ms=self.venue.refresh.fill_ms,
+            order=text(raw, "i"),
+        )
 
     def _pushed_fill(self, raw: Mapping[str, Any]) -> FillObservation:
         return FillObservation(
@@ -229,6 +252,7 @@ class _Binance:
             side=_closed_side(raw, "S", "ps"),
             quantity=number(raw, "z"),
             price=number(raw, "ap"),
+            realized_pnl=optional(raw, "rp"),
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from delever.watch.market_data.errors import MalformedAnswerError
 from delever.watch.market_data.indicator_scale import RANK_INDICATOR
 from delever.watch.market_data.observations import (
+    CancelledOrderObservation,
     DrawdownObservation,
     FillObservation,
     IndicatorObservation,
@@ -24,20 +25,24 @@ from delever.watch.settings import WatchedVenue
 from delever.watch.venues.adapter import Deliver, PolledSource, StreamSource, VenueAdapter
 from delever.watch.venues.answers import (
     ParsedAnswer,
+    first_time_ms,
     merge,
     number,
+    optional,
+    optional_limits,
     parse_rows,
     rows,
     text,
     time_ms,
 )
-from delever.watch.venues.client import client, next_push
+from delever.watch.venues.client import client, first_failure, next_push
 from delever.watch.venues.positions import PositionFields, Receipt, parse_indicator, parse_position
 from delever.watch.venues.request_budget import RequestBudget
 
 REQUESTS, WINDOW_MS = 600, 5_000
 LISTS = {"/v5/position/list": ("result", "list")}
 ADL = "AdlTrade"
+CANCELLED_BY_ADL = ("CancelByPrepareAdl", "CancelAllBeforeAdl")
 STREAM = "wss://stream.bybit.com"
 FIELDS = PositionFields(
     "symbol",
@@ -104,10 +109,10 @@ def bybit(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
         for category in TOPICS
     ]
     if venue.keyed:
-        streams.append(StreamSource("account stream", 0, api.listen))
+        streams.append(StreamSource("account stream", 0, api.listen, "ADL fills"))
     return VenueAdapter(
         venue="bybit",
-        rules="bybit",
+        rules=venue.rules or "bybit",
         keyed=venue.keyed,
         budget=RequestBudget(REQUESTS, WINDOW_MS),
         sources=(*public, *(private if venue.keyed else ())),
@@ -133,7 +138,7 @@ class _Bybit:
     async def alerts(self) -> ParsedAnswer:
         answer = await self.exchange.publicGetV5MarketAdlAlert()
         receipt = Receipt(self.now_ms(), self.venue.refresh.alert_ms)
-        updated_ms = time_ms(answer.get("result"), "updatedTime")
+        updated_ms = _updated_ms(answer)
         return parse_rows(
             rows(answer, "result", "list"),
             lambda row: [parse_alert(row, ALERT_FIELDS, updated_ms, receipt)],
@@ -141,7 +146,7 @@ class _Bybit:
 
     async def pools(self) -> ParsedAnswer:
         answer = await self.exchange.publicGetV5MarketInsurance()
-        updated_ms = time_ms(answer.get("result"), "updatedTime")
+        updated_ms = _updated_ms(answer)
         received_ms = self.now_ms()
         found = rows(answer, "result", "list")
         parsed = parse_rows(found, lambda row: self._pool(row, updated_ms, received_ms), "symbols")
@@ -226,7 +231,7 @@ class _Bybit:
         received_ms = self.now_ms()
         return parse_rows(
             rows(message, "data"),
-            lambda row: self._pool(row, time_ms(row, "updateTime"), received_ms),
+            lambda row: self._pool(row, _pushed_ms(row, message), received_ms),
             "symbols",
         )
 
@@ -295,11 +300,32 @@ class _Bybit:
                 side=_closed_side(text(row, "side")),
                 quantity=number(row, "execQty"),
                 price=number(row, "execPrice"),
+                realized_pnl=optional(row, "execPnl"),
             )
 
     async def listen(self, deliver: Deliver) -> None:
-        """Deliver the ADL executions of the account stream until it drops."""
+        """Deliver the ADL executions and the orders that ADL cancels, until the stream drops."""
         self.exchange.broken = None
+        await first_failure(self._listen_executions(deliver), self._listen_orders(deliver))
+
+    async def _listen_orders(self, deliver: Deliver) -> None:
+        while True:
+            for order in await next_push(self.exchange, self.exchange.watch_orders()):
+                raw = order.get("info") or {}
+                if raw.get("cancelType") in CANCELLED_BY_ADL:
+                    deliver([self._cancelled(raw)])
+
+    def _cancelled(self, row: Mapping[str, Any]) -> CancelledOrderObservation:
+        return CancelledOrderObservation(
+            venue="bybit",
+            name=text(row, "symbol"),
+            venue_time_ms=time_ms(row, "updatedTime"),
+            received_ms=self.now_ms(),
+            refresh_ms=self.venue.refresh.fill_ms,
+            order=text(row, "orderId"),
+        )
+
+    async def _listen_executions(self, deliver: Deliver) -> None:
         while True:
             for trade in await next_push(self.exchange, self.exchange.watch_my_trades()):
                 if trade["info"].get("execType") == ADL:
@@ -309,8 +335,12 @@ class _Bybit:
 def parse_alert(
     row: Any, fields: Sequence[str], venue_time_ms: int, receipt: Receipt
 ) -> DrawdownObservation:
-    """Return an alert of REST (text) or of the stream (numbers), by its field names."""
-    name, coin, balance, ratio, start, stop, threshold = fields
+    """Return an alert of REST (text) or of the stream (numbers), by its field names.
+
+    A contract whose three limits are empty has no drawdown rule.
+    """
+    name, coin, balance, ratio, *limits = fields
+    start, stop, threshold = optional_limits(row, limits)
     return DrawdownObservation(
         venue="bybit",
         name=text(row, name),
@@ -320,10 +350,20 @@ def parse_alert(
         asset=text(row, coin),
         balance=number(row, balance),
         pnl_ratio=number(row, ratio),
-        start_ratio=number(row, start),
-        stop_ratio=number(row, stop),
-        trigger_threshold=number(row, threshold),
+        start_ratio=start,
+        stop_ratio=stop,
+        trigger_threshold=threshold,
     )
+
+
+def _updated_ms(answer: Mapping[str, Any]) -> int:
+    """Return the time of a list's values: Bybit documents it as updatedTime and as updateTime."""
+    result = answer.get("result")
+    return first_time_ms((result, "updatedTime"), (result, "updateTime"), (answer, "time"))
+
+
+def _pushed_ms(row: Any, message: Mapping[str, Any]) -> int:
+    return first_time_ms((row, "updateTime"), (row, "updatedTime"), (message, "ts"))
 
 
 def _closed_side(order_side: str) -> Side:

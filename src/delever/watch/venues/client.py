@@ -5,7 +5,8 @@ after an unreadable push. An account whose positions cannot be read must not loo
 positions: so all answers and pushes are checked.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from delever.watch.market_data.errors import MalformedAnswerError
@@ -50,6 +51,19 @@ async def next_push(exchange: Any, coming: Awaitable[Any]) -> Any:
     if exchange.broken is not None:
         raise exchange.broken
     return push
+
+
+async def first_failure(*listeners: Coroutine[Any, Any, None]) -> None:
+    """Run endless listeners until one of them fails; cancel the others and raise its error."""
+    tasks = [asyncio.ensure_future(listener) for listener in listeners]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _checked(kind: Any, lists: Lists) -> Any:

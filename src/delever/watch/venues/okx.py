@@ -85,7 +85,7 @@ def okx(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
     )
     return VenueAdapter(
         venue="okx",
-        rules="okx_2025",
+        rules=venue.rules or "okx_2025",
         keyed=venue.keyed,
         budget=RequestBudget(REQUESTS, WINDOW_MS, share_percent=50),
         sources=(
@@ -242,6 +242,7 @@ class _Okx:
                 side="long" if side == "long" else "short",
                 quantity=abs(number(row, "sz")),
                 price=optional(row, "px"),
+                realized_pnl=optional(row, "pnl"),
             )
 
 

@@ -3,233 +3,219 @@
 Contracts that share a ranking are ranked in one pass over all of their columns.
 """
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.position_table import PositionTable
-from delever.core.kernels import ParallelMap, TableRange, kernels_for
+from delever.core.book.position_table import KernelColumns, PositionTable
+from delever.core.kernels import ParallelMap, kernels_for
 from delever.core.messages import Side
+from delever.core.risk.publication.ranked_batch import TABLES_PER_CONTRACT, BatchLayout, RankedBatch
 from delever.core.rules import rule_sets_of
 from delever.core.rules.ranking import ProductScore, Ranking, rank_side
+from delever.core.units import Ints
+from delever.core.valuation.multi_asset import margin_rows
 from delever.core.valuation.side_valuation import joint_columns, value_side
-
-# --- the order of publication ---
-
-
-@dataclass(frozen=True, slots=True)
-class SideLayout:
-    """The positions of a side in the order of publication: by account index, then position id.
-
-    The table's column `place` maps a row to its index in that order. A layout is valid until a
-    position is opened or closed.
-    """
-
-    layout_version: int
-    account: np.ndarray
-    position: np.ndarray
-
-    @property
-    def size(self) -> int:
-        """The number of positions."""
-        return len(self.account)
-
-
-def layout_of(table: PositionTable, before: SideLayout | None) -> SideLayout:
-    """Return the layout of a side, and fill in `place`; the layout before if it is still valid."""
-    if before is not None and before.layout_version == table.layout_version:
-        return before
-    size = table.size
-    account, position = table.account[:size], table.position[:size]
-    order = table.arrange()
-    only_zero = table.position_ids <= {0}  # then one broadcast number is enough
-    positions = np.broadcast_to(np.int32(0), size) if only_zero else position[order]
-    return SideLayout(table.layout_version, account[order], positions)
-
-
-# --- the result ---
-
-
-@dataclass(slots=True)
-class RankedSide:
-    """Rank and indicator of each position of a side, 0 where it is not ranked."""
-
-    account: np.ndarray
-    position: np.ndarray
-    rank: np.ndarray
-    indicator: np.ndarray
-    _digest: str = ""
-
-    def digest(self) -> str:
-        """Return the BLAKE2b-256 of all columns, in hexadecimal; computed once."""
-        if not self._digest:
-            digest = hashlib.blake2b(digest_size=32)
-            for column in (self.account, self.position, self.rank, self.indicator):
-                digest.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)
-            self._digest = digest.hexdigest()
-        return self._digest
+from delever.core.valuation.stale_rows import has_stale_rows, stale_rows
 
 
 class RankingGroup(NamedTuple):
     """Contracts that can be ranked together share a rule set and wallets.
 
-    `one_pass` says that a kernel can rank them all in one pass.
+    `one_pass` says that a kernel can rank them all in one pass, `timed` that a score depends on the
+    engine's time.
     """
 
     rules: str
     settle: str
     one_pass: bool
+    timed: bool
 
 
-@dataclass
-class RankedContract:
-    """Rank and indicator of both sides of a contract as of one sequence, longs before shorts.
+def group_of(book: Book, state: ContractState) -> RankingGroup:
+    """Return the group of contracts that a contract can be ranked with."""
+    rules = book.pool_of(state).definition.rules
+    ranking = rule_sets_of(book)[rules].ranking
+    closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
+    in_kernel = isinstance(ranking.score, ProductScore) and ranking.closes_whole
+    one_pass = closes and in_kernel
+    return RankingGroup(rules, state.terms.settle, one_pass, ranking.timed)
 
-    Sides are split when they are first read: there are many contracts, and few are read.
+
+# --- the order of publication ---
+
+
+def tables_of(orders: Ints) -> Ints:
+    """Return the numbers of the tables of contracts, which are given by order of definition."""
+    sides = np.arange(TABLES_PER_CONTRACT)
+    tables: Ints = (orders[:, None] * TABLES_PER_CONTRACT + sides).ravel()
+    return tables
+
+
+def layout_of(book: Book, orders: Ints, before: Sequence[RankedBatch | None]) -> BatchLayout:
+    """Return the layout of contracts; the layout before, or its parts, where they are valid.
+
+    `before` are the contracts' batches of before.
     """
+    tables, block = tables_of(orders), book.positions
+    versions = block.versions[tables]
+    known = before[0].layout if before[0] else None
+    if (
+        known is not None
+        and np.array_equal(known.tables, tables)
+        and np.array_equal(known.versions, versions)
+    ):
+        return known
+    states = list(book.contracts.values())
+    columns = [
+        _side_columns(table, batch)
+        for order, batch in zip(orders.tolist(), before, strict=True)
+        for table in states[order].tables.values()
+    ]
+    account, position = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    if not position.any():
+        position = np.broadcast_to(np.int32(0), len(position))  # one number is enough
+    return BatchLayout(tables, versions, np.cumsum(block.sizes[tables]), account, position)
 
-    as_of: int
-    group: RankingGroup
-    layouts: list[SideLayout]
-    rank: np.ndarray
-    indicator: np.ndarray
 
-    @cached_property
-    def sides(self) -> dict[Side, RankedSide]:
-        """Both sides, each with its own columns."""
-        longs = self.layouts[0].size
-        parts = slice(longs), slice(longs, None)
-        return {
-            side: RankedSide(layout.account, layout.position, self.rank[part], self.indicator[part])
-            for side, layout, part in zip(Side, self.layouts, parts, strict=True)
-        }
+def _side_columns(
+    table: PositionTable, before: RankedBatch | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return account and position of a table in order of publication, and fill in its `place`."""
+    if before is not None:
+        layout = before.layout
+        at = int(np.searchsorted(layout.tables, table.number))
+        if layout.versions[at] == table.layout_version:
+            rows = layout.rows_of(table.number)
+            return layout.account[rows], layout.position[rows]
+    order = table.arrange()
+    return table.account[order], table.position[order]
 
 
 # --- ranking ---
 
-Member = tuple[ContractState, list[SideLayout]]
 
-
-def group_of(book: Book, state: ContractState, rules: str) -> RankingGroup:
-    """Return the group of contracts that a contract can be ranked with."""
-    ranking = rule_sets_of(book)[rules].ranking
-    closes = ranking.closes and not state.terms.adl_exempt and not ranking.exempts(state.terms)
-    in_kernel = isinstance(ranking.score, ProductScore) and not ranking.net_exposure
-    one_pass = closes and in_kernel
-    return RankingGroup(rules, state.terms.settle, one_pass)
-
-
-def rank_group(
+def rank_batch(
     book: Book,
     group: RankingGroup,
-    members: list[Member],
+    orders: Ints,
+    layout: BatchLayout,
+    wallets: Ints,
     parallel_map: ParallelMap,
-    *,
-    copied: bool,
-) -> Iterator[tuple[str, RankedContract]]:
-    """Yield each member's name with its ranks and indicators.
+) -> RankedBatch:
+    """Return ranks and indicators of the contracts of a group, given by order of definition.
 
-    All members share two arrays. If `copied`, each gets arrays of its own, so that one contract in
-    the cache does not keep the memory of all others alive.
+    `wallets` are the margin rows of the group's settle asset.
     """
     ranking = rule_sets_of(book)[group.rules].ranking
-    size = sum([layout.size for _, layouts in members for layout in layouts])
-    rank, indicator = np.empty(size, np.int32), np.empty(size, np.int8)
-    ranked, end = [], 0
-    for _, layouts in members:  # made before ranking, which uses all of the processor's cache
-        first, end = end, end + layouts[0].size + layouts[1].size
-        own = rank[first:end], indicator[first:end]
-        ranked.append(RankedContract(book.sequence, group, layouts, *own))
-    rank_members = _rank_in_one_pass if group.one_pass else _rank_side_by_side
-    rank_members(book, members, ranking, parallel_map, rank, indicator)
+    rank, indicator = np.empty(layout.size, np.int32), np.empty(layout.size, np.int8)
+    batch = RankedBatch(layout, rank, indicator)
+    if group.one_pass and _reads_cover(ranking):
+        wallets = margin_rows(book, group.settle, shares=True)
+    if group.one_pass and not (ranking.joint and book.accounts.any_hedges):
+        _rank_in_one_pass(book, batch, [], ranking, wallets, parallel_map)
+        return batch
+    states = list(book.contracts.values())
+    members = [states[order] for order in orders.tolist()]
+    if group.one_pass:
+        _rank_in_one_pass(book, batch, members, ranking, wallets, parallel_map)
+    else:
+        _rank_side_by_side(book, batch, members, ranking, parallel_map)
     if ranking.joint and book.accounts.any_hedges:
-        pairs = zip(members, ranked, strict=True)
-        ranked = [replace(one, indicator=_joint_indicator(book, s, one)) for (s, _), one in pairs]
-    if copied:
-        ranked = [
-            replace(one, rank=one.rank.copy(), indicator=one.indicator.copy()) for one in ranked
-        ]
-    return zip([state.name for state, _ in members], ranked, strict=True)
+        for state in members:
+            _set_joint_indicator(book, state, batch)
+    return batch
 
 
 def _rank_in_one_pass(
     book: Book,
-    members: list[Member],
+    batch: RankedBatch,
+    hedging: list[ContractState],
     ranking: Ranking,
+    wallets: Ints,
     parallel_map: ParallelMap,
-    rank: np.ndarray,
-    indicator: np.ndarray,
 ) -> None:
-    """Fill in rank and indicator of all members by one call of the kernel."""
-    sides: list[TableRange] = [table for state, _ in members for table in state.tables.values()]
-    hedging = members if book.accounts.any_hedges else []
-    hedged = ((state, side) for state, _ in hedging for side in Side)
+    """Fill in a batch by one call of the kernel; joint columns are those of hedging contracts."""
+    hedged = ((state, side) for state in hedging for side in Side)
     joint = list(parallel_map(lambda side: joint_columns(book, *side), hedged))
     score = cast("ProductScore", ranking.score)
     options = ranking.profitable_only, ranking.levels, ranking.weighting == "count"
-    wallets, accounts = book.asset_of(members[0][0]).wallets, book.accounts
+    accounts = book.accounts
     exempt = accounts.adl_exempt if accounts.any_exempt else accounts.adl_exempt[:0]
-    of_accounts = wallets.rows, exempt, accounts.name_order()
-    tables = book.positions.kernel_columns, sides
+    of_accounts = wallets, exempt, accounts.name_order()
+    ranges = book.positions.ranges_of(batch.layout.tables)
     kernels_for(accounts.size).rank_sides(
-        *tables,
+        _kernel_columns(book),
+        ranges,
         joint,
         *of_accounts,
         *score.column_indices(),
         *options,
-        rank,
-        indicator,
+        batch.rank,
+        batch.indicator,
         parallel_map,
     )
 
 
+def _reads_cover(ranking: Ranking) -> bool:
+    """Return whether a product score reads a position's share of its account's equity."""
+    score = cast("ProductScore", ranking.score)
+    return "cover" in {name for each in score for name in each}
+
+
+def _kernel_columns(book: Book) -> KernelColumns:
+    """Return the columns of all positions; the kernel ranks a stale one like one in liquidation."""
+    columns = book.positions.kernel_columns
+    if not book.has_stale_rows:
+        return columns
+    behind = [state for state in book.contracts.values() if has_stale_rows(book, state)]
+    if not behind:
+        return columns
+    unranked = columns.under_liquidation.copy()
+    for state in behind:
+        for side, table in state.tables.items():
+            unranked[table.start : table.start + table.size] |= stale_rows(book, state, side)
+    return columns._replace(under_liquidation=unranked)
+
+
 def _rank_side_by_side(
     book: Book,
-    members: list[Member],
+    batch: RankedBatch,
+    members: list[ContractState],
     ranking: Ranking,
     parallel_map: ParallelMap,
-    rank: np.ndarray,
-    indicator: np.ndarray,
 ) -> None:
-    """Fill in rank and indicator side by side: the score is code, or nobody is deleveraged."""
+    """Fill in a batch side by side: the score is code, or nobody is deleveraged."""
 
-    def ranked(side: tuple[ContractState, Side, SideLayout]) -> tuple[np.ndarray, np.ndarray]:
-        state, which, layout = side
-        queue, size = rank_side(value_side(book, state, which), ranking), layout.size
-        place = state.tables[which].place[:size]
-        own_rank, own_indicator = np.empty(size, np.int32), np.empty(size, np.int8)
-        own_rank[place], own_indicator[place] = queue.rank, queue.indicator
-        return own_rank, own_indicator
+    def fill(side: tuple[ContractState, Side]) -> None:
+        state, which = side
+        valuation = value_side(book, state, which, net_exposure=ranking.net_exposure)
+        queue, table = rank_side(valuation, ranking), state.tables[which]
+        rows, place = batch.layout.rows_of(table.number), table.place[: table.size]
+        batch.rank[rows][place], batch.indicator[rows][place] = queue.rank, queue.indicator
 
-    sides = [
-        (state, side, layout)
-        for state, layouts in members
-        for side, layout in zip(Side, layouts, strict=True)
-    ]
-    ranks, indicators = zip(*parallel_map(ranked, sides), strict=True)
-    np.concatenate(ranks, out=rank)
-    np.concatenate(indicators, out=indicator)
+    for _ in parallel_map(fill, [(state, side) for state in members for side in Side]):
+        pass
 
 
-def _joint_indicator(book: Book, state: ContractState, ranked: RankedContract) -> np.ndarray:
-    """Return indicators in which accounts with a cross hedge have the higher one on both sides."""
+def _set_joint_indicator(book: Book, state: ContractState, batch: RankedBatch) -> None:
+    """Set the indicators of accounts with a cross hedge to the higher one of both sides."""
     long, short = (_cross_hedgers(book, table) for table in state.tables.values())
     hedged = np.intersect1d(long, short, assume_unique=True)
     if not len(hedged):
-        return ranked.indicator
-    account = np.concatenate([layout.account for layout in ranked.layouts])
+        return
+    parts = [batch.layout.rows_of(table.number) for table in state.tables.values()]
+    rows = slice(parts[0].start, parts[-1].stop)
+    account, indicator = batch.layout.account[rows], batch.indicator[rows]
     found = np.searchsorted(hedged, account)
     found[found == len(hedged)] = 0
     own = hedged[found] == account
     highest = np.zeros(len(hedged), np.int8)
-    np.maximum.at(highest, found[own], ranked.indicator[own])
-    return np.where(own, highest[found], ranked.indicator)
+    np.maximum.at(highest, found[own], indicator[own])
+    indicator[own] = highest[found[own]]
 
 
 def _cross_hedgers(book: Book, table: PositionTable) -> np.ndarray:

@@ -7,6 +7,7 @@ same book for the indicators themselves.
 """
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from delever.core.messages import (
     SideIndicators,
 )
 from delever.core.risk.publication.cache import publish
-from delever.core.risk.publication.ranking import RankedSide
+from delever.core.risk.publication.ranked_batch import RankedSide
 from delever.core.risk.rating import rate_all, trigger_used_ppm
 
 SWITCHES = AdlStarted, AdlStopped, ContractAmended
@@ -70,10 +71,13 @@ def rerate(book: Book, events: Iterable[Event]) -> Iterator[Event]:
     events = tuple(events)
     switched = {event.contract for event in events if isinstance(event, SWITCHES)}
     amended = {event.pool for event in events if isinstance(event, PoolAmended)}
-    switched |= {state.name for state in book.contracts.values() if state.pool in amended}
+    if amended:
+        switched |= {state.name for state in book.contracts.values() if state.pool in amended}
+    names = switched.union(state.name for state in book.monitored())  # an idle contract is free
+    states = sorted(map(book.contracts.__getitem__, names), key=attrgetter("definition_order"))
     moved = [
         state.name
-        for state in book.contracts.values()
+        for state in states
         if state.rating and (state.name in switched or _has_passed_a_tenth(book, state))
     ]
     if moved:

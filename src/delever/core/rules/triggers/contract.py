@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
-from delever.core.market.trigger_limits import Limits
+from delever.core.market.trigger_limits import UNSET, Limits
 from delever.core.messages import Reason, Side
 from delever.core.rules.triggers.trigger import (
     TriggerEvaluation,
@@ -105,6 +105,43 @@ class Illiquidity:
 
     def deficit_cash(self, _book: Book, _state: ContractState) -> None:
         """Return None: the trigger watches depth, not the fund."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Too much inventory of the pool waits to be unwound.
+
+    Start: notional of the pool's inventory at the marks >= `backlog`, inclusive, some of it in the
+    contract. Stop: below, or none in the contract. Without the limit ADL never starts by it.
+    """
+
+    name: str = field(default="backlog", init=False)
+    reason: Reason = field(default=Reason.BACKLOG_LIMIT, init=False)
+    limit_fields: tuple[str, ...] = field(default=("backlog",), init=False)
+
+    def evaluate(self, book: Book, state: ContractState) -> TriggerEvaluation:
+        """Return whether the notional of inventory has reached the limit."""
+        limit = limits_of(book, state, Limits()).backlog_cash
+        notional = sum(
+            abs(member.inventory_value(side))
+            for member in book.monitored()
+            if member.pool == state.pool
+            for side in Side
+        )
+        reached = limit != UNSET and state.has_inventory and notional >= limit
+        return TriggerEvaluation(
+            starts=reached,
+            stops=not reached,
+            trigger_used_ppm=ratio_ppm(notional, limit) if limit > 0 else PPM * reached,
+            numbers={"inventory_notional_cash": notional, "backlog_cash": limit},
+        )
+
+    def tranches(self, _book: Book, state: ContractState, side: Side) -> Sequence[Tranche]:
+        """Return the whole inventory."""
+        return all_tranches(state, side)
+
+    def deficit_cash(self, _book: Book, _state: ContractState) -> None:
+        """Return None: the trigger watches inventory, not the fund."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def _merged(contract: Limits, pool: Limits, default: Limits) -> Limits:
 
 def stop_equity_of(book: Book, state: ContractState) -> int:
     """Return the fund equity in Cash above which ADL stops: `stop_equity`, 0 by default."""
-    return max(state.limits.over(book.pool_of(state).limits).stop_equity_cash, 0)
+    return max(_merged(state.limits, book.pool_of(state).limits, Limits()).stop_equity_cash, 0)
 
 
 def all_tranches(state: ContractState, side: Side) -> Sequence[Tranche]:
@@ -84,11 +84,7 @@ def all_tranches(state: ContractState, side: Side) -> Sequence[Tranche]:
 
 def underwater(state: ContractState, side: Side) -> Sequence[Tranche]:
     """Return the inventory of one side that the mark values below its takeover price."""
-    return [
-        tranche
-        for tranche in state.inventory[side].tranches.values()
-        if side.sign * (tranche.price_ticks - state.mark) > 0
-    ]
+    return state.inventory[side].underwater(side.sign, state.mark)
 
 
 def underwater_lots(state: ContractState) -> int:

@@ -1,6 +1,11 @@
 """Bullish: a defaulting account's perpetuals are closed at the mark, by margin used."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from delever.core.rules.adl_price import AtMark
+from delever.core.rules.loss_socialization import LossClaim, SocializedLoss
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import OpenInventory
@@ -17,6 +22,17 @@ def score(valuation: SideValuation) -> Score:
     return Score(used, {"margin_used": used})
 
 
+def by_profit_per_lot(claims: Sequence[LossClaim], loss_cash: int) -> list[int]:
+    """Return the loss taken from profits, those with the largest profit per lot first."""
+    gain = np.array([claim.gain_cash for claim in claims], np.int64)
+    profit_per_lot = ratio(gain, np.array([claim.lots for claim in claims], np.int64))
+    shares = [0] * len(claims)
+    for number in np.argsort(-profit_per_lot, kind="stable").tolist():
+        shares[number] = min(loss_cash, claims[number].gain_cash, claims[number].payout_cash)
+        loss_cash -= shares[number]
+    return shares
+
+
 BULLISH = RuleSet(
     name="bullish",
     venue="Bullish",
@@ -24,6 +40,7 @@ BULLISH = RuleSet(
     sizing=Sizing.WHOLE,
     ranking=Ranking("initial margin / equity", score),
     indicator_scale=UNPUBLISHED,
+    last_resort=SocializedLoss("by_profit_per_lot", by_profit_per_lot),
     rules=(
         Rule(
             "BUL-01",
@@ -53,7 +70,9 @@ BULLISH = RuleSet(
             "defaulting account.",
             HELP,
             "partly read",
-            "not modeled: the pool pays the distance to the takeover price",
+            "the pool pays first the distance to the takeover price; what it lacks is taken from "
+            "positions in profit, on either side; the event in the journal is the claim. The "
+            "profit of flat accounts is not known, and a repayment is the venue's",
         ),
         Rule(
             "BUL-05",

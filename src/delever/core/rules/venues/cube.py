@@ -1,8 +1,12 @@
 """Cube: before the fund pays, positions are closed by absolute PnL times account leverage."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
+from delever.core.rules.loss_socialization import LossClaim, SocializedLoss, open_notional
+from delever.core.rules.policies.allocation import share
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import AccountEquity
@@ -22,6 +26,15 @@ def score(valuation: SideValuation) -> Score:
     return Score(value, {"pnl": pnl, "account_leverage": leverage})
 
 
+def by_notional(claims: Sequence[LossClaim], loss_cash: int) -> list[int]:
+    """Return shares of a loss by notional, which is that of lots in one contract.
+
+    No position pays more than its share of its account's equity.
+    """
+    payouts = [claim.payout_cash for claim in claims]
+    return share(loss_cash, payouts, [claim.lots for claim in claims])
+
+
 CUBE = RuleSet(
     name="cube",
     venue="Cube",
@@ -29,6 +42,7 @@ CUBE = RuleSet(
     sizing=Sizing.FUND_AFTER,
     ranking=Ranking("PnL x notional / equity, for losers /", score),
     indicator_scale=UNPUBLISHED,
+    last_resort=SocializedLoss("by_notional", by_notional, weight=open_notional),
     rules=(
         Rule(
             "CUB-01",
@@ -51,7 +65,8 @@ CUBE = RuleSet(
             "What the fund cannot pay is shared by current notional over all traders.",
             DOCS,
             "official",
-            "not modeled: a deficit stays with the pool",
+            "of all contracts of the pool, once the queue has nobody left and the fund is below 0; "
+            "no position pays more than its share of its account's equity",
         ),
         Rule(
             "CUB-05",

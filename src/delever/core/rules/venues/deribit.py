@@ -27,6 +27,7 @@ DERIBIT = RuleSet(
     ),
     indicator_scale=UNPUBLISHED,
     cancel_scope=OrderScope.NONE,
+    closes_own_accounts_first=True,
     rules=(
         Rule(
             "DER-01",
@@ -54,11 +55,7 @@ DERIBIT = RuleSet(
             "inverse contracts are exempt; others are defined with adl_exempt",
         ),
         Rule(
-            "DER-04",
-            "The order of counterparties.",
-            DOCS,
-            "not documented",
-            "the BitMEX formula; other accounts of the same owner are not closed first",
+            "DER-04", "The order of counterparties.", DOCS, "not documented", "the BitMEX formula"
         ),
         Rule(
             "DER-05",
@@ -74,6 +71,15 @@ DERIBIT = RuleSet(
             DOCS,
             "official",
             "sizing `fund_after`: the whole inventory",
+        ),
+        Rule(
+            "DER-08",
+            "ADL may first close against the account's own subaccounts, at the position's average "
+            "price.",
+            DOCS,
+            "official",
+            "accounts with the same `owner`, in the order of the queue, at the takeover price: "
+            "between accounts of one owner the price moves no money to or from the fund",
         ),
     ),
 )

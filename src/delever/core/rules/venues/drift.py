@@ -23,6 +23,7 @@ DRIFT = RuleSet(
     venue="Drift v2",
     cases=(),
     sizing=Sizing.NOT_APPLICABLE,
+    unwinds_beyond_balance=True,
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("per_lot", per_lot, after_unwinding=True),

@@ -60,7 +60,7 @@ _TEXTS = (
     ),
     (
         "A command is applied whole, or rejected whole with a reason, the field and the value; "
-        "marks are rejected one by one (CORE-23)."
+        "marks and rows are rejected one by one (CORE-23, CORE-37)."
     ),
     (
         "Exact numbers are text or whole JSON numbers; a number too fine for its unit is rejected, "
@@ -130,7 +130,104 @@ _TEXTS = (
         "maintenance margin. Bybit, OKX and Bitget document it; elsewhere it is assumed. Isolated "
         "positions are never netted."
     ),
+    (
+        "A managed pool sells in the market only what it can pay for: the last lot sold is the "
+        "last that leaves its balance at 0 or above, a gain is always taken, and a takeover whose "
+        "loss it cannot pay is passed over. The rest stays open for ADL. Pools without a queue and "
+        "pools that are the counterparty of all positions (GMX) sell everything; other pools sell "
+        "what the venue reports."
+    ),
+    (
+        "What a pool's balance is below 0 is unfunded: a loss that neither fund nor queue has "
+        "paid. A round reports by how much it has added to that; it does so only where the ADL "
+        "price is worse for the pool than the takeover price. Money of a pool whose contracts have "
+        "no position and no inventory is unallocated: an alarm when ADL starts in another pool of "
+        "its asset."
+    ),
+    (
+        "A pool that has taken over both sides of a contract closes them against each other at the "
+        "mark, both in the order of takeover, as far as it can pay for it; what it cannot stays "
+        "open for ADL. It happens in every step, before unwinding. No venue documents it; a pool "
+        "that is the counterparty of all positions (GMX) nets nothing."
+    ),
+    (
+        "While a mark is beyond its contract's `mark_limits` (it moved too far from the mark "
+        "before it, or is too old), the engine takes nothing over in the contract, nets and "
+        "unwinds nothing there, and neither starts, stops nor runs ADL; cross accounts with a "
+        "position in it wait, and its inventory counts at the last confirmed mark. A later mark "
+        "confirms it by a move within the limit, from the mark before it or from the last "
+        "confirmed one; so does an operator. The alarm is a notice."
+    ),
+    (
+        "A compensation for a wrong ADL fill goes from the contract's pool to the account's "
+        "wallet, at most what the pool has. Position and inventory stay, and it is no drawdown of "
+        "the pool. It has a number in the sequence of fills: balances that do not include it are "
+        "corrected."
+    ),
 )
+
+_SNAPSHOTS = {
+    35: (
+        "A mark may be finer than the contract's tick: up to ten decimals, or as many as the tick. "
+        "The value of a position, or of inventory, at such a mark is computed exactly and rounded "
+        "down once, so that unrealized PnL is rounded against the account on both sides. Trades, "
+        "takeovers and ADL fills are on the tick grid."
+    ),
+    36: (
+        "An ADL price that is a mark, the previous mark, or a mark less a spread is rounded to the "
+        "tick in the counterparties' favor: down for long inventory, up for short. ADL at a mark "
+        "has no haircut; the fund pays less than one tick on the lots closed."
+    ),
+    37: (
+        "A row of a snapshot of positions or balances that cannot be taken is rejected alone, with "
+        "its reason and a notice of its contract; the last accepted row stays, and the other rows "
+        "are taken. Of rows that do not fit the numeric range together the largest are rejected. A "
+        "strict command is rejected whole. A row older than its account's snapshot is ignored."
+    ),
+    38: (
+        "A position whose newest row was rejected is stale until a row of it is taken (in one-way "
+        "mode a row of either side); with a rejected balance all cross positions of the account in "
+        "that asset are stale. A stale position is not ranked. Nothing is taken over from a margin "
+        "bucket with a stale row in it."
+    ),
+    39: (
+        "Where the venue's own risk engine submits an account's equity and maintenance margin in "
+        "an asset, these replace the engine's sums over balance and cross positions: in scores, "
+        "indicators, takeover prices and the decision to take over. They do not move with marks, "
+        "balances and positions, which the venue's engine has in it; ADL fills, takeovers and "
+        "netting change the equity by what the account gains or loses against the mark, and the "
+        "maintenance margin ends with the last position. Bankruptcy prices share the equity by the "
+        "maintenance margins of the contracts' own tiers. It ends with the next one, or with null."
+    ),
+}
+_CAPS = {
+    50: (
+        "Where a rule set caps the fund's losses, a day begins at 00:00 UTC; its loss is the fall "
+        "of the contract's PnL or of the pool's equity since then, and money that an operator "
+        "moves is neither gain nor loss. The cap itself may be lost: ADL starts beyond it, and "
+        "under `residual` closes the fewest lots that bring the loss back to it. A managed pool "
+        "must set the caps for which its rule set has no number."
+    ),
+    51: (
+        "Under the option both_legs of a rule set (bybit+both_legs), a hedge is ranked whole, and "
+        "when a round closes or passes it, its cross legs are closed against each other at the "
+        "mark, the smaller one whole and without a fee; then the queue is ranked again. Only the "
+        "lots beyond the other side are closed against inventory."
+    ),
+    52: (
+        "Under the option cap_per_account of a rule set (bybit+cap_per_account, or with a number, "
+        "bybit+cap_per_account=0.25), a round closes at most that part of each position, one half "
+        "without a number, rounded up to whole lots, and a side of a contract has one round a "
+        "step. What the caps leave open waits for the next step."
+    ),
+    53: (
+        "Accounts with the same owner are subaccounts. Where the rule set says so (Deribit), a "
+        "round first closes the inventory of an account against its owner's other accounts, in the "
+        "order of the queue and at the takeover price, so that the fund neither gains nor loses; "
+        "whom such a fill would bankrupt is left out."
+    ),
+}
+
 
 _TERMS = {
     40: (
@@ -235,8 +332,74 @@ RISK = (
     ),
 )
 
+_SAFETY = {
+    55: "A command whose step raises an error is rejected alone, and the book is as before it; the "
+    "record of the rejection is replayed as stated."
+}
+
+SHAPE_OF_COLLATERAL = "Binance Multi-Assets Mode, Bybit UTA, OKX multi-currency margin, and others"
+
+COLLATERAL = (
+    Rule(
+        "CORE-45",
+        "A positive balance of collateral counts at the bid (index price less a buffer) and at the "
+        "rate of each tier, up to a cap; a negative one at the ask, without tiers. Equity in an "
+        "asset is balance plus unrealized PnL of what settles in it. Values are exact and floored "
+        "once, to the smallest unit of the margin currency.",
+        SHAPE_OF_COLLATERAL,
+        "official",
+    ),
+    Rule(
+        "CORE-46",
+        "All cross positions of an account in multi-asset mode that settle in collateral have one "
+        "margin bucket. Takeover and margin ratio read its equity after the rates of tiers; score, "
+        "leverage and indicator read it without them. A settle asset that is no collateral keeps "
+        "a margin of its own.",
+        SHAPE_OF_COLLATERAL,
+        "official",
+        "no venue says which equity its score reads: a rate protects the venue's lending and says "
+        "nothing about a position's risk, so equal wealth has an equal place in the queue",
+    ),
+    Rule(
+        "CORE-47",
+        "The bankruptcy price of a position of a multi-asset account is where its share of the "
+        "equity without rates is lost, apportioned by maintenance margin at index prices. Other "
+        "assets than the one it settles in count at what their conversion brings.",
+        "",
+        "not documented",
+        "published by no venue",
+    ),
+    Rule(
+        "CORE-48",
+        "When the last cross position of a multi-asset account is taken over, its assets are "
+        "converted for its debts, pro rata to what each brings: the bid less a conversion "
+        "haircut. Conversion losses are thus the account's before they are the fund's, which pays "
+        "what is still lacking. The fund holds the collateral at cost until the venue reports its "
+        "sale, and its equity includes the difference to what it would bring.",
+        "Binance multi-asset mode: a debt of 5,000 at 0.975 takes 5,128.20 of BTC, several assets "
+        "pro rata",
+        "official",
+        "that the fund takes the collateral over at that price, and sells it later",
+    ),
+    Rule(
+        "CORE-49",
+        "A book has one margin currency; its own index price is 1. New terms and index prices of "
+        "collateral apply at once, and can cause takeovers. A bad index price is rejected alone. "
+        "Equity over several assets is less than 2^61 of the margin currency's smallest units.",
+        "",
+        "not documented",
+        "one book is one margin domain",
+    ),
+)
+"""Margin in several assets."""
+
 GENERAL: tuple[Rule, ...] = (
     *(Rule(f"CORE-{number:02d}", text, "", "official") for number, text in enumerate(_TEXTS, 1)),
-    *(Rule(f"CORE-{number}", text, "", "official") for number, text in _TERMS.items()),
+    *(
+        Rule(f"CORE-{number}", text, "", "official")
+        for texts in (_SNAPSHOTS, _TERMS, _CAPS, _SAFETY)
+        for number, text in texts.items()
+    ),
+    *COLLATERAL,
     *RISK,
 )

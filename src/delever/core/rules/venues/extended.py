@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
 from delever.core.rules.ruleset import Case, Rule, RuleSet
-from delever.core.rules.triggers import FundDepleted
+from delever.core.rules.triggers import ContractDailyLoss, FundDepleted, PoolDailyLoss, TakeoverLoss
 from delever.core.units import ratio
 from delever.core.valuation.side_valuation import SideValuation
 
@@ -25,7 +26,12 @@ def score(valuation: SideValuation) -> Score:
 EXTENDED = RuleSet(
     name="extended",
     venue="Extended",
-    cases=(Case(FundDepleted(), AtBankruptcyPrice()),),
+    cases=(
+        Case(ContractDailyLoss(Limits(contract_daily_loss_ppm=25_000)), AtBankruptcyPrice()),
+        Case(TakeoverLoss(units=100_000), AtBankruptcyPrice()),
+        Case(PoolDailyLoss(Limits(pool_daily_loss_ppm=50_000)), AtBankruptcyPrice()),
+        Case(FundDepleted(), AtBankruptcyPrice()),
+    ),
     ranking=Ranking("PnL / entry value x maintenance margin / equity, for losers /", score),
     indicator_scale=UNPUBLISHED,
     rules=(
@@ -60,11 +66,13 @@ EXTENDED = RuleSet(
         ),
         Rule(
             "EXT-05",
-            "The fund's loss is limited by trade, by market group and day, and to 5 % of the "
-            "fund a day.",
+            "The fund's loss is limited by trade and by market and day: 100 K and 2.5 % of the "
+            "fund in group 1, 50 K and 1.25 % in groups 2-4, 25 K and 15 K and 1.25 % in 5 and 6, "
+            "5 K and 0.25 % in 7; and to 5 % of the fund a day. Days begin at 00:00 UTC.",
             DOCS,
             "official",
-            "not modeled yet: the fund pays until it is depleted",
+            "a contract is in group 1 unless its limits set `takeover_loss` and "
+            "`contract_daily_loss`; a trade closes the whole position taken over",
         ),
         Rule(
             "EXT-06",

@@ -26,6 +26,8 @@ GMX = RuleSet(
     venue="GMX v2",
     cases=(Case(PnlToPool(FACTORS), AtMark()),),
     sizing=Sizing.LEAST_TO_STOP,
+    nets_inventory=False,
+    unwinds_beyond_balance=True,
     ranking=Ranking("unrealized PnL (assumed)", score, profitable_only=True),
     indicator_scale=UNPUBLISHED,
     cancel_scope=OrderScope.NONE,

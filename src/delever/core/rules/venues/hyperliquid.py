@@ -1,13 +1,20 @@
-"""Hyperliquid: bankrupt accounts are closed against winners at the previous mark."""
+"""Hyperliquid: bankrupt accounts are closed against winners at the previous mark.
+
+Since 27 March 2025 a vault that takes positions over stops paying at a cap on its liquidator's
+loss; before, it paid until its own value was negative (`hyperliquid@2025-03`).
+"""
+
+from dataclasses import replace
 
 from delever.core.rules.adl_price import AtPreviousMark
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage, price_move
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
-from delever.core.rules.triggers import AccountEquity
+from delever.core.rules.triggers import AccountEquity, LiquidatorLoss
 from delever.core.rules.triggers.sizing import Sizing
 from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "Hyperliquid docs, Auto-deleveraging"
+STATEMENT = "Hyperliquid Foundation, statement of 2025-03-27 (copy of its channel)"
 
 
 def score(valuation: SideValuation) -> Score:
@@ -16,10 +23,20 @@ def score(valuation: SideValuation) -> Score:
     return Score(move * leverage, {"price_move": move, "account_leverage": leverage})
 
 
+_BACKSTOP = Rule(
+    "HYP-06",
+    "Below 2/3 of maintenance margin a vault takes positions over with their margin; the vault has "
+    "no priority in ADL.",
+    "Hyperliquid docs, Liquidations",
+    "official",
+    "a managed pool is that vault: it takes over at 2/3; the venue sends the market orders that "
+    "come before",
+)
+
 HYPERLIQUID = RuleSet(
     name="hyperliquid",
     venue="Hyperliquid",
-    cases=(Case(AccountEquity(backstop=True), AtPreviousMark()),),
+    cases=(Case(LiquidatorLoss(), AtPreviousMark()),),
     sizing=Sizing.WHOLE,
     ranking=Ranking(
         "(mark / entry) x (notional / account value), entry / mark for shorts",
@@ -28,6 +45,7 @@ HYPERLIQUID = RuleSet(
     ),
     indicator_scale=UNPUBLISHED,
     takeover_share=(2, 3),
+    managed_limits=("vault_cap", "loss_threshold"),
     cancel_scope=OrderScope.NONE,
     rules=(
         Rule(
@@ -53,14 +71,16 @@ HYPERLIQUID = RuleSet(
             "not documented",
             "no open orders are cancelled",
         ),
+        _BACKSTOP,
         Rule(
-            "HYP-06",
-            "Below 2/3 of maintenance margin a vault takes positions over with their margin; the "
-            "vault has no priority in ADL, which starts when its own value is negative.",
-            "Hyperliquid docs, Liquidations",
-            "official",
-            "a managed pool is that vault: it takes over at 2/3, and ADL waits until its equity is "
-            "negative; the venue sends the market orders that come before",
+            "HYP-08",
+            "The liquidator of the vault gets a tight cap, a small part of the vault's account "
+            "value, and ADL starts when it has lost more than a threshold, instead of drawing on "
+            "the other parts of the vault.",
+            STATEMENT,
+            "partly read",
+            "no number is published: a managed pool must set `vault_cap` and `loss_threshold`; the "
+            "loss is that of the day, whose opening at 00:00 UTC rebalances the liquidator",
         ),
         Rule(
             "HYP-07",
@@ -68,6 +88,25 @@ HYPERLIQUID = RuleSet(
             DOCS,
             "official",
             "sizing `whole`: all underwater inventory",
+        ),
+    ),
+)
+
+HYPERLIQUID_2025_03 = replace(
+    HYPERLIQUID,
+    name="hyperliquid@2025-03",
+    venue="Hyperliquid before 27 March 2025",
+    cases=(Case(AccountEquity(backstop=True), AtPreviousMark()),),
+    managed_limits=(),
+    rules=(
+        *(rule for rule in HYPERLIQUID.rules if rule.id != "HYP-08"),
+        Rule(
+            "HYP-09",
+            "Before 27 March 2025 the parts of the vault shared their collateral: ADL started when "
+            "the vault's own value was negative.",
+            STATEMENT,
+            "partly read",
+            "in a managed pool ADL waits until its equity is negative",
         ),
     ),
 )

@@ -29,6 +29,7 @@ INJECTIVE = RuleSet(
     venue="Injective",
     cases=(),
     sizing=Sizing.NOT_APPLICABLE,
+    unwinds_beyond_balance=True,
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("of_profits_then_payouts", of_profits_then_payouts),

@@ -14,6 +14,7 @@ PARADEX = RuleSet(
     venue="Paradex",
     cases=(),
     sizing=Sizing.NOT_APPLICABLE,
+    unwinds_beyond_balance=True,
     ranking=Ranking("none: withdrawals take a haircut", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=WithdrawalHaircut(),

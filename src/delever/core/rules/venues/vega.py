@@ -33,6 +33,7 @@ VEGA = RuleSet(
     venue="Vega",
     cases=(),
     sizing=Sizing.NOT_APPLICABLE,
+    unwinds_beyond_balance=True,
     ranking=Ranking("none: losses are socialized", unranked, closes=False),
     indicator_scale=UNPUBLISHED,
     last_resort=SocializedLoss("of_gains", of_gains),

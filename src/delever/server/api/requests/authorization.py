@@ -18,11 +18,14 @@ from delever.core.messages import (
     AmendPool,
     CancelAdl,
     Command,
+    Compensate,
+    ConfirmMark,
     DelistContract,
     ForceAdl,
     FundPool,
     MoveContract,
     PauseAdl,
+    SetTime,
     SettleContract,
 )
 from delever.server.api.requests.errors import ApiError, RequestError
@@ -41,6 +44,8 @@ OPERATOR_COMMANDS = (
     CancelAdl,
     PauseAdl,
     ForceAdl,
+    ConfirmMark,
+    Compensate,
 )
 """Commands that need the role operate, and a note with their reason."""
 
@@ -92,7 +97,7 @@ def authenticator_of(connection: Connection) -> Authenticator:
     return authenticator
 
 
-def reads_everything(connection: Connection, _handler: BaseRouteHandler) -> None:
+async def reads_everything(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Allow callers with the role read."""
     authenticator = authenticator_of(connection)
     key = authenticator.reader(connection)
@@ -102,21 +107,21 @@ def reads_everything(connection: Connection, _handler: BaseRouteHandler) -> None
         raise missing_role(Role.READ)
 
 
-def reads_market(connection: Connection, _handler: BaseRouteHandler) -> None:
+async def reads_market(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Allow callers with the role read or trade-account."""
     key = authenticator_of(connection).reader(connection)
     if key is not None and not (key.has_role(Role.READ) or key.has_role(Role.TRADE_ACCOUNT)):
         raise missing_role(Role.READ)
 
 
-def reads_masked(connection: Connection, handler: BaseRouteHandler) -> None:
+async def reads_masked(connection: Connection, handler: BaseRouteHandler) -> None:
     """Allow callers who may read the market; the route masks accounts with `masking_of`."""
-    reads_market(connection, handler)
+    await reads_market(connection, handler)
 
 
-def reads_account(connection: Connection, handler: BaseRouteHandler) -> None:
+async def reads_account(connection: Connection, handler: BaseRouteHandler) -> None:
     """Allow callers who may read the account in the path."""
-    reads_market(connection, handler)
+    await reads_market(connection, handler)
     check_can_read(connection, str(connection.path_params["account"]))
 
 
@@ -134,12 +139,12 @@ def check_can_read(connection: Connection, account: str | None) -> None:
         raise missing_api_key()
     if account is None:
         raise missing_role(Role.READ)
-    message = f"this key may not read account {account!r}"
-    error = ApiError(reason="account_not_allowed", field="account", value=account, message=message)
+    message = "this key may not read this account"  # whose, only those know who may read it
+    error = ApiError(reason="account_not_allowed", field="account", message=message)
     raise RequestError(403, error)
 
 
-def submits(connection: Connection, _handler: BaseRouteHandler) -> None:
+async def submits(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Allow callers who may submit commands."""
     key = authenticator_of(connection).key(connection)
     if key is None:
@@ -150,15 +155,21 @@ def submits(connection: Connection, _handler: BaseRouteHandler) -> None:
 
 def check_command(connection: Connection, command: Command) -> ApiError | None:
     """Return why a caller who passed `submits` may not submit this command, or None."""
-    if not isinstance(command, OPERATOR_COMMANDS):
+    if not is_operators(command):
         return None
     key = authenticator_of(connection).key(connection)
     if key is None or not key.has_role(Role.OPERATE):
         return _role_error(Role.OPERATE)
-    if not command.note.strip():
+    if not getattr(command, "note", "").strip():
         message = "an operator's command needs a note with its reason"
         return ApiError(reason="missing_note", field="note", message=message)
     return None
+
+
+def is_operators(command: Command) -> bool:
+    """Return whether a command needs the role operate, and a note."""
+    confirms = isinstance(command, SetTime) and command.confirmed
+    return confirms or isinstance(command, OPERATOR_COMMANDS)
 
 
 def status_of(error: ApiError) -> int:

@@ -1,5 +1,7 @@
 """Commands from JSON and NDJSON; errors name the line, the field and the value."""
 
+from typing import Any, Union, cast, get_args
+
 import msgspec
 
 from delever.core.messages import AnyCommand, Command
@@ -15,7 +17,26 @@ class _TimeField(msgspec.Struct):
     time_ms: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
+def _untimed(kind: type[Command]) -> type[Command]:
+    """Return the type of a command whose time may be missing: it is NOW then."""
+    config = kind.__struct_config__
+    untimed: Any = msgspec.defstruct(
+        kind.__name__,
+        [("time_ms", int, NOW)],
+        bases=(kind,),
+        module=__name__,
+        tag_field=config.tag_field,
+        tag=config.tag,
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    return cast("type[Command]", untimed)
+
+
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    Union[tuple(map(_untimed, get_args(AnyCommand)))]  # noqa: UP007 - of a tuple
+)
 _time_decoder: msgspec.json.Decoder[_TimeField] = msgspec.json.Decoder(_TimeField)
 
 
@@ -48,11 +69,17 @@ def commands_of(body: bytes) -> list[tuple[int, Command]]:
 
 def _command(line: bytes, number: int) -> Command:
     try:
-        return _decoder.decode(line)
+        command = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
+        return _readable_error(line, number)
+    kind: type[Command] = type(command).__bases__[0]
+    return kind(**{name: getattr(command, name) for name in kind.__struct_fields__})
+
+
+def _readable_error(line: bytes, number: int) -> Command:
+    """Raise the error of a line that is no command; a missing time is none of its errors."""
     if _has_no_time(line):
-        line = b'{"time_ms":%d,%b' % (NOW, line.lstrip()[1:])
+        line = b'{"time_ms":0,%b' % line.lstrip()[1:]
     return decode(line, "", number)
 
 

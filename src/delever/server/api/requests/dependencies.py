@@ -7,6 +7,7 @@ from litestar.params import SkipValidation
 
 from delever.config import Config
 from delever.server.api.event_stream import EventFeed
+from delever.server.engine.fill_explainer import FillExplainer
 from delever.server.engine.runner import Runner
 from delever.server.notifications.notifier import Notifier
 from delever.server.storage.projector import HistoryProjector
@@ -15,7 +16,7 @@ from delever.server.storage.queries import HistoryQueries
 
 @dataclass(frozen=True, slots=True)
 class ApiServices:
-    """Engine, configuration, event feed, history and notifier."""
+    """Engine, configuration, event feed, history, notifier and explanations of fills."""
 
     runner: Runner
     config: Config
@@ -23,6 +24,7 @@ class ApiServices:
     projector: HistoryProjector
     queries: HistoryQueries
     notifier: Notifier
+    explainer: FillExplainer
 
     @property
     def send_timeout_s(self) -> float:

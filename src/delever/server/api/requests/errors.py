@@ -7,6 +7,7 @@ import structlog
 from litestar import Request, Response
 from litestar.constants import RESERVED_KWARGS
 from litestar.exceptions import HTTPException, ValidationException
+from sqlalchemy.exc import SQLAlchemyError
 
 from delever.core.messages import Reason
 from delever.formatting import humanize
@@ -102,6 +103,19 @@ def respond_to_unavailable(
     )
 
 
+def respond_to_database_error(
+    request: AnyRequest, error: SQLAlchemyError
+) -> Response[ErrorResponse]:
+    """Return the response while the database of the history cannot be used, and log the error."""
+    log.warning("history cannot be read", path=request.scope["path"], error=repr(error))
+    message = "the history is not available; it is filled again once its database can be used"
+    return Response(
+        ErrorResponse(error=ApiError(reason="history_unavailable", message=message)),
+        status_code=503,
+        headers={"Retry-After": "5"},
+    )
+
+
 def respond_to_internal_error(request: AnyRequest, error: Exception) -> Response[ErrorResponse]:
     """Return the response to an error of the server itself, and log the error."""
     log.error("request failed", path=request.scope["path"], error=repr(error), exc_info=error)
@@ -151,5 +165,6 @@ HANDLERS: dict[int | type[Exception], Any] = {
     HTTPException: respond_to_http_error,
     BusyError: respond_to_unavailable,
     StoppedError: respond_to_unavailable,
+    SQLAlchemyError: respond_to_database_error,
     Exception: respond_to_internal_error,
 }

@@ -22,6 +22,8 @@ PUBLIC_EVENTS = frozenset(
         "adl_exhausted",
         "round_closed",
         "taken_over",
+        "collateral_taken_over",
+        "collateral_converted",
         "pool_funded",
         "contract_moved",
         "contract_amended",
@@ -30,6 +32,10 @@ PUBLIC_EVENTS = frozenset(
         "contract_settled",
         "loss_socialized",
         "fill_cancelled",
+        "compensated",
+        "inventory_netted",
+        "mark_unconfirmed",
+        "mark_confirmed",
         "notice",
     }
 )

@@ -1,16 +1,22 @@
 """Public endpoints of the Binance-compatible API, encoded once a market snapshot."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from delever.config import Config
+from delever.core.messages import Side
 from delever.server.engine.market_snapshot import ContractSnapshot, MarketSnapshot
+from delever.server.venues import amounts
 from delever.server.venues.binance import payloads
-from delever.server.venues.symbols import Instrument, SymbolMapCache
+from delever.server.venues.symbols import Instrument, SymbolMapCache, usd_price
 
 FAPI, DAPI = "fapi", "dapi"
 
 BuildAnswer = Callable[["Markets", str | None], object]
 """Builds an answer for one symbol, or for all symbols."""
+
+BuildTicker = Callable[[payloads.Market, int], payloads.Json]
+"""Builds one symbol's ticker at a time."""
 
 
 class Markets:
@@ -54,6 +60,10 @@ class Markets:
         found = self.instrument(product, symbol)
         return None if found is None else self._market(found)
 
+    def usd_price(self, asset: str) -> amounts.DollarPrice:
+        """Return the price of one unit of an asset in dollars, or None if it is unknown."""
+        return usd_price(self.snapshot, self._symbols, asset)
+
     def _market(self, instrument: Instrument) -> payloads.Market:
         contract = self.snapshot.contracts[instrument.contract]
         return payloads.Market(
@@ -74,6 +84,8 @@ class Markets:
             symbol = None
         body = self._answers.get((path, symbol))
         if body is None:
+            if symbol is None and path in SYMBOL_REQUIRED:
+                return None
             if symbol is not None and self.instrument(path.split("/", 2)[1], symbol) is None:
                 return None
             body = self._answers[path, symbol] = payloads.encode(ANSWERS[path](self, symbol))
@@ -126,10 +138,69 @@ class Markets:
         index = payloads.premium_index(self._market(self._symbols.by_binance[symbol]))
         return index if product == FAPI else [index]
 
+    def open_interest(self, symbol: str | None) -> object:
+        """Return the open interest of a symbol."""
+        market = self._market(self._symbols.by_binance[symbol or ""])
+        contract = self.snapshot.contracts[market.instrument.contract]
+        lots = contract.open_lots[Side.LONG] + contract.inventory_lots[Side.LONG]
+        return payloads.open_interest(market, lots, self.snapshot.taken_ms)
+
+    def order_book(self, symbol: str | None) -> object:
+        """Return the order book of a symbol, which is empty."""
+        return payloads.empty_order_book(symbol or "", self.snapshot.taken_ms)
+
+    def tickers(self, product: str, symbol: str | None, build: BuildTicker) -> object:
+        """Return a ticker of every symbol, or of one: an object at fapi, a list at dapi."""
+        markets = self.all(product)
+        if symbol is not None:
+            markets = [self._market(self._symbols.by_binance[symbol])]
+        rows = [build(market, self.snapshot.taken_ms) for market in markets]
+        return rows[0] if symbol is not None and product == FAPI else rows
+
+    def spot_exchange_info(self) -> object:
+        """Return the terms of the spot market, which has no symbols here."""
+        weight = self._config.binance.weight_per_minute
+        return payloads.spot_exchange_info(self.snapshot.taken_ms, weight)
+
     def exchange_info(self, product: str) -> object:
         """Return the terms of every contract of a product."""
         weight = self._config.binance.weight_per_minute
         return payloads.exchange_info(self.all(product), self.snapshot.taken_ms, weight)
+
+
+_NO_DATA = (
+    *("aggTrades", "continuousKlines", "fundingInfo", "fundingRate", "historicalTrades"),
+    *("indexPriceKlines", "klines", "markPriceKlines", "premiumIndexKlines", "trades"),
+)
+"""Market data that the engine does not have: an empty list."""
+
+
+def _market_data(product: str) -> dict[str, BuildAnswer]:
+    """Return the paths of a product's market data: as of symbols that have not traded."""
+    empty: dict[str, BuildAnswer] = {
+        f"/{product}/v1/{name}": lambda _markets, _symbol: [] for name in _NO_DATA
+    }
+    tickers: dict[str, BuildAnswer] = {
+        f"/{product}/v1/ticker/{name}": partial(_tickers, product=product, build=build)
+        for name, build in _TICKERS.items()
+    }
+    one: dict[str, BuildAnswer] = {
+        f"/{product}/v1/depth": Markets.order_book,
+        f"/{product}/v1/openInterest": Markets.open_interest,
+    }
+    newer = tickers[f"/{product}/v1/ticker/price"]
+    return empty | tickers | one | {f"/{product}/v2/ticker/price": newer}
+
+
+_TICKERS: Mapping[str, BuildTicker] = {
+    "24hr": payloads.ticker,
+    "bookTicker": payloads.book_ticker,
+    "price": payloads.price_ticker,
+}
+
+
+def _tickers(markets: Markets, symbol: str | None, *, product: str, build: BuildTicker) -> object:
+    return markets.tickers(product, symbol, build)
 
 
 ANSWERS: Mapping[str, BuildAnswer] = {
@@ -142,15 +213,23 @@ ANSWERS: Mapping[str, BuildAnswer] = {
     "/dapi/v1/exchangeInfo": lambda markets, _symbol: markets.exchange_info(DAPI),
     "/dapi/v1/premiumIndex": lambda markets, symbol: markets.premium(DAPI, symbol),
     "/papi/v1/ping": lambda _markets, _symbol: {},
+    "/api/v3/ping": lambda _markets, _symbol: {},
+    "/api/v3/exchangeInfo": lambda markets, _symbol: markets.spot_exchange_info(),
+    "/sapi/v1/system/status": lambda _markets, _symbol: {"status": 0, "msg": "normal"},
     "/sapi/v1/margin/allPairs": lambda _markets, _symbol: [],
     "/sapi/v1/margin/isolated/allPairs": lambda _markets, _symbol: [],
+    **_market_data(FAPI),
+    **_market_data(DAPI),
 }
 """Public paths whose answers change with the market snapshot only."""
 
 BY_SYMBOL = {
-    "/fapi/v1/premiumIndex",
-    "/fapi/v1/symbolAdlRisk",
-    "/fapi/v1/insuranceBalance",
-    "/dapi/v1/premiumIndex",
+    path
+    for path in ANSWERS
+    if path.startswith((f"/{FAPI}/", f"/{DAPI}/"))
+    if not path.endswith(("/ping", "/exchangeInfo"))
 }
 """Public paths that accept a symbol; the others ignore it."""
+
+SYMBOL_REQUIRED = {path for path in BY_SYMBOL if path.endswith(("/openInterest", "/depth"))}
+"""Public paths that are about one symbol."""

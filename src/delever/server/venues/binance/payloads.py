@@ -14,7 +14,7 @@ import msgspec
 
 from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
 from delever.core.messages import DefineContract, Rating, RiskLevel, TradingStatus
-from delever.core.units import COLUMN_LIMIT, PPM, div_floor, format_scaled
+from delever.core.units import COLUMN_LIMIT, Mark, div_floor, format_scaled
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
@@ -27,8 +27,15 @@ MAX_RECV_WINDOW_MS = 60_000
 MAX_AHEAD_MS = 1_000
 """A request's timestamp must be less than this ahead of the server's clock."""
 
+NO_PRICE = "0.00000000"
+"""A price or rate that is unknown here, with Binance's decimals."""
+
 PERPETUAL_MS = 4_133_404_800_000
 """The delivery date that Binance states for perpetual contracts."""
+
+ORDERS_PER_MINUTE = 1_200
+PERCENT_PRICE = {"multiplierUp": "1000", "multiplierDown": "0.0001", "multiplierDecimal": "4"}
+"""Bounds of an order's price around the mark that exclude nothing."""
 
 _LIVE_LABELS = {
     RiskLevel.LOW: "LOW",
@@ -63,6 +70,9 @@ AHEAD = BinanceErrorCode(
 )
 BAD_SIGNATURE = BinanceErrorCode(400, -1022, "Signature for this request is not valid.")
 BAD_SYMBOL = BinanceErrorCode(400, -1121, "Invalid symbol.")
+SAME_POSITION_MODE = BinanceErrorCode(400, -4059, "No need to change position side.")
+SAME_ASSETS_MODE = BinanceErrorCode(400, -4171, "No need to adjust the assets mode.")
+NO_ORDER = BinanceErrorCode(400, -2013, "Order does not exist.")
 NO_LISTEN_KEY = BinanceErrorCode(400, -1125, "This listenKey does not exist.")
 LONG_WINDOW = BinanceErrorCode(400, -1131, "recvWindow must be less than 60000")
 BAD_KEY = BinanceErrorCode(401, -2014, "API-key format invalid.")
@@ -155,7 +165,7 @@ class Market:
     definition: DefineContract
     terms: ContractTerms
     cash_decimals: int
-    mark_ticks: int = 0
+    mark_ticks: Mark = 0
     marked_ms: int = 0
     status: TradingStatus = TradingStatus.TRADING
 
@@ -189,9 +199,10 @@ class Market:
     @property
     def mark(self) -> str:
         """The mark price with at least eight decimals; 0.00000000 before the first."""
-        decimals = max(self.terms.tick[1], 8)
-        ticks = self.mark_ticks * self.terms.tick[0] * 10 ** (decimals - self.terms.tick[1])
-        return fixed(ticks, decimals) if ticks else "0." + "0" * 8
+        mantissa, decimals = self.terms.decimal_of(self.mark_ticks)
+        text = format_scaled(mantissa, decimals)
+        missing = 8 - len(text.partition(".")[2])
+        return text + "." * ("." not in text) + "0" * missing
 
 
 def fixed(amount: int, decimals: int) -> str:
@@ -227,9 +238,19 @@ def insurance_balance(
 
 
 def premium_index(market: Market) -> Json:
-    """Return a contract's mark price. Index price and funding are unknown here and left out."""
+    """Return a contract's mark price. Index price and funding are unknown here and 0."""
     pair = {} if market.instrument.linear else {"pair": pair_of(market.instrument)}
-    return {"symbol": market.symbol, **pair, "markPrice": market.mark, "time": market.marked_ms}
+    return {
+        "symbol": market.symbol,
+        **pair,
+        "markPrice": market.mark,
+        "indexPrice": NO_PRICE,
+        "estimatedSettlePrice": NO_PRICE,
+        "lastFundingRate": NO_PRICE,
+        "interestRate": NO_PRICE,
+        "nextFundingTime": 0,
+        "time": market.marked_ms,
+    }
 
 
 def pair_of(instrument: Instrument) -> str:
@@ -240,11 +261,10 @@ def pair_of(instrument: Instrument) -> str:
 def exchange_info(markets: Iterable[Market], time_ms: int, weight_per_minute: int) -> Json:
     """Return the terms of all contracts and the rate limit."""
     listed = list(markets)
-    limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
     return {
         "timezone": "UTC",
         "serverTime": time_ms,
-        "rateLimits": [limit | {"limit": weight_per_minute}],
+        "rateLimits": [_rate_limit("REQUEST_WEIGHT", weight_per_minute), *order_rate_limits()],
         "exchangeFilters": [],
         "assets": [
             {"asset": asset, "marginAvailable": True, "autoAssetExchange": "0"}
@@ -254,13 +274,38 @@ def exchange_info(markets: Iterable[Market], time_ms: int, weight_per_minute: in
     }
 
 
+def spot_exchange_info(time_ms: int, weight_per_minute: int) -> Json:
+    """Return the terms of no spot symbol: the engine has derivatives only."""
+    return {
+        "timezone": "UTC",
+        "serverTime": time_ms,
+        "rateLimits": [_rate_limit("REQUEST_WEIGHT", weight_per_minute)],
+        "exchangeFilters": [],
+        "symbols": [],
+    }
+
+
+def order_rate_limits() -> list[Json]:
+    """Return Binance's limit of orders, although no orders are accepted here."""
+    return [_rate_limit("ORDERS", ORDERS_PER_MINUTE)]
+
+
+def _rate_limit(kind: str, limit: int) -> Json:
+    return {"rateLimitType": kind, "interval": "MINUTE", "intervalNum": 1, "limit": limit}
+
+
 def _terms(market: Market) -> Json:
     instrument, terms = market.instrument, market.terms
+    percent = format_scaled(int(terms.tier_rate_ppm[0]), 4)
     status = STATUSES[market.status]
-    kind = (
-        {"status": status}
+    kind: Json = (
+        {"status": status, "settlePlan": 0}
         if instrument.linear
-        else {"contractStatus": status, "contractSize": _number(terms.multiplier)}
+        else {
+            "contractStatus": status,
+            "contractSize": _number(terms.multiplier),
+            "equalQtyPrecision": 4,
+        }
     )
     return {
         "symbol": market.symbol,
@@ -269,7 +314,8 @@ def _terms(market: Market) -> Json:
         "deliveryDate": PERPETUAL_MS,
         "onboardDate": market.definition.time_ms,
         **kind,
-        "maintMarginPercent": format_scaled(int(terms.tier_rate_ppm[0]), 4),
+        "maintMarginPercent": percent,
+        "requiredMarginPercent": percent,
         "baseAsset": instrument.base,
         "quoteAsset": instrument.quote,
         "marginAsset": terms.settle,
@@ -279,14 +325,17 @@ def _terms(market: Market) -> Json:
         "quotePrecision": 8,
         "underlyingType": "COIN",
         "underlyingSubType": [],
+        "triggerProtect": "0",
+        "liquidationFee": "0",
+        "marketTakeBound": "0",
         "filters": _filters(market),
-        "orderTypes": ["COLUMN_LIMIT", "MARKET"],
+        "orderTypes": ["LIMIT", "MARKET"],
         "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
     }
 
 
 def _filters(market: Market) -> list[Json]:
-    """Return the price and quantity filters: the engine's own bounds, as it knows no others."""
+    """Return the filters: the engine's own bounds, and Binance's numbers of orders."""
     max_lots = div_floor(COLUMN_LIMIT, market.terms.factor)
     lots = {
         "minQty": market.quantity(1),
@@ -302,7 +351,10 @@ def _filters(market: Market) -> list[Json]:
         },
         {"filterType": "LOT_SIZE", **lots},
         {"filterType": "MARKET_LOT_SIZE", **lots},
+        {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 10},
         {"filterType": "MIN_NOTIONAL", "notional": "0"},
+        {"filterType": "PERCENT_PRICE", **PERCENT_PRICE},
     ]
 
 
@@ -320,30 +372,97 @@ def _number(decimal: tuple[int, int]) -> int | float:
 def leverage_bracket(market: Market) -> Json:
     """Return a contract's margin tiers: by notional (linear) or by quantity of the base asset.
 
-    The engine does not know the venue's leverage limits: `initialLeverage` is the inverse of the
-    maintenance rate.
+    `initialLeverage` is the inverse of the maintenance rate. COIN-M documents a quantity's floor as
+    `qtylFloor`, portfolio margin and ccxt as `qtyFloor`: both are sent.
     """
     terms, decimals = market.terms, market.cash_decimals
-    floors = [int(start) for start in terms.tier_from_cash]
-    cap, floor = ("notionalCap", "notionalFloor") if terms.linear else ("qtyCap", "qtyFloor")
+    cap = "notionalCap" if terms.linear else "qtyCap"
+    floors = ("notionalFloor",) if terms.linear else ("qtylFloor", "qtyFloor")
     tiers = zip(
-        floors,
-        [*floors[1:], COLUMN_LIMIT],
+        terms.tier_from_cash.tolist(),
+        amounts.tier_ends_cash(terms),
         terms.tier_rate_ppm.tolist(),
         terms.tier_deduction_cash.tolist(),
         strict=True,
     )
     return {
         "symbol": market.symbol,
+        "notionalCoef": 1,
         "brackets": [
             {
                 "bracket": number,
-                "initialLeverage": div_floor(PPM, max(rate_ppm, 1)),
-                cap: _number((end, decimals)),
-                floor: _number((start, decimals)),
+                "initialLeverage": amounts.max_leverage(rate_ppm),
+                cap: _whole_if_last(end, decimals),
+                **dict.fromkeys(floors, _number((start, decimals))),
                 "maintMarginRatio": _number((rate_ppm, 6)),
                 "cum": _number((deduction, decimals)),
             }
             for number, (start, end, rate_ppm, deduction) in enumerate(tiers, 1)
         ],
     }
+
+
+def _whole_if_last(end_cash: int, decimals: int) -> int | float:
+    """Return the end of a tier; the last one ends at the engine's bound, in whole units."""
+    if end_cash == amounts.MAX_NOTIONAL_CASH:
+        return div_floor(end_cash, 10**decimals)
+    return _number((end_cash, decimals))
+
+
+def pair_bracket(market: Market) -> Json:
+    """Return an inverse contract's margin tiers by its pair, as in version 1."""
+    bracket = leverage_bracket(market)
+    return {"pair": pair_of(market.instrument), "brackets": bracket["brackets"]}
+
+
+# --- market data that the engine does not have ---
+
+
+def open_interest(market: Market, long_lots: int, time_ms: int) -> Json:
+    """Return a contract's open interest: the lots of one side, the fund's inventory included."""
+    kind = (
+        {}
+        if market.instrument.linear
+        else {"pair": pair_of(market.instrument), "contractType": "PERPETUAL"}
+    )
+    quantity = market.quantity(long_lots)
+    return {"symbol": market.symbol, **kind, "openInterest": quantity, "time": time_ms}
+
+
+def empty_order_book(symbol: str, time_ms: int) -> Json:
+    """Return an order book without orders: the venue's books are not published here."""
+    times = {"E": time_ms, "T": time_ms}
+    return {"symbol": symbol, "lastUpdateId": 0, **times, "bids": [], "asks": []}
+
+
+def ticker(market: Market, time_ms: int) -> Json:
+    """Return the statistics of a symbol that has not traded: the engine does not know trades."""
+    pair = {} if market.instrument.linear else {"pair": pair_of(market.instrument)}
+    volume = "quoteVolume" if market.instrument.linear else "baseVolume"
+    numbers = (
+        *("priceChange", "priceChangePercent", "weightedAvgPrice", "lastPrice", "lastQty"),
+        *("openPrice", "highPrice", "lowPrice", "volume", volume),
+    )
+    return {
+        "symbol": market.symbol,
+        **pair,
+        **dict.fromkeys(numbers, "0"),
+        "openTime": time_ms,
+        "closeTime": time_ms,
+        "firstId": -1,
+        "lastId": -1,
+        "count": 0,
+    }
+
+
+def price_ticker(market: Market, time_ms: int) -> Json:
+    """Return the last price of a symbol that has not traded."""
+    pair = {} if market.instrument.linear else {"ps": pair_of(market.instrument)}
+    return {"symbol": market.symbol, **pair, "price": "0", "time": time_ms}
+
+
+def book_ticker(market: Market, time_ms: int) -> Json:
+    """Return the best prices of an order book without orders."""
+    pair = {} if market.instrument.linear else {"pair": pair_of(market.instrument)}
+    prices = ("bidPrice", "bidQty", "askPrice", "askQty")
+    return {"symbol": market.symbol, **pair, **dict.fromkeys(prices, "0"), "time": time_ms}

@@ -1,6 +1,6 @@
 """The routes of the Binance-compatible API, with their weights."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from delever.config import Config
@@ -12,12 +12,13 @@ from delever.server.transport.websockets import Socket
 from delever.server.venues.binance import payloads
 from delever.server.venues.binance.account import AccountEndpoints
 from delever.server.venues.binance.authentication import (
+    BinanceRateLimiter,
     BinanceRequestError,
     RequestAuthenticator,
     text,
 )
 from delever.server.venues.binance.markets import ANSWERS, DAPI, FAPI, Markets
-from delever.server.venues.binance.rate_limits import BinanceRateLimiter
+from delever.server.venues.binance.orders import OrderEndpoints
 from delever.server.venues.binance.streams import UserDataStreams
 from delever.server.venues.fill_log import FillLog
 
@@ -25,12 +26,31 @@ Handler = Callable[[Request], Awaitable[bytes]]
 Endpoint = Callable[[str, str, Request], Awaitable[object]]
 """A private endpoint: product, account and request to the answer's data."""
 
+EndpointRow = tuple[str, Endpoint, int, int]
+"""A path, its endpoint, and its weight with a symbol and without."""
+
+_CONDITIONAL_LISTS = (
+    *("openAlgoOrders", "allAlgoOrders", "conditional/openOrders", "conditional/allOrders"),
+    "conditional/orderHistory",
+)
+_MARGIN_LISTS = ("openOrders", "allOrders", "myTrades")
+"""Lists of conditional and of margin orders, which are empty here."""
+
+_SPOT_LISTS = (
+    *("/sapi/v1/capital/config/getall", "/sapi/v1/asset/tradeFee", "/api/v3/openOrders"),
+    *("/api/v3/allOrders", "/api/v3/myTrades"),
+)
+"""Private lists of the spot market, which are empty here."""
+
+_LINEAR = ("/fapi/v1", "/papi/v1/um")
+_INVERSE = ("/dapi/v1", "/papi/v1/cm")
+
 SYMBOL = b"symbol="
 
 ALL_PREMIUMS = 10
 """Weight of premiumIndex without a symbol."""
 
-TIMES = {"/fapi/v1/time", "/dapi/v1/time"}
+TIMES = {"/api/v3/time", "/fapi/v1/time", "/dapi/v1/time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +70,19 @@ class Route:
 class BinanceApi:
     """The Binance-compatible venue behind the router."""
 
-    parts = ("fapi", "dapi", "papi", "sapi", "ws", "stream", "private", "public", "market", "pm")
+    parts = (
+        *("api/v3", "fapi", "dapi", "papi", "sapi"),
+        *("ws", "stream", "private", "public", "market", "pm"),
+    )
 
     def __init__(self, config: Config, runner: Runner, keyring: Keyring, fills: FillLog) -> None:
         self._now_ms = runner.now_ms
         self._limiter = BinanceRateLimiter(config.binance, runner.now_ms)
         self._authenticator = RequestAuthenticator(keyring, runner.now_ms)
         self._markets = Markets(config, runner.market_snapshot)
-        self._accounts = AccountEndpoints(runner, self._markets, fills)
-        self._streams = UserDataStreams(runner, self._markets)
+        self._accounts = AccountEndpoints(runner, self._markets)
+        self._orders = OrderEndpoints(runner, self._markets, fills)
+        self._streams = UserDataStreams(runner, self._markets, keyring)
         self._routes = {**self._public_routes(), **self._account_routes(), **self._key_routes()}
         runner.snapshot_listeners.append(self._update)
 
@@ -111,38 +135,85 @@ class BinanceApi:
 
     def _account_routes(self) -> dict[tuple[str, str], Route]:
         accounts = self._accounts
-        table: tuple[tuple[str, Endpoint, str, int, int], ...] = (
-            ("/fapi/v1/adlQuantile", accounts.quantiles, FAPI, 5, 5),
-            ("/dapi/v1/adlQuantile", accounts.quantiles, DAPI, 5, 5),
-            ("/papi/v1/um/adlQuantile", accounts.quantiles, FAPI, 5, 5),
-            ("/papi/v1/cm/adlQuantile", accounts.quantiles, DAPI, 5, 5),
-            ("/fapi/v3/positionRisk", accounts.positions_v3, FAPI, 5, 5),
-            ("/fapi/v2/positionRisk", accounts.positions_v2, FAPI, 5, 5),
-            ("/dapi/v1/positionRisk", accounts.positions_v2, DAPI, 1, 1),
-            ("/papi/v1/um/positionRisk", accounts.positions_v2, FAPI, 5, 5),
-            ("/papi/v1/cm/positionRisk", accounts.positions_v2, DAPI, 1, 1),
-            ("/fapi/v3/account", accounts.balances, FAPI, 5, 5),
-            ("/fapi/v2/account", accounts.balances, FAPI, 5, 5),
-            ("/dapi/v1/account", accounts.balances, DAPI, 5, 5),
-            ("/fapi/v1/forceOrders", accounts.forced_orders, FAPI, 20, 50),
-            ("/dapi/v1/forceOrders", accounts.forced_orders, DAPI, 20, 50),
-            ("/fapi/v1/leverageBracket", accounts.brackets, FAPI, 1, 1),
-            ("/dapi/v1/leverageBracket", accounts.brackets, DAPI, 1, 1),
-            ("/dapi/v2/leverageBracket", accounts.brackets, DAPI, 1, 1),
-            ("/papi/v1/um/leverageBracket", accounts.brackets, FAPI, 1, 1),
-            ("/papi/v1/cm/leverageBracket", accounts.brackets, DAPI, 1, 1),
+        linear: tuple[EndpointRow, ...] = (
+            ("/fapi/v3/positionRisk", accounts.positions_v3, 5, 5),
+            ("/fapi/v2/positionRisk", accounts.positions_v2, 5, 5),
+            ("/papi/v1/um/positionRisk", accounts.positions_v2, 5, 5),
+            ("/fapi/v3/account", accounts.account, 5, 5),
+            ("/fapi/v2/account", accounts.account, 5, 5),
+            ("/papi/v1/um/account", accounts.account, 5, 5),
+            ("/papi/v2/um/account", accounts.account, 5, 5),
+            ("/fapi/v3/balance", accounts.balances, 5, 5),
+            ("/fapi/v2/balance", accounts.balances, 5, 5),
+            ("/fapi/v1/multiAssetsMargin", accounts.assets_mode, 30, 30),
+            *((f"{base}/accountConfig", accounts.account_config, 5, 5) for base in _LINEAR),
+            *((f"{base}/symbolConfig", accounts.symbol_config, 5, 5) for base in _LINEAR),
+            *((f"{base}/feeBurn", accounts.fee_burn, 30, 30) for base in _LINEAR),
+            ("/api/v3/account", accounts.spot_account, 20, 20),
+            ("/papi/v1/account", accounts.unified_account, 20, 20),
+            ("/papi/v1/balance", accounts.unified_balances, 20, 20),
+            ("/fapi/v1/apiTradingStatus", accounts.trading_status, 1, 10),
+            ("/papi/v1/um/apiTradingStatus", accounts.trading_status, 1, 10),
+            *((f"/papi/v1/margin/{name}", self._orders.no_orders, 5, 5) for name in _MARGIN_LISTS),
+            ("/papi/v1/rateLimit/order", accounts.order_limits, 1, 1),
+            ("/fapi/v1/rateLimit/order", accounts.order_limits, 1, 1),
+            *self._shared_endpoints(_LINEAR),
+        )
+        inverse: tuple[EndpointRow, ...] = (
+            ("/dapi/v1/positionRisk", accounts.positions_v2, 1, 1),
+            ("/papi/v1/cm/positionRisk", accounts.positions_v2, 1, 1),
+            ("/dapi/v1/account", accounts.account, 5, 5),
+            ("/papi/v1/cm/account", accounts.account, 5, 5),
+            ("/dapi/v1/balance", accounts.balances, 1, 1),
+            *self._shared_endpoints(_INVERSE),
+            ("/dapi/v1/leverageBracket", accounts.pair_brackets, 1, 1),
+            ("/dapi/v2/leverageBracket", accounts.brackets, 1, 1),
         )
         routes = {
             ("GET", path): Route(self._signed(endpoint, product), weight, without)
-            for path, endpoint, product, weight, without in table
+            for product, table in ((FAPI, linear), (DAPI, inverse))
+            for path, endpoint, weight, without in table
         }
-        return routes | {("GET", "/sapi/v1/capital/config/getall"): Route(self._no_coins)}
+        none, modes = Route(self._nothing), self._mode_routes()
+        return routes | modes | {("GET", path): none for path in _SPOT_LISTS}
+
+    def _mode_routes(self) -> dict[tuple[str, str], Route]:
+        """Return the routes on which bots set modes at their start: they are as they are."""
+        accounts = self._accounts
+        products = {**dict.fromkeys(_LINEAR, FAPI), **dict.fromkeys(_INVERSE, DAPI)}
+        routes = {
+            ("POST", f"{base}/positionSide/dual"): Route(
+                self._signed(accounts.change_position_mode, product)
+            )
+            for base, product in products.items()
+        }
+        assets = Route(self._signed(accounts.change_assets_mode, FAPI))
+        return routes | {("POST", "/fapi/v1/multiAssetsMargin"): assets}
+
+    def _shared_endpoints(self, bases: Iterable[str]) -> Iterator[EndpointRow]:
+        """Yield the endpoints that USDⓈ-M, COIN-M and both parts of portfolio margin have."""
+        accounts, orders = self._accounts, self._orders
+        for base in bases:
+            yield f"{base}/adlQuantile", accounts.quantiles, 5, 5
+            yield f"{base}/leverageBracket", accounts.brackets, 1, 1
+            yield f"{base}/positionSide/dual", accounts.position_mode, 30, 30
+            yield f"{base}/commissionRate", accounts.commission_rate, 20, 20
+            yield f"{base}/userTrades", orders.trades, 5, 40
+            yield f"{base}/allOrders", orders.orders, 5, 40
+            yield f"{base}/order", orders.order, 1, 1
+            yield f"{base}/openOrders", orders.no_orders, 1, 40
+            yield f"{base}/openOrder", orders.no_order, 1, 1
+            for name in _CONDITIONAL_LISTS:
+                yield f"{base}/{name}", orders.no_orders, 1, 40
+            yield f"{base}/forceOrders", orders.forced_orders, 20, 50
+            yield f"{base}/income", orders.income, 30, 30
 
     def _key_routes(self) -> dict[tuple[str, str], Route]:
         methods = {"POST": self._open, "PUT": self._extend, "DELETE": self._close}
+        paths = [f"/{api}/v1/listenKey" for api in (FAPI, DAPI, "papi")]
         return {
-            (method, f"/{api}/v1/listenKey"): Route(handler)
-            for api in (FAPI, DAPI, "papi")
+            (method, path): Route(handler)
+            for path in (*paths, "/api/v3/userDataStream")
             for method, handler in methods.items()
         }
 
@@ -167,7 +238,7 @@ class BinanceApi:
 
         return handler
 
-    async def _no_coins(self, request: Request) -> bytes:
+    async def _nothing(self, request: Request) -> bytes:
         self._authenticator.by_signature(request)
         return b"[]"
 

@@ -4,12 +4,14 @@
     /stream?streams=KEY  /private/stream, SUBSCRIBE   wrapped events: {"stream": KEY, "data": EVENT}
 
 Public and market sockets are accepted, because clients open all three together; they receive only
-the answers to their own requests.
+the answers to their own requests. A listen key is derived from the API key's secret, so that it is
+valid after a restart of the server, too, without having been stored.
 """
 
 import asyncio
-import secrets
-from collections.abc import Iterable, Sequence
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -28,7 +30,7 @@ from delever.core.messages import (
 )
 from delever.server.engine.account_snapshot import AccountSnapshot, account_snapshot_of
 from delever.server.engine.runner import Committed, Runner, StoppedError
-from delever.server.transport.api_keys import ApiKey
+from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.websockets import POLICY, Hub, Socket
 from delever.server.venues.binance import account_payloads, payloads
 from delever.server.venues.binance.markets import DAPI, FAPI, Markets
@@ -37,8 +39,14 @@ from delever.server.venues.fill_log import ForcedEvent
 VALID_MS = 60 * 60_000
 """How long a listen key is valid after it was opened or extended."""
 
-PRODUCTS = {FAPI: ((FAPI, None),), DAPI: ((DAPI, None),), "papi": ((FAPI, "UM"), (DAPI, "CM"))}
-"""The products in each API's stream, and each product's `fs` field there."""
+SPOT = "api"
+PRODUCTS: Mapping[str, tuple[tuple[str, str | None], ...]] = {
+    SPOT: (),
+    FAPI: ((FAPI, None),),
+    DAPI: ((DAPI, None),),
+    "papi": ((FAPI, "UM"), (DAPI, "CM")),
+}
+"""The products in each API's stream, and each product's `fs` field there. Spot has none."""
 
 SHARDS = {"private", "public", "market", "pm"}
 
@@ -62,13 +70,16 @@ class UserDataStream:
 class UserDataStreams:
     """Listen keys and their subscribers; used on the event loop only."""
 
-    def __init__(self, runner: Runner, markets: Markets) -> None:
+    def __init__(self, runner: Runner, markets: Markets, keyring: Keyring) -> None:
         self._runner = runner
         self._markets = markets
+        self._keyring = keyring
         self._hub = Hub()
         self._streams: dict[tuple[str, str], UserDataStream] = {}
         self._keys: dict[str, UserDataStream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._started_ms = runner.now_ms()
+        self._ended: set[str] = set()
         runner.listeners.append(self._on_commits)
 
     # --- listen keys ---
@@ -76,11 +87,40 @@ class UserDataStreams:
     def open(self, api: str, api_key: ApiKey, account: str) -> str:
         """Return the API key's listen key, valid for VALID_MS from now."""
         stream = self._streams.get((api, api_key.id))
+        now_ms = self._runner.now_ms()
         if stream is None:
-            stream = UserDataStream(secrets.token_urlsafe(48), account, api, 0)
+            stream = UserDataStream(listen_key(api_key, api, now_ms), account, api, 0)
             self._streams[api, api_key.id] = self._keys[stream.key] = stream
-        stream.expires_ms = self._runner.now_ms() + VALID_MS
+            self._ended.discard(stream.key)
+        stream.expires_ms = now_ms + VALID_MS
         return stream.key
+
+    def _is_known(self, name: str) -> bool:
+        """Whether a name is a listen key, of this run of the server or of one before.
+
+        A key of a run before is valid for VALID_MS from its first use: nothing about it was stored.
+        """
+        if name in self._keys or name in self._ended:
+            return name in self._keys
+        owner = self._owner(name)
+        if owner is None:
+            return False
+        api, api_key = owner
+        expires_ms = self._runner.now_ms() + VALID_MS
+        stream = UserDataStream(name, api_key.account or "", api, expires_ms)
+        self._streams[api, api_key.id] = self._keys[name] = stream
+        return True
+
+    def _owner(self, name: str) -> tuple[str, ApiKey] | None:
+        """Return the API and API key of a listen key that was opened before this run, or None."""
+        if len(name) != LISTEN_KEY_LENGTH or opened_ms(name) > self._started_ms:
+            return None
+        for api_key in self._keyring.all():
+            for api in PRODUCTS:
+                free = (api, api_key.id) not in self._streams
+                if free and api_key.account and is_listen_key(name, api_key, api):
+                    return api, api_key
+        return None
 
     def extend(self, api: str, api_key: ApiKey) -> str | None:
         """Extend the validity of the API key's listen key; return it, or None without one."""
@@ -94,7 +134,12 @@ class UserDataStreams:
         """Close the API key's stream."""
         stream = self._streams.pop((api, api_key.id), None)
         if stream is not None:
-            del self._keys[stream.key]
+            self._end(stream)
+
+    def _end(self, stream: UserDataStream) -> None:
+        del self._keys[stream.key]
+        if opened_ms(stream.key) <= self._started_ms:
+            self._ended.add(stream.key)
 
     def expire(self) -> None:
         """Close the expired streams and notify their subscribers."""
@@ -102,7 +147,8 @@ class UserDataStreams:
         over = {name: s for name, s in self._streams.items() if s.expires_ms <= now_ms}
         for name, stream in over.items():
             self._send(stream, account_payloads.listen_key_expired(stream.key, now_ms))
-            del self._streams[name], self._keys[stream.key]
+            del self._streams[name]
+            self._end(stream)
 
     # --- sockets ---
 
@@ -126,9 +172,10 @@ class UserDataStreams:
     def _subscribe(self, socket: Socket, layout: str, names: list[str]) -> tuple[int, str] | None:
         """Subscribe a socket to all of the streams; return an error's code and text, or None.
 
-        Names of market streams contain an @; other names must be listen keys.
+        Names of market streams contain an @ or begin with a !, and ccxt numbers its connections
+        (`/ws/1`); other names must be listen keys.
         """
-        if any("@" not in name and name not in self._keys for name in names):
+        if not all(_is_market_stream(name) or self._is_known(name) for name in names):
             return payloads.NO_LISTEN_KEY.code, payloads.NO_LISTEN_KEY.msg
         if len(socket.topics) + len(names) > MAX_STREAMS:
             return INVALID, f"Invalid request: more than {MAX_STREAMS} streams"
@@ -289,6 +336,36 @@ def _requested_streams(socket: Socket) -> tuple[str, list[str]] | None:
     query = parse_qs(socket.query.decode("latin-1"))
     named = [name for text in query.get("streams", ()) for name in text.split("/")]
     return parts[0], [*parts[1:], *query.get("listenKey", ()), *named]
+
+
+def _is_market_stream(name: str) -> bool:
+    return "@" in name or name.startswith("!") or (name.isascii() and name.isdigit())
+
+
+# --- listen keys ---
+
+_TIME_BYTES, _KEY_BYTES = 6, 48
+LISTEN_KEY_LENGTH = 64
+
+
+def listen_key(api_key: ApiKey, api: str, opened_ms: int) -> str:
+    """Return a listen key of 64 characters: the time, and a digest by the API key's secret."""
+    time_bytes = opened_ms.to_bytes(_TIME_BYTES, "big")
+    digest = api_key.derive(b"listenKey" + api.encode() + time_bytes)
+    return urlsafe_b64encode(time_bytes + digest[: _KEY_BYTES - _TIME_BYTES]).decode()
+
+
+def opened_ms(key: str) -> int:
+    """Return the time in a listen key; 0 of a text that is none."""
+    try:
+        return int.from_bytes(urlsafe_b64decode(key)[:_TIME_BYTES], "big")
+    except ValueError:
+        return 0
+
+
+def is_listen_key(name: str, api_key: ApiKey, api: str) -> bool:
+    """Whether a name is a listen key of an API key."""
+    return hmac.compare_digest(name.encode(), listen_key(api_key, api, opened_ms(name)).encode())
 
 
 def _topic(layout: str, name: str) -> str:

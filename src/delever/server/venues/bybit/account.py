@@ -5,7 +5,7 @@ from typing import Any
 
 from delever.api_types.market import MarketState
 from delever.core.messages import Side
-from delever.server.engine.account_snapshot import PositionSnapshot
+from delever.server.engine.account_snapshot import MarginSnapshot, PositionSnapshot
 from delever.server.engine.market_snapshot import ContractSnapshot, MarketSnapshot
 from delever.server.venues import amounts
 from delever.server.venues.account_reader import AccountReading
@@ -59,30 +59,39 @@ class BybitAccount:
         for index in indexes:
             yield account_payloads.empty_position_row(self.market(contract), context, index)
 
+    @property
+    def assets(self) -> set[str]:
+        """The settle assets of all contracts."""
+        return {contract.terms.settle for contract in self._snapshot.contracts.values()}
+
     def coins(self, assets: Iterable[str]) -> Iterator[account_payloads.WalletCoin]:
-        """Yield the account's settle assets, isolated margins and positions included."""
+        """Yield the account's settle assets and collateral, with isolated margins and positions."""
         contracts = self._snapshot.contracts
         settle = {name: contract.terms.settle for name, contract in contracts.items()}
-        decimals = {
-            contract.terms.settle: contract.cash_decimals for contract in contracts.values()
-        }
         for wallet in self._reading.account.wallets:
-            if wallet.asset in assets:
+            if wallet.asset in assets or wallet.collateral:
                 own = [
                     position
                     for position in self._reading.account.positions
                     if settle.get(position.contract) == wallet.asset
                 ]
                 isolated_cash = sum(p.margin_cash for p in own if p.isolated)
+                initial_cash = sum(amounts.initial_margin_cash(p) for p in own if not p.isolated)
                 yield account_payloads.WalletCoin(
                     name=wallet.asset,
-                    decimals=decimals[wallet.asset],
+                    decimals=wallet.decimals,
                     balance_cash=wallet.balance_cash + isolated_cash,
                     unrealized_pnl_cash=sum(p.unrealized_pnl_cash for p in own),
                     initial_cash=sum(amounts.initial_margin_cash(p) for p in own),
                     maintenance_cash=sum(p.maintenance_cash for p in own),
+                    available_cash=max(0, wallet.equity_cash - initial_cash),
                     usd_price=usd_price(self._snapshot, self._symbols, wallet.asset),
                 )
+
+    @property
+    def margin(self) -> MarginSnapshot | None:
+        """The account's margin over all its assets in multi-asset mode."""
+        return self._reading.account.margin
 
     def _context(self, position: PositionSnapshot) -> account_payloads.BybitPositionContext:
         contract = self._snapshot.contracts[position.contract]

@@ -1,8 +1,9 @@
 """Bybit V5's JSON: errors, envelopes, adlAlert, insurance pools, contracts and stream messages.
 
 REST values are text, those of the adlAlert stream numbers; `maxBalance` and `mb` are always empty,
-as Bybit's are since 2025-12-18. A contract whose rule set has no contract drawdown has a ratio and
-empty limits.
+as Bybit's are since 2025-12-18. Bybit states limits for every contract, as numbers. So a contract
+whose rule set has no contract drawdown has limits that never start it: a trigger threshold that its
+fund is not above.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,14 +12,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from delever.core.market.contract_terms import ContractTerms
+from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
 from delever.core.messages import TradingStatus
-from delever.core.units import PPM, div_floor, div_nearest
+from delever.core.units import COLUMN_LIMIT, PPM, Mark, div_floor, div_nearest
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
 GROUPS = ("USDT", "USDC", "inverse")
 """The groups of the public topics: the settle asset, or inverse."""
+
+FUNDING_MINUTES = 480
 
 CATEGORIES = ("linear", "inverse", "option")
 
@@ -87,15 +90,15 @@ def group_of(instrument: Instrument) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AdlAlert:
-    """A contract's distance to ADL, as text; the limits are empty if its rules have none."""
+    """A contract's distance to ADL, as text."""
 
     coin: str
     symbol: str
     balance: str
     ratio: str
-    start_ratio: str = ""
-    stop_ratio: str = ""
-    threshold: str = ""
+    start_ratio: str
+    stop_ratio: str
+    threshold: str
 
     def rest(self) -> dict[str, str]:
         """Return the row of the REST answer."""
@@ -135,13 +138,16 @@ def adl_alert(
     """Return a contract's alert.
 
     `drawdown_cash` is the fall of the contract PnL from its peak, and the pool's peak balance;
-    `limits` are the numbers of its contract drawdown trigger and take precedence.
+    `limits` are the numbers of its contract drawdown trigger and take precedence. Without them the
+    trigger threshold is the largest sum of money, or the balance if that is larger.
     """
     balance = amounts.cash(equity_cash, decimals)
     if limits is None:
         fall, peak = drawdown_cash
         ppm = -div_nearest(fall * PPM, peak) if peak > 0 else 0
-        return AdlAlert(coin, symbol, balance, amounts.ratio(ppm))
+        threshold = amounts.cash(max(COLUMN_LIMIT, equity_cash), decimals)
+        whole = amounts.ratio(-PPM)
+        return AdlAlert(coin, symbol, balance, amounts.ratio(ppm), whole, whole, threshold)
     return AdlAlert(
         coin=coin,
         symbol=symbol,
@@ -154,8 +160,8 @@ def adl_alert(
 
 
 def _number(text: str) -> object:
-    """Return a JSON number with exactly these digits; empty text is returned as it is."""
-    return msgspec.Raw(text.encode()) if text else ""
+    """Return a JSON number with exactly these digits."""
+    return msgspec.Raw(text.encode())
 
 
 def listed(rows: Sequence[Mapping[str, str]], updated_ms: int) -> bytes:
@@ -216,34 +222,107 @@ STATUSES = {
 def contract_row(
     instrument: Instrument, terms: ContractTerms, status: TradingStatus = TradingStatus.TRADING
 ) -> dict[str, Any]:
-    """Return a contract as in instruments-info; fields unknown to delever are empty."""
+    """Return a contract as in instruments-info; limits are the engine's own bounds.
+
+    Fields unknown to delever are "0" where Bybit has numbers, else empty.
+    """
     min_quantity = amounts.units(terms, 1)
+    max_quantity = amounts.units(terms, div_floor(COLUMN_LIMIT, terms.factor))
     tick = amounts.price(terms, terms.price_step)
+    largest = amounts.max_leverage(int(terms.tier_rate_ppm[0]))
     return {
+        "symbolId": 0,
         "symbol": instrument.bybit,
         "contractType": "LinearPerpetual" if instrument.linear else "InversePerpetual",
         "status": STATUSES[status],
         "baseCoin": instrument.base,
         "quoteCoin": instrument.quote,
+        "symbolType": "",
         "launchTime": "0",
         "deliveryTime": "0",
         "deliveryFeeRate": "",
         "priceScale": str(len(tick.partition(".")[2])),
-        "leverageFilter": {"minLeverage": "1", "maxLeverage": "", "leverageStep": "0.01"},
-        "priceFilter": {"minPrice": tick, "maxPrice": "", "tickSize": tick},
+        "leverageFilter": {"minLeverage": "1", "maxLeverage": str(largest), "leverageStep": "0.01"},
+        "priceFilter": {
+            "minPrice": tick,
+            "maxPrice": amounts.price(terms, MAX_TICKS),
+            "tickSize": tick,
+        },
         "lotSizeFilter": {
-            "minNotionalValue": "",
-            "maxOrderQty": "",
-            "maxMktOrderQty": "",
+            "minNotionalValue": "0",
+            "maxOrderQty": max_quantity,
+            "maxMktOrderQty": max_quantity,
             "minOrderQty": min_quantity,
             "qtyStep": min_quantity,
-            "postOnlyMaxOrderQty": "",
+            "postOnlyMaxOrderQty": max_quantity,
         },
         "unifiedMarginTrade": True,
+        "fundingInterval": FUNDING_MINUTES,
         "settleCoin": instrument.settle,
+        "copyTrading": "none",
+        "upperFundingRate": "0",
+        "lowerFundingRate": "0",
         "isPreListing": False,
         "preListingInfo": None,
+        "riskParameters": {"priceLimitRatioX": "0", "priceLimitRatioY": "0"},
+        "displayName": "",
+        "forbidUplWithdrawal": False,
     }
+
+
+def ticker_row(
+    instrument: Instrument, terms: ContractTerms, mark_ticks: Mark, open_lots: int
+) -> dict[str, str]:
+    """Return a contract as in tickers: mark and open interest; it has not traded otherwise."""
+    unknown = (
+        *("lastPrice", "indexPrice", "prevPrice24h", "price24hPcnt", "highPrice24h"),
+        *("lowPrice24h", "prevPrice1h", "openInterestValue", "turnover24h", "volume24h"),
+        *("fundingRate", "nextFundingTime", "deliveryTime"),
+        *("ask1Size", "bid1Price", "ask1Price", "bid1Size"),
+    )
+    empty = (
+        *("predictedDeliveryPrice", "basisRate", "basisRateYear", "fundingCap"),
+        *("deliveryFeeRate", "preOpenPrice", "preQty", "curPreListingPhase", "basis"),
+    )
+    return {
+        "symbol": instrument.bybit,
+        **dict.fromkeys(unknown, "0"),
+        **dict.fromkeys(empty, ""),
+        "markPrice": amounts.price(terms, mark_ticks),
+        "openInterest": amounts.units(terms, open_lots),
+        "fundingIntervalHour": "8",
+    }
+
+
+def risk_limit_rows(
+    instrument: Instrument, terms: ContractTerms, decimals: int
+) -> list[dict[str, object]]:
+    """Return a contract's margin tiers as in risk-limit, the lowest first."""
+    tiers = zip(
+        amounts.tier_ends_cash(terms),
+        terms.tier_rate_ppm.tolist(),
+        terms.tier_deduction_cash.tolist(),
+        strict=True,
+    )
+    return [
+        {
+            "id": number,
+            "symbol": instrument.bybit,
+            "riskLimitValue": amounts.cash(end, decimals),
+            "maintenanceMargin": amounts.ratio(rate_ppm),
+            "initialMargin": amounts.ratio(rate_ppm),
+            "isLowestRisk": int(number == 1),
+            "maxLeverage": str(amounts.max_leverage(rate_ppm)),
+            "mmDeduction": amounts.cash(deduction, decimals),
+        }
+        for number, (end, rate_ppm, deduction) in enumerate(tiers, 1)
+    ]
+
+
+def order_book(symbol: str, now_ms: int) -> bytes:
+    """Return the result of orderbook: the venue's books are not published here."""
+    book = {"s": symbol, "b": [], "a": [], "ts": now_ms, "u": 0, "seq": 0, "cts": now_ms}
+    return msgspec.json.encode(book)
 
 
 def page(rows: Sequence[Mapping[str, Any]], category: str, cursor: str) -> bytes:

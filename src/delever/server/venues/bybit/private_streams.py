@@ -127,7 +127,9 @@ class PrivateTopics:
     @staticmethod
     def _wallet(change: _AccountChange, owner: BybitAccount) -> Frames:
         assets = {owner.market(contract).terms.settle for contract in change.contracts}
-        return {"wallet": [account_payloads.wallet_frame([*owner.coins(assets)])]}
+        totals = [*owner.coins(owner.assets)]
+        frame = account_payloads.wallet_frame([*owner.coins(assets)], totals, owner.margin)
+        return {"wallet": [frame]}
 
 
 def _key(topic: str, account: str) -> str:

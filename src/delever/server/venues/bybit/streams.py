@@ -30,10 +30,22 @@ MAX_ARGUMENT_CHARACTERS = 21_000
 CONNECTIONS_MS = 300_000
 
 PRIVATE = "/v5/private"
-PUBLIC = tuple(f"/v5/public/{category}" for category in ("linear", "inverse", "spot", "option"))
+PUBLIC = tuple(
+    f"/v5/public/{category}"
+    for category in ("linear", "inverse", "spot", "option", "spread", "misc/status")
+)
 
 ALERT, INSURANCE = "adlAlert", "insurance"
 PRIVATE_TOPICS = ("position", "execution", "order", "wallet")
+SILENT_TOPICS = {
+    *("orderbook", "publicTrade", "tickers", "kline", "allLiquidation", "liquidation"),
+    *("priceLimit", "kline_lt", "tickers_lt", "lt", "system", "rpi"),
+}
+"""Public topics of Bybit that are acknowledged and stay silent: a client's socket ends with one
+topic that is refused."""
+
+SILENT_PRIVATE_TOPICS = {"greeks", "dcp", "spread", "rfq", "fast"}
+PRIVATE_TAILS = {"", "linear", "inverse", "spot", "option", "fast"}
 
 
 class BybitConnection:
@@ -170,13 +182,15 @@ class BybitStreams:
         if private and connection.account is None:
             return "error:request is not authorized"
         for topic in topics:
-            head, _, tail = topic.partition(".")
-            known = tail in {"", "linear", "inverse"} if private else tail in self._groups()
-            if head not in (PRIVATE_TOPICS if private else (ALERT, INSURANCE)) or not known:
-                return f"error:handler not found,topic:{topic}"
-            if head == "wallet" and tail:
+            if not (_is_private_topic(topic) if private else self._is_public_topic(topic)):
                 return f"error:handler not found,topic:{topic}"
         return ""
+
+    def _is_public_topic(self, topic: str) -> bool:
+        head, _, tail = topic.partition(".")
+        if head in {ALERT, INSURANCE}:
+            return tail in self._groups()
+        return head in SILENT_TOPICS and bool(tail)
 
     def _groups(self) -> set[str]:
         symbols = self._symbol_maps.of(self._runner.market_snapshot)
@@ -206,7 +220,7 @@ class BybitStreams:
             if topic.startswith(ALERT):
                 text = payloads.push(topic, "snapshot", now_ms, rows.get(topic, []))
                 self._hub.publish(topic, text)
-            elif changed := self._update_pools(topic):
+            elif topic.startswith(INSURANCE) and (changed := self._update_pools(topic)):
                 frames = [pool.frame(now_ms) for pool in changed]
                 self._hub.publish(topic, payloads.push(topic, "delta", now_ms, frames))
 
@@ -224,6 +238,14 @@ class BybitStreams:
             for name, pool in self._pools[topic].items()
             if name not in before or before[name].balance != pool.balance
         ]
+
+
+def _is_private_topic(topic: str) -> bool:
+    head, _, tail = topic.partition(".")
+    if head in PRIVATE_TOPICS:
+        parts = tail.split(".")
+        return len(parts) <= 2 and all(part in PRIVATE_TAILS for part in parts)
+    return head in SILENT_PRIVATE_TOPICS
 
 
 def _topics(request: Mapping[str, Any]) -> list[str] | str:

@@ -3,7 +3,7 @@
 Every value is text. Fields that OKX has deprecated are included, empty. Quantities are contracts.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -12,9 +12,16 @@ import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import Reason, Side, TradingStatus
-from delever.server.engine.account_snapshot import PositionSnapshot
+from delever.core.units import COLUMN_LIMIT, Mark, div_floor
+from delever.server.engine.account_snapshot import (
+    CollateralSnapshot,
+    MarginSnapshot,
+    PositionSnapshot,
+)
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
+
+Row = dict[str, str]
 
 SWAP = "SWAP"
 INSTRUMENT_TYPES = ("SPOT", "MARGIN", SWAP, "FUTURES", "OPTION", "EVENTS")
@@ -52,7 +59,13 @@ NOT_PERMITTED = OkxErrorCode("50114", "Invalid Authority", 401)
 WRONG_METHOD = OkxErrorCode("50115", "Invalid request method", 405)
 WRONG = OkxErrorCode("51000", "Parameter {name} error")
 UNKNOWN_CONTRACT = OkxErrorCode("51001", "Instrument ID does not exist", 200)
+NO_ORDER = OkxErrorCode("51603", "Order does not exist", 200)
 NO_ROUTE = OkxErrorCode("404", "Not Found", 404)
+STREAM_KEY = OkxErrorCode("60005", "Invalid apiKey")
+STREAM_EXPIRED = OkxErrorCode("60006", "Timestamp request expired")
+STREAM_SIGN = OkxErrorCode("60007", "Invalid sign")
+STREAM_LOGIN = OkxErrorCode("60011", "Please log in")
+STREAM_PASSPHRASE = OkxErrorCode("60024", "Wrong passphrase")
 ILLEGAL = OkxErrorCode("60012", "Illegal request: {text}")
 NO_CHANNEL = OkxErrorCode("60018", "Wrong URL or channel:{text} doesn't exist.")
 
@@ -79,8 +92,10 @@ STATES = {
 def contract_row(
     instrument: Instrument, terms: ContractTerms, status: TradingStatus = TradingStatus.TRADING
 ) -> dict[str, str]:
-    """Return a contract as in public/instruments; fields unknown to delever are empty."""
+    """Return a contract as in public/instruments; limits are the engine's own bounds."""
     lot = amounts.contracts(terms, 1)
+    largest = amounts.contracts(terms, div_floor(COLUMN_LIMIT, terms.factor))
+    sizes = ("maxLmtSz", "maxMktSz", "maxTwapSz", "maxIcebergSz", "maxTriggerSz", "maxStopSz")
     return {
         "instType": SWAP,
         "instId": instrument.okx,
@@ -96,15 +111,109 @@ def contract_row(
         "ctType": "linear" if instrument.linear else "inverse",
         "optType": "",
         "stk": "",
-        "listTime": "",
+        "listTime": "0",
         "expTime": "",
-        "lever": "",
+        "lever": str(amounts.max_leverage(int(terms.tier_rate_ppm[0]))),
         "tickSz": amounts.price(terms, terms.price_step),
         "lotSz": lot,
         "minSz": lot,
         "alias": "",
         "state": STATES[status],
+        **dict.fromkeys(sizes, largest),
+        "maxLmtAmt": "",
+        "maxMktAmt": "",
+        "ruleType": "normal",
+        "auctionEndTime": "",
+        "openType": "",
+        "contTdSwTime": "",
+        "preMktSwTime": "",
+        "posLmtAmt": "",
+        "posLmtPct": "",
+        "maxPlatOILmt": "",
+        "groupId": "",
     }
+
+
+# --- market data ---
+
+
+def mark_price_row(instrument: Instrument, terms: ContractTerms, ticks: Mark, ts: int) -> Row:
+    """Return a contract's mark price."""
+    return {**_named(instrument), "markPx": amounts.price(terms, ticks), "ts": str(ts)}
+
+
+def ticker_row(instrument: Instrument, now_ms: int) -> Row:
+    """Return the ticker of a contract that has not traded: the engine does not know trades."""
+    unknown = (
+        *("last", "lastSz", "askPx", "askSz", "bidPx", "bidSz", "open24h", "high24h", "low24h"),
+        *("volCcy24h", "vol24h", "sodUtc0", "sodUtc8"),
+    )
+    return {**_named(instrument), **dict.fromkeys(unknown, "0"), "ts": str(now_ms)}
+
+
+def open_interest_row(
+    instrument: Instrument, terms: ContractTerms, lots: int, notional_usd: str, now_ms: int
+) -> Row:
+    """Return the open interest of a contract: the lots of one side."""
+    return {
+        **_named(instrument),
+        "oi": amounts.contracts(terms, lots),
+        "oiCcy": amounts.units(terms, lots) if instrument.linear else "0",
+        "oiUsd": notional_usd,
+        "ts": str(now_ms),
+    }
+
+
+def funding_row(instrument: Instrument, now_ms: int) -> Row:
+    """Return the funding rate of a contract, which the engine does not know."""
+    empty = ("nextFundingRate", "minFundingRate", "maxFundingRate", "impactValue")
+    zero = ("fundingRate", "interestRate", "settFundingRate", "premium", "fundingTime")
+    return {
+        **_named(instrument),
+        **dict.fromkeys(empty, ""),
+        **dict.fromkeys((*zero, "nextFundingTime", "prevFundingTime"), "0"),
+        "method": "current_period",
+        "formulaType": "noRate",
+        "settState": "settled",
+        "ts": str(now_ms),
+    }
+
+
+def tier_rows(instrument: Instrument, terms: ContractTerms, mark_ticks: Mark) -> list[Row]:
+    """Return the margin tiers in contracts at the mark; without a mark the last one is open."""
+    ends = [_contracts_of(terms, end, mark_ticks) for end in amounts.tier_ends_cash(terms)]
+    return [
+        {
+            "baseMaxLoan": "",
+            "imr": amounts.ratio(rate_ppm),
+            "instFamily": instrument.okx_family,
+            "instId": "",
+            "maxLever": str(amounts.max_leverage(rate_ppm)),
+            "maxSz": ends[place],
+            "minSz": ends[place - 1] if place else "0",
+            "mmr": amounts.ratio(rate_ppm),
+            "optMgnFactor": "0",
+            "quoteMaxLoan": "",
+            "tier": str(place + 1),
+            "uly": instrument.okx_family,
+        }
+        for place, rate_ppm in enumerate(terms.tier_rate_ppm.tolist())
+    ]
+
+
+def _contracts_of(terms: ContractTerms, notional_cash: int, mark_ticks: Mark) -> str:
+    """Return the number of contracts of a notional at the mark, rounded down."""
+    largest = div_floor(COLUMN_LIMIT, terms.factor)
+    if not mark_ticks:
+        return amounts.contracts(terms, largest)
+    units, units_per_tick = mark_ticks.numerator, mark_ticks.denominator
+    top, bottom = (units_per_tick, units) if terms.linear else (units, units_per_tick)
+    lots = div_floor(notional_cash * top, terms.factor * bottom)
+    return amounts.contracts(terms, min(largest, lots))
+
+
+def _named(instrument: Instrument) -> Row:
+    return {"instType": SWAP, "instId": instrument.okx}
 
 
 # --- positions ---
@@ -114,22 +223,259 @@ class OkxPositionContext(NamedTuple):
     """What a position row states besides the position: mark, ADL indicator and time."""
 
     account: str
-    mark_ticks: int
+    mark_ticks: Mark
     indicator: int
     liquidation_ticks: int | None
     usd_price: tuple[int, int] | None
     time_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class CurrencyBalance:
+    """An account's money in one settle asset: the cross wallet and the positions settled in it."""
+
+    currency: str
+    decimals: int
+    balance_cash: int
+    positions: tuple[PositionSnapshot, ...]
+    usd_price: amounts.DollarPrice
+    collateral: CollateralSnapshot | None = None
+
+    @property
+    def cross_pnl_cash(self) -> int:
+        """The PnL of cross positions."""
+        return sum(p.unrealized_pnl_cash for p in self.positions if not p.isolated)
+
+    @property
+    def isolated_pnl_cash(self) -> int:
+        """The PnL of isolated positions."""
+        return sum(p.unrealized_pnl_cash for p in self.positions if p.isolated)
+
+    @property
+    def isolated_equity_cash(self) -> int:
+        """The margins of isolated positions and their PnL."""
+        return self.isolated_pnl_cash + sum(p.margin_cash for p in self.positions if p.isolated)
+
+    @property
+    def equity_cash(self) -> int:
+        """All money of the account in the asset, at the marks."""
+        return self.balance_cash + self.cross_pnl_cash + self.isolated_equity_cash
+
+    @property
+    def initial_cash(self) -> int:
+        """The initial margins of cross positions."""
+        return sum(amounts.initial_margin_cash(p) for p in self.positions if not p.isolated)
+
+    @property
+    def maintenance_cash(self) -> int:
+        """The maintenance margins of cross positions."""
+        return sum(p.maintenance_cash for p in self.positions if not p.isolated)
+
+    @property
+    def available_cash(self) -> int:
+        """What is free for new positions: cross equity less the margin that it backs, or 0."""
+        return max(0, self.balance_cash + self.cross_pnl_cash - self.initial_cash)
+
+    @property
+    def notional_cash(self) -> int:
+        """The notionals of all positions at the marks."""
+        return sum(map(amounts.notional_cash, self.positions))
+
+
 def balance_row(asset: str, decimals: int, balance_cash: int, equity_cash: int) -> dict[str, str]:
-    """Return the balance in one asset as in the details of account/balance."""
+    """Return an asset's cash and equity, which every version of a balance has."""
     return {
         "ccy": asset,
         "cashBal": amounts.cash(balance_cash, decimals),
         "eq": amounts.cash(equity_cash, decimals),
-        "availEq": "",
-        "frozenBal": "0",
     }
+
+
+def multi_currency_totals(margin: MarginSnapshot) -> dict[str, str]:
+    """Return the totals of account/balance in multi-currency mode, in the margin currency."""
+    counted = margin.equity_after_haircut_cash
+    return {
+        "totalEq": amounts.cash(margin.equity_cash, margin.decimals),
+        "adjEq": amounts.cash(counted, margin.decimals),
+        "upl": amounts.cash(margin.unrealized_pnl_cash, margin.decimals),
+        "mmr": amounts.cash(margin.maintenance_cash, margin.decimals),
+        "mgnRatio": amounts.part(counted, margin.maintenance_cash),
+    }
+
+
+_UNUSED_BALANCES = (
+    *("crossLiab", "interest", "isoLiab", "liab", "maxLoan", "uplLiab", "spotUpl", "spotUplRatio"),
+    *("totalPnl", "totalPnlRatio", "accAvgPx", "openAvgPx", "maxSpotInUse", "autoLendMtAmt"),
+)
+_NO_BALANCES = (
+    *("ordFrozen", "twap", "stgyEq", "spotBal", "spotInUseAmt", "clSpotInUseAmt", "borrowFroz"),
+    *("spotIsoBal", "smtSyncEq", "spotCopyTradingEq", "rewardBal", "fixedBal"),
+)
+"""Fields of balances that a derivatives account does not use: empty, and without money."""
+
+
+def balance_detail(
+    held: CurrencyBalance, time_ms: int, margin: MarginSnapshot | None = None
+) -> dict[str, object]:
+    """Return one currency's details of account/balance; collateral counts after its discount."""
+    decimals, free = held.decimals, amounts.cash(held.available_cash, held.decimals)
+    cross_cash = held.balance_cash + held.cross_pnl_cash
+    equity_usd = amounts.value_at(held.equity_cash, decimals, held.usd_price)
+    return {
+        **balance_row(held.currency, decimals, held.balance_cash, held.equity_cash),
+        **dict.fromkeys(_UNUSED_BALANCES, ""),
+        **dict.fromkeys(_NO_BALANCES, "0"),
+        "availEq": free,
+        "availBal": free,
+        "frozenBal": amounts.cash(held.equity_cash - held.available_cash, decimals),
+        "isoEq": amounts.cash(held.isolated_equity_cash, decimals),
+        "isoUpl": amounts.cash(held.isolated_pnl_cash, decimals),
+        "upl": amounts.cash(held.cross_pnl_cash + held.isolated_pnl_cash, decimals),
+        "eqUsd": equity_usd,
+        "disEq": equity_usd,
+        "imr": amounts.cash(held.initial_cash, decimals),
+        "mmr": amounts.cash(held.maintenance_cash, decimals),
+        "mgnRatio": amounts.part(cross_cash, held.maintenance_cash),
+        "notionalLever": amounts.part(held.notional_cash, cross_cash) if cross_cash > 0 else "0",
+        "collateralEnabled": False,
+        "uTime": str(time_ms),
+        **_collateral_values(held, margin),
+    }
+
+
+def _collateral_values(held: CurrencyBalance, margin: MarginSnapshot | None) -> dict[str, object]:
+    """Return the value of collateral in the margin currency, before and after the discount."""
+    if held.collateral is None or margin is None:
+        return {}
+    return {
+        "eqUsd": amounts.cash(held.collateral.value_cash, margin.decimals),
+        "disEq": amounts.cash(held.collateral.value_after_haircut_cash, margin.decimals),
+        "collateralEnabled": True,
+    }
+
+
+def cash_balance(held: CurrencyBalance) -> str:
+    """Return a currency's cash as in balance_and_position."""
+    return amounts.cash(held.balance_cash, held.decimals)
+
+
+_ACCOUNT_EMPTY = (
+    *("adjEq", "delta", "deltaLever", "deltaNeutralStatus", "notionalUsdForBorrow"),
+    *("notionalUsdForFutures", "notionalUsdForOption", "spotCopyTradingEq"),
+)
+
+
+def account_balance(
+    held: Sequence[CurrencyBalance],
+    listed: Sequence[CurrencyBalance],
+    time_ms: int,
+    margin: MarginSnapshot | None = None,
+) -> dict[str, object]:
+    """Return an account's balance: totals in dollars over all currencies, details of some.
+
+    A currency without a known price is in no total. In multi-currency mode the totals of `margin`,
+    in the margin currency, stand for those of the currencies.
+    """
+
+    def total(amount_of: Callable[[CurrencyBalance], int]) -> str:
+        return amounts.total_value((amount_of(b), b.decimals, b.usd_price) for b in held)
+
+    notional = total(lambda balance: balance.notional_cash)
+    cross = total(lambda balance: balance.balance_cash + balance.cross_pnl_cash)
+    maintenance = total(lambda balance: balance.maintenance_cash)
+    return {
+        **dict.fromkeys(_ACCOUNT_EMPTY, ""),
+        "totalEq": total(lambda balance: balance.equity_cash),
+        "isoEq": total(lambda balance: balance.isolated_equity_cash),
+        "availEq": total(lambda balance: balance.available_cash),
+        "imr": total(lambda balance: balance.initial_cash),
+        "mmr": maintenance,
+        "mgnRatio": amounts.quotient(cross, maintenance) if maintenance != "0" else "",
+        "notionalUsd": notional,
+        "notionalUsdForSwap": notional,
+        "ordFroz": "0",
+        "borrowFroz": "0",
+        "upl": total(lambda balance: balance.cross_pnl_cash + balance.isolated_pnl_cash),
+        "details": [balance_detail(balance, time_ms, margin) for balance in listed],
+        "uTime": str(time_ms),
+        **(multi_currency_totals(margin) if margin else {}),
+    }
+
+
+def account_config(account: str, *, hedge_mode: bool) -> dict[str, object]:
+    """Return the account's modes: a futures account (level 2) whose key can only read."""
+    empty = (
+        *("discountType", "feeType", "settleCcy", "spotOffsetType", "levelTmp", "ip"),
+        *("traderInsts", "spotTraderInsts", "settleCcyList"),
+    )
+    lists = {"traderInsts", "spotTraderInsts", "settleCcyList"}
+    return {
+        **{name: [] if name in lists else "" for name in empty},
+        "uid": account,
+        "mainUid": account,
+        "label": account,
+        "acctLv": "2",
+        "posMode": position_mode(hedge_mode=hedge_mode),
+        "autoLoan": False,
+        "ctIsoMode": "automatic",
+        "mgnIsoMode": "automatic",
+        "greeksType": "PA",
+        "level": "Lv1",
+        "stgyType": "0",
+        "roleType": "0",
+        "spotRoleType": "0",
+        "opAuth": "0",
+        "kycLv": "0",
+        "perm": "read_only",
+        "enableSpotBorrow": False,
+        "spotBorrowAutoRepay": False,
+        "liquidationGear": "-1",
+        "type": "0",
+        "acctStpMode": "cancel_maker",
+    }
+
+
+def position_mode(*, hedge_mode: bool) -> str:
+    """Return OKX's name of an account's position mode."""
+    return "long_short_mode" if hedge_mode else "net_mode"
+
+
+def leverage_row(
+    instrument: Instrument, margin_mode: str, side: str, leverage_hundredths: int
+) -> Row:
+    """Return the leverage of a contract in a margin mode; `side` is long, short or net."""
+    return {
+        "instId": instrument.okx,
+        "ccy": "",
+        "mgnMode": margin_mode,
+        "posSide": side,
+        "lever": amounts.leverage(leverage_hundredths),
+    }
+
+
+def trade_fee(kind: str, now_ms: int) -> dict[str, object]:
+    """Return the fees of trades: the engine charges none, ADL fills excepted."""
+    zero = ("delivery", "exercise", "maker", "makerU", "taker", "takerU", "makerUSDC", "takerUSDC")
+    return {
+        **dict.fromkeys(zero, "0"),
+        "category": "1",
+        "feeGroup": [],
+        "fiat": [],
+        "instType": kind,
+        "level": "Lv1",
+        "ruleType": "normal",
+        "ts": str(now_ms),
+    }
+
+
+_UNUSED_POSITIONS = (
+    *("interest", "liab", "liabCcy", "optVal", "posCcy", "tradeId", "hedgedPos", "bizRefId"),
+    *("deltaBS", "deltaPA", "gammaBS", "gammaPA", "thetaBS", "thetaPA", "vegaBS", "vegaPA"),
+    *("baseBal", "baseBorrowed", "baseInterest", "quoteBal", "quoteBorrowed", "quoteInterest"),
+    *("bizRefType", "idxPx", "spotInUseAmt", "spotInUseCcy", "clSpotInUseAmt", "maxSpotInUseAmt"),
+)
+_NO_AMOUNTS = ("realizedPnl", "pnl", "fee", "fundingFee", "liqPenalty", "settledPnl")
+"""Fields of positions that are unused by swaps, and amounts that delever does not store."""
 
 
 def position_row(
@@ -148,20 +494,23 @@ def position_row(
     quantity = amounts.contracts(terms, position.lots)
     short = position.side is Side.SHORT and not hedge_mode
     ticks = context.liquidation_ticks
+    entry = amounts.entry_price(terms, position.lots, position.cost_cash)
     return {
+        **dict.fromkeys(_UNUSED_POSITIONS, ""),
+        **dict.fromkeys(_NO_AMOUNTS, "0"),
         "adl": str(context.indicator),
-        "availPos": "",
-        "avgPx": amounts.entry_price(terms, position.lots, position.cost_cash),
-        "cTime": "",
+        "availPos": quantity,
+        "bePx": entry,
+        "usdPx": amounts.value_at(1, 0, context.usd_price),
+        "pTime": str(context.time_ms),
+        "avgPx": entry,
+        "cTime": "0",
         "ccy": instrument.settle,
         "imr": "" if position.isolated else amounts.cash(initial, decimals),
         "instId": instrument.okx,
         "instType": SWAP,
-        "interest": "",
-        "last": "",
+        "last": "0",
         "lever": amounts.leverage(position.leverage_hundredths),
-        "liab": "",
-        "liabCcy": "",
         "liqPx": "" if ticks is None else amounts.price(terms, ticks),
         "margin": amounts.cash(position.margin_cash, decimals) if position.isolated else "",
         "markPx": amounts.price(terms, context.mark_ticks),
@@ -169,13 +518,9 @@ def position_row(
         "mgnRatio": amounts.part(margin, position.maintenance_cash) if position.isolated else "",
         "mmr": amounts.cash(position.maintenance_cash, decimals),
         "notionalUsd": amounts.value_at(notional, decimals, context.usd_price),
-        "optVal": "",
         "pos": f"-{quantity}" if short else quantity,
-        "posCcy": "",
         "posId": f"{context.account}-{instrument.okx}-{position.side}-{position.position_id}",
         "posSide": str(position.side) if hedge_mode else "net",
-        "realizedPnl": "",
-        "tradeId": "",
         "uTime": str(context.time_ms),
         "upl": amounts.cash(position.unrealized_pnl_cash, decimals),
         "uplRatio": amounts.part(position.unrealized_pnl_cash, initial),
@@ -277,7 +622,7 @@ def warning_row(family: str, state: WarningState, balance: str, now_ms: int) -> 
     }
 
 
-def push(argument: Mapping[str, str], rows: Iterable[Mapping[str, str]]) -> str:
+def push(argument: Mapping[str, str], rows: Iterable[object]) -> str:
     """Return a message of the channel."""
     return msgspec.json.encode({"arg": argument, "data": list(rows)}).decode()
 
@@ -292,6 +637,11 @@ def error(code: OkxErrorCode, request_id: object, connection: str) -> str:
     """Return the answer to a request that cannot be carried out."""
     message = {"event": "error", "code": code.code, "msg": code.message, "connId": connection}
     return _with_id(message, request_id)
+
+
+def login(connection: str) -> str:
+    """Return the answer to a valid login."""
+    return _with_id({"event": "login", "code": "0", "msg": "", "connId": connection}, None)
 
 
 def _with_id(message: Mapping[str, object], request_id: object) -> str:

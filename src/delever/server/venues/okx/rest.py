@@ -1,24 +1,53 @@
-"""The REST routes of the OKX-compatible V5 API: fund, contracts, positions, balance, bills."""
+"""The REST routes of the OKX-compatible V5 API: fund, contracts, positions, balance, orders.
+
+What the engine does not know is answered as for a contract that has not traded, or as a list
+without rows.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from delever.server.engine.market_snapshot import PoolSnapshot
+import msgspec
+
+from delever.core.messages import Side
+from delever.server.engine.market_snapshot import ContractSnapshot, PoolSnapshot
 from delever.server.engine.runner import Runner
 from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.asgi import Reply, Request
 from delever.server.transport.websockets import Socket
 from delever.server.venues import amounts
-from delever.server.venues.account_reader import AccountReading, account_query, readable_account
+from delever.server.venues.account_reader import account_query, readable_account
 from delever.server.venues.fill_log import FillLog
 from delever.server.venues.okx import payloads
+from delever.server.venues.okx.account import OkxAccount
 from delever.server.venues.okx.authentication import BILLS, FUND, OkxRateLimiter, authenticate
-from delever.server.venues.okx.bills import BillQuery
+from delever.server.venues.okx.bills import Bill, BillQuery, BuildRow
 from delever.server.venues.okx.insurance_fund import FundLog
 from delever.server.venues.okx.streams import IDLE_S, OkxStreams
 from delever.server.venues.symbols import Instrument, SymbolMap, SymbolMapCache, usd_price
 
+SET_POSITION_MODE = "/api/v5/account/set-position-mode"
 MAX_FUND_ENTRIES = 100
 MAX_CONTRACTS = 20
+
+NO_PUBLIC_DATA = tuple(
+    f"/api/v5/{name}"
+    for name in (
+        *("market/candles", "market/history-candles", "market/mark-price-candles"),
+        *("market/index-candles", "market/trades", "market/history-trades"),
+        *("market/index-tickers", "public/funding-rate-history", "public/price-limit"),
+        *("public/liquidation-orders", "public/underlying", "system/status"),
+    )
+)
+NO_PRIVATE_DATA = tuple(
+    f"/api/v5/{name}"
+    for name in (
+        *("trade/orders-pending", "trade/orders-algo-pending", "trade/orders-algo-history"),
+        *("account/positions-history", "account/interest-accrued", "asset/balances"),
+        *("asset/currencies", "asset/bills", "account/max-size", "account/max-avail-size"),
+        *("account/account-position-risk", "account/risk-state", "account/greeks"),
+    )
+)
+"""Paths whose lists are empty here."""
 
 Data = Sequence[object] | payloads.OkxErrorCode
 Params = Mapping[str, str]
@@ -38,17 +67,35 @@ class OkxApi:
         self._funds = FundLog(runner)
         self._bills = BillQuery(runner, self._symbol_maps, fills)
         self._limiter = OkxRateLimiter(runner.config.okx, runner.now_ms)
-        self._streams = OkxStreams(runner, self._symbol_maps, idle_s)
+        self._streams = OkxStreams(runner, keyring, self._symbol_maps, self._bills, idle_s)
         self._public: dict[str, Callable[[Params], Data]] = {
             FUND: self._fund,
             "/api/v5/public/instruments": self._contracts,
             "/api/v5/public/time": self._time,
+            "/api/v5/public/mark-price": self._mark_prices,
+            "/api/v5/public/position-tiers": self._position_tiers,
+            "/api/v5/public/open-interest": self._open_interest,
+            "/api/v5/public/funding-rate": self._funding_rates,
+            "/api/v5/market/tickers": self._tickers,
+            "/api/v5/market/ticker": self._tickers,
+            "/api/v5/market/books": self._books,
+            **dict.fromkeys(NO_PUBLIC_DATA, lambda _params: []),
         }
         self._private: dict[str, Callable[[ApiKey, Params], Awaitable[Data]]] = {
             "/api/v5/account/positions": self._positions,
             "/api/v5/account/balance": self._balance,
-            BILLS: self._account_bills,
-            "/api/v5/asset/currencies": self._currencies,
+            "/api/v5/account/config": self._config,
+            "/api/v5/account/leverage-info": self._leverages,
+            "/api/v5/account/trade-fee": self._trade_fee,
+            "/api/v5/account/instruments": self._account_contracts,
+            BILLS: self._lists(Bill.row),
+            f"{BILLS}-archive": self._lists(Bill.row, archive=True),
+            "/api/v5/trade/fills": self._lists(Bill.fill_row),
+            "/api/v5/trade/fills-history": self._lists(Bill.fill_row, archive=True),
+            "/api/v5/trade/orders-history": self._lists(Bill.order_row),
+            "/api/v5/trade/orders-history-archive": self._lists(Bill.order_row, archive=True),
+            "/api/v5/trade/order": self._order,
+            **dict.fromkeys(NO_PRIVATE_DATA, self._nothing),
         }
 
     @property
@@ -63,7 +110,8 @@ class OkxApi:
 
     async def answer(self, request: Request) -> Reply:
         """Return the reply to any request."""
-        data = await self._data(request)
+        sets_mode = request.path == SET_POSITION_MODE and request.method == "POST"
+        data = await (self._set_position_mode(request) if sets_mode else self._data(request))
         if isinstance(data, payloads.OkxErrorCode):
             return Reply(payloads.error_answer(data), data.status)
         return Reply(payloads.answer(data))
@@ -115,6 +163,85 @@ class OkxApi:
             for each, contract in zip(found, of_found, strict=True)
         ]
 
+    def _chosen(self, params: Params) -> list[Instrument] | payloads.OkxErrorCode:
+        """Return the contracts of a request's type, id, underlying and family, by id."""
+        kind = params.get("instType", payloads.SWAP)
+        error = _type_error(kind, payloads.INSTRUMENT_TYPES)
+        if error is not None:
+            return error
+        name, family = params.get("instId", ""), params.get("instFamily") or params.get("uly", "")
+        if name and name != "ANY" and name not in self._symbols.by_okx:
+            return payloads.UNKNOWN_CONTRACT
+        return [
+            listed
+            for listed in sorted(self._symbols.all, key=lambda listed: listed.okx)
+            if kind == payloads.SWAP
+            if name in {"", "ANY", listed.okx} and family in {"", listed.okx_family}
+        ]
+
+    def _rows(
+        self, params: Params, build: Callable[[Instrument, ContractSnapshot], object]
+    ) -> Data:
+        """Return a row of each contract that a request names."""
+        chosen = self._chosen(params)
+        if isinstance(chosen, payloads.OkxErrorCode):
+            return chosen
+        contracts = self._runner.market_snapshot.contracts
+        return [build(listed, contracts[listed.contract]) for listed in chosen]
+
+    def _mark_prices(self, params: Params) -> Data:
+        return self._rows(
+            params,
+            lambda listed, found: payloads.mark_price_row(
+                listed, found.terms, found.mark_ticks, found.marked_ms
+            ),
+        )
+
+    def _tickers(self, params: Params) -> Data:
+        now_ms = self._runner.now_ms()
+        return self._rows(params, lambda listed, _: payloads.ticker_row(listed, now_ms))
+
+    def _funding_rates(self, params: Params) -> Data:
+        now_ms = self._runner.now_ms()
+        return self._rows(params, lambda listed, _: payloads.funding_row(listed, now_ms))
+
+    def _books(self, params: Params) -> Data:
+        """Return an empty order book: the venue's books are not published here."""
+        now_ms = self._runner.now_ms()
+        book: dict[str, object] = {"asks": [], "bids": [], "ts": str(now_ms), "seqId": 0}
+        return self._rows(params, lambda _listed, _found: book)
+
+    def _open_interest(self, params: Params) -> Data:
+        snapshot, symbols = self._runner.market_snapshot, self._symbols
+
+        def row(listed: Instrument, found: ContractSnapshot) -> payloads.Row:
+            lots = found.open_lots[Side.LONG] + found.inventory_lots[Side.LONG]
+            value_cash = abs(int(found.terms.value_cash(lots, found.mark_ticks or 1)))
+            value_cash = value_cash if found.mark_ticks else 0
+            usd = usd_price(snapshot, symbols, listed.settle)
+            dollars = amounts.value_at(value_cash, found.cash_decimals, usd)
+            return payloads.open_interest_row(listed, found.terms, lots, dollars, snapshot.taken_ms)
+
+        return self._rows(params, row)
+
+    def _position_tiers(self, params: Params) -> Data:
+        """Return the margin tiers of each family that a request names."""
+        if params.get("tdMode", "") not in {"cross", "isolated"}:
+            return payloads.WRONG.with_values(name="tdMode")
+        families = params.get("instFamily") or params.get("uly", "")
+        found = self._chosen({**params, "instFamily": "", "uly": ""})
+        if isinstance(found, payloads.OkxErrorCode):
+            return found
+        contracts = self._runner.market_snapshot.contracts
+        return [
+            row
+            for listed in found
+            if not families or listed.okx_family in families.split(",")
+            for row in payloads.tier_rows(
+                listed, contracts[listed.contract].terms, contracts[listed.contract].mark_ticks
+            )
+        ]
+
     def _fund(self, params: Params) -> Data:
         kind, family = params.get("instType", ""), params.get("instFamily", params.get("uly", ""))
         error = _type_error(kind, payloads.FUND_TYPES) or _fund_params_error(params)
@@ -159,66 +286,98 @@ class OkxApi:
             return payloads.WRONG.with_values(name="instId")
         if any(name not in self._symbols.by_okx for name in wanted):
             return payloads.UNKNOWN_CONTRACT
+        owner = await self._owner(account)
+        return [] if owner is None or kind != payloads.SWAP else owner.positions(wanted)
+
+    async def _owner(self, account: str) -> OkxAccount | None:
+        """Read an account; None if the venue has not submitted it yet."""
         reading = await self._runner.read(account_query(account))
-        if reading is None or kind != payloads.SWAP:
-            return []
-        return self._rows(reading, wanted)
+        if reading is None:
+            return None
+        return OkxAccount(self._runner.market_snapshot, self._symbols, reading)
 
-    def _rows(self, reading: AccountReading, wanted: list[str]) -> list[dict[str, str]]:
-        snapshot, symbols = self._runner.market_snapshot, self._symbols
-        rows = []
-        for position in reading.account.positions:
-            instrument = symbols.by_contract.get(position.contract)
-            if instrument is None or (wanted and instrument.okx not in wanted):
-                continue
-            contract = snapshot.contracts[position.contract]
-            terms = contract.terms.at(reading.account.as_of)
-            context = payloads.OkxPositionContext(
-                account=reading.account.account,
-                mark_ticks=reading.marks[position.contract],
-                indicator=reading.indicator(snapshot, position),
-                liquidation_ticks=reading.liquidation(position, terms),
-                usd_price=usd_price(snapshot, symbols, instrument.settle),
-                time_ms=reading.account.time_ms,
-            )
-            row = payloads.position_row(
-                instrument,
-                terms,
-                contract.cash_decimals,
-                position,
-                context,
-                hedge_mode=reading.account.hedge_mode,
-            )
-            rows.append(row)
-        return rows
-
-    async def _balance(self, key: ApiKey, _params: Params) -> Data:
+    async def _balance(self, key: ApiKey, params: Params) -> Data:
         if key.account is None:
             return payloads.NOT_PERMITTED
-        reading = await self._runner.read(account_query(key.account))
-        contracts = self._runner.market_snapshot.contracts.values()
-        decimals = {contract.terms.settle: contract.cash_decimals for contract in contracts}
-        wallets = () if reading is None else reading.account.wallets
-        details = [
-            payloads.balance_row(
-                wallet.asset, decimals[wallet.asset], wallet.balance_cash, wallet.equity_cash
-            )
-            for wallet in wallets
-            if wallet.asset in decimals
-        ]
-        return [{"details": details, "uTime": str(self._runner.now_ms())}]
+        owner = await self._owner(key.account)
+        wanted = [name for name in params.get("ccy", "").split(",") if name]
+        if owner is None:
+            return [payloads.account_balance((), (), self._runner.now_ms())]
+        return [owner.balance(wanted)]
 
-    async def _account_bills(self, key: ApiKey, params: Params) -> Data:
-        """Return the account's ADL fills and takeovers."""
+    async def _config(self, key: ApiKey, _params: Params) -> Data:
+        if key.account is None:
+            return payloads.NOT_PERMITTED
+        owner = await self._owner(key.account)
+        hedge_mode = owner is not None and owner.hedge_mode
+        return [payloads.account_config(key.account, hedge_mode=hedge_mode)]
+
+    async def _set_position_mode(self, request: Request) -> Data:
+        """Accept the position mode that the account is in, as bots set it at their start."""
+        key = authenticate(request, self._keyring, self._runner.now_ms())
+        if isinstance(key, payloads.OkxErrorCode):
+            return key
+        try:
+            wanted = msgspec.json.decode(request.body, type=dict[str, str]).get("posMode", "")
+        except msgspec.DecodeError:
+            return payloads.WRONG.with_values(name="posMode")
         account = readable_account(key)
+        owner = None if account is None else await self._owner(account)
+        if owner is None or wanted != payloads.position_mode(hedge_mode=owner.hedge_mode):
+            return payloads.NOT_PERMITTED
+        return [{"posMode": wanted}]
+
+    async def _leverages(self, key: ApiKey, params: Params) -> Data:
+        """Return the leverage of each instrument that a request names."""
+        account, mode = readable_account(key), params.get("mgnMode", "")
         if account is None:
             return payloads.NOT_PERMITTED
-        reading = await self._runner.read(account_query(account))
-        return [] if reading is None else self._bills.of(reading, params)
+        if mode not in {"cross", "isolated"}:
+            return payloads.WRONG.with_values(name="mgnMode")
+        named = [name for name in params.get("instId", "").split(",") if name]
+        if any(name not in self._symbols.by_okx for name in named):
+            return payloads.UNKNOWN_CONTRACT
+        owner = await self._owner(account)
+        if owner is None:
+            return []
+        return [row for name in named for row in owner.leverages(self._symbols.by_okx[name], mode)]
 
-    async def _currencies(self, _key: ApiKey, _params: Params) -> Data:
-        """Return nothing: delever has no deposits."""
-        return []
+    async def _trade_fee(self, _key: ApiKey, params: Params) -> Data:
+        kind = params.get("instType", "")
+        error = _type_error(kind, payloads.INSTRUMENT_TYPES)
+        return error or [payloads.trade_fee(kind, self._runner.now_ms())]
+
+    async def _account_contracts(self, _key: ApiKey, params: Params) -> Data:
+        return self._contracts(params)
+
+    def _lists(
+        self, build: BuildRow, *, archive: bool = False
+    ) -> Callable[[ApiKey, Params], Awaitable[Data]]:
+        """Return an endpoint that lists the account's ADL fills and takeovers."""
+
+        async def endpoint(key: ApiKey, params: Params) -> Data:
+            account = readable_account(key)
+            if account is None:
+                return payloads.NOT_PERMITTED
+            owner = await self._owner(account)
+            if owner is None:
+                return []
+            return self._bills.of(
+                account, params, build, hedge_mode=owner.hedge_mode, archive=archive
+            )
+
+        return endpoint
+
+    async def _order(self, key: ApiKey, params: Params) -> Data:
+        """Return one forced order by its id."""
+        if not params.get("ordId"):
+            return payloads.NO_ORDER
+        found = await self._lists(Bill.order_row, archive=True)(key, params)
+        return found or payloads.NO_ORDER
+
+    async def _nothing(self, key: ApiKey, _params: Params) -> Data:
+        """Return an empty list: the engine has neither open orders nor deposits nor loans."""
+        return [] if readable_account(key) else payloads.NOT_PERMITTED
 
 
 # --- parameters ---

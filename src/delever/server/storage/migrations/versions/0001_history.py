@@ -17,6 +17,7 @@ def upgrade() -> None:
     _create_fills()
     _create_flows()
     _create_history_cursor()
+    _create_netted()
     _create_pool_points()
     _create_rounds()
     _create_takeovers()
@@ -119,6 +120,23 @@ def _create_history_cursor() -> None:
     )
 
 
+def _create_netted() -> None:
+    op.create_table(
+        "netted",
+        sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("event_index", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("time_ms", sa.BigInteger, nullable=False),
+        sa.Column("contract", sa.Text, nullable=False),
+        sa.Column("long_takeover", sa.BigInteger, nullable=False),
+        sa.Column("short_takeover", sa.BigInteger, nullable=False),
+        sa.Column("lots", sa.BigInteger, nullable=False),
+        sa.Column("mark_ticks", sa.BigInteger, nullable=False),
+        sa.Column("realized_pnl_cash", sa.BigInteger, nullable=False),
+        if_not_exists=True,
+    )
+    op.create_index("netted_contract", "netted", ["contract", "sequence"], if_not_exists=True)
+
+
 def _create_pool_points() -> None:
     op.create_table(
         "pool_points",
@@ -149,6 +167,7 @@ def _create_rounds() -> None:
         sa.Column("wanted_lots", sa.BigInteger, nullable=False),
         sa.Column("filled_lots", sa.BigInteger, nullable=False),
         sa.Column("rounding_residual_cash", sa.BigInteger, nullable=False),
+        sa.Column("unfunded_cash", sa.BigInteger, nullable=False),
         sa.Column("counterparties", sa.BigInteger, nullable=False),
         if_not_exists=True,
     )

@@ -1,0 +1,119 @@
+"""Published ranks and indicators: whole columns of contracts ranked together, and views of them.
+
+Published columns are never written again. Objects for a contract or a side are made when they are
+read: there are many, and few are read.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from delever.core.messages import Side
+from delever.core.units import Ints
+
+TABLES_PER_CONTRACT = len(Side)
+
+
+@dataclass(slots=True)
+class RankedSide:
+    """Rank and indicator of each position of a side, 0 where it is not ranked."""
+
+    account: np.ndarray
+    position: np.ndarray
+    rank: np.ndarray
+    indicator: np.ndarray
+    _digest: str = ""
+
+    def digest(self) -> str:
+        """Return the BLAKE2b-256 of all columns, in hexadecimal; computed once."""
+        if not self._digest:
+            digest = hashlib.blake2b(digest_size=32)
+            for column in (self.account, self.position, self.rank, self.indicator):
+                digest.update(np.ascontiguousarray(column, column.dtype.newbyteorder("<")).data)
+            self._digest = digest.hexdigest()
+        return self._digest
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLayout:
+    """The positions of several tables in the order of publication: by account, then position id.
+
+    `tables` are the numbers of the tables, ascending, both sides of each contract; `versions` their
+    layout versions, by which a layout is valid until a position is opened or closed. The columns of
+    one table follow those of the one before and end at its entry of `ends`.
+    """
+
+    tables: Ints
+    versions: Ints
+    ends: Ints
+    account: np.ndarray
+    position: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """The number of positions."""
+        return len(self.account)
+
+    def versions_of(self, order: int) -> Ints:
+        """Return the versions of a contract's tables, by its order of definition."""
+        at = int(np.searchsorted(self.tables, TABLES_PER_CONTRACT * order))
+        versions: Ints = self.versions[at : at + TABLES_PER_CONTRACT]
+        return versions
+
+    def rows_of(self, table: int) -> slice:
+        """Return the rows of a table, which is one of `tables`."""
+        at = int(np.searchsorted(self.tables, table))
+        return slice(int(self.ends[at - 1]) if at else 0, int(self.ends[at]))
+
+
+@dataclass(frozen=True, slots=True)
+class RankedBatch:
+    """Ranks and indicators of contracts ranked together, in the order of their layout."""
+
+    layout: BatchLayout
+    rank: np.ndarray
+    indicator: np.ndarray
+
+    def side(self, table: int) -> RankedSide:
+        """Return the ranks of one table."""
+        rows, layout = self.layout.rows_of(table), self.layout
+        of_side = layout.account[rows], layout.position[rows]
+        return RankedSide(*of_side, self.rank[rows], self.indicator[rows])
+
+
+class RankedContract:
+    """Ranks and indicators of both sides of a contract."""
+
+    def __init__(self, batch: RankedBatch, order: int) -> None:
+        self._batch = batch
+        self._first = TABLES_PER_CONTRACT * order
+
+    @cached_property
+    def sides(self) -> dict[Side, RankedSide]:
+        """Both sides, each with its own columns."""
+        return {side: self._batch.side(self._first + n) for n, side in enumerate(Side)}
+
+
+class RankedContracts(Mapping[str, RankedContract]):
+    """The ranks of contracts by name, each made when it is first read."""
+
+    def __init__(self, orders: dict[str, int], batches: np.ndarray) -> None:
+        self._orders = orders
+        self._batches = batches
+        self._made: dict[str, RankedContract] = {}
+
+    def __getitem__(self, name: str) -> RankedContract:
+        """Return the ranks of a contract; raises KeyError for one that is not ranked."""
+        if name not in self._made:
+            order = self._orders[name]
+            self._made[name] = RankedContract(self._batches[order], order)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._orders)
+
+    def __len__(self) -> int:
+        return len(self._orders)
