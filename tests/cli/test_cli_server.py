@@ -1,6 +1,9 @@
 """serve and config check: one line for each error, without a traceback."""
 
+import os
 import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from command_line import Call, run_process, serving
 from delever.cli import ExitCode
 from delever.core.messages import SetTime
 from delever.journal import Recorder
+from sources import ROOT
 from waiting import PATIENCE_S, becomes
 
 MAIL = "[notices.mail]\nhost = 'smtp.test'\nusername = 'adl'\npassword_env = 'DELEVER_TEST_NOT_SET'"
@@ -54,6 +58,25 @@ def test_config_check_creates_no_file(delever: Call, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["delever.toml"]
 
 
+def test_the_demo_prints_its_keys_pages_and_lines_to_paste(tmp_path: Path) -> None:
+    small = ("--accounts", "100", "--contracts", "4", "--speed", "20")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "delever", "serve", "--demo", "--loop", "--port", "0", *small],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        lines = [process.stdout.readline() for _ in range(16)]
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE_S)
+    url, text = lines[0].strip(), "".join(lines)
+    assert url.startswith("http://127.0.0.1:")
+    for word in ("demo-trader", "passphrase demo-secret", f"{url}/dashboard/", f"--base-url {url}"):
+        assert word in text
+
+
 NO_SUCH_SERVER = "postgresql+psycopg://me:hush@127.0.0.1:1/db"
 
 UNSTARTABLE = (
@@ -64,6 +87,7 @@ UNSTARTABLE = (
         "delever: needs 100 accounts and 4 contracts\n",
     ),
     (["--demo", "--port", "0"], "", ExitCode.FAILURE, "needs a journal of its own\n"),
+    (["--loop"], "", ExitCode.USAGE_ERROR, "--loop needs --demo, and no configuration"),
     (
         ["--port", "65536"],
         "",

@@ -187,6 +187,13 @@ BUILDERS = {
         "quantity": st.sampled_from(["0.000001", 1, -1]),
         "proceeds": amounts,
     },
+    m.SetAccountMargin: {
+        "version": st.integers(0, 9),
+        "account": names,
+        "asset": st.sampled_from(["USDT", "USDT", "ETH", "NEW"]),
+        "equity": st.none() | amounts,
+        "maintenance": st.none() | amounts,
+    },
     m.SetBalances: {
         "version": st.integers(0, 9),
         "last_fill": st.sampled_from([0, 0, 0, 1]),

@@ -1,5 +1,6 @@
 """Ranks published step by step equal those that a fresh copy of the book publishes at once."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from hypothesis import given
@@ -10,7 +11,8 @@ from delever.core.accounting.invariants import audit
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import Command
-from delever.core.risk.publication.cache import publish
+from delever.core.risk.publication.cache import PublicationCache, publish
+from delever.core.risk.publication.ranked_batch import RankedBatch
 from delever.journal.snapshot import decode_book, encode_book
 
 
@@ -45,3 +47,28 @@ def test_any_number_of_threads_applies_marks_equally() -> None:
     assert one.take_changes() == other.take_changes()
     assert encode_book(one) == encode_book(other) != large()
     audit(other)
+
+
+def test_batches_in_the_cache_are_merged_before_they_have_twice_the_positions() -> None:
+    book = decode_book(large())
+    first = publish(book)
+    digests = {key: side.digest() for key, side in first.sides.items()}
+    for turn in range(12):
+        step(
+            book, m.SetMarks(time_ms=2 + turn, marks={["BTC", "SOL", "XRP"][turn % 3]: 100 + turn})
+        )
+        again = publish(book)
+        stored = {int(number): batch for number, batch in numbered(book)}
+        assert sum(batch.layout.size for batch in stored.values()) <= 2 * 150_000
+    assert len(stored) < 3  # one batch for each contract would be three
+    fresh = publish(decode_book(encode_book(book)))
+    assert {key: side.digest() for key, side in again.sides.items()} == {
+        key: side.digest() for key, side in fresh.sides.items()
+    }
+    assert {key: side.digest() for key, side in first.sides.items()} == digests
+
+
+def numbered(book: Book) -> Iterator[tuple[int, RankedBatch]]:
+    """Return the batches in a book's cache, with their numbers."""
+    cache: PublicationCache = book.publication_cache
+    return (pair for pair in zip(cache.numbers, cache.batches, strict=True) if pair[1])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sessions import crash, opening, sessions
 
 from delever.core.book import Book
-from delever.core.book.account_tables import Accounts, Table, Wallets
+from delever.core.book.account_tables import Accounts, Table, VenueMargins, Wallets
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Inventory
 from delever.core.book.pool_state import AssetState, PoolState
@@ -40,6 +40,7 @@ DERIVED = {
     },
     Accounts: {"index", "any_exempt", "any_hedges", "any_multi_asset", "_capacity"}
     | {"_sorted_by_name", "_name_order"},
+    VenueMargins: {"_capacity"},
     Wallets: {"sequence", "rows", "stale_changed", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "number"},
     AssetState: {"collateral", "collateral_at", "exposure", "exposure_at_mark", "key"},
@@ -55,6 +56,7 @@ DERIVED = {
 RECORDS = {
     Book: snapshot.BookRecord,
     Accounts: snapshot.AccountsRecord,
+    VenueMargins: snapshot.TableRecord,
     Wallets: snapshot.WalletsRecord,
     PositionTable: snapshot.PositionTableRecord,
     AssetState: snapshot.AssetRecord,
@@ -85,7 +87,7 @@ def objects_in(book: Book) -> Iterator[object]:
     asset, state = next(iter(book.assets.values())), next(iter(book.contracts.values()))
     pool = next(iter(book.pools.values()))
     yield from (book, book.accounts, asset, asset.wallets, state, state.tables[Side.LONG], pool)
-    yield from (pool.balance_peak, pool.equity_mean, state.volatility)
+    yield from (pool.balance_peak, pool.equity_mean, state.volatility, asset.wallets.margins)
 
 
 def test_every_field_of_the_book_is_stored_or_derived() -> None:

@@ -327,7 +327,7 @@ def _net_inventory(reader: Reader, contract: Contract) -> None:
                 long_lots=sizes[0],
                 short_lots=sizes[1],
                 lots=netted,
-                mark_ticks=contract.mark,
+                mark_ticks=int(contract.mark),
                 long_cost_cash=costs[0],
                 short_cost_cash=costs[1],
                 realized_pnl_cash=-sum(costs),

@@ -193,6 +193,26 @@ def test_json_writes_one_object_a_line_until_a_signal(
     assert "do-not-show-this" not in "".join([json.dumps(lines), rest, errors])
 
 
+def test_the_pages_of_a_terminal_end_with_q(tmp_path: Path, stub: Stub) -> None:
+    write_config(tmp_path, stub)
+    screen, terminal = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "delever", "watch", "-c", "watch.toml"],
+        stdin=terminal, stdout=terminal, stderr=terminal, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "COLUMNS": "80"},
+    )  # fmt: skip
+    os.close(terminal)
+    received = b""
+    while b"BTCUSDT" not in received:
+        received += os.read(screen, 65_536)
+    os.write(screen, b"5")
+    while b"symbol risk" not in received:
+        received += os.read(screen, 65_536)
+    os.write(screen, b"q")
+    assert process.wait(PATIENCE_S) == 0
+    os.close(screen)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [

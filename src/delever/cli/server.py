@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from delever.config import Config, ConfigError, Role, check, load
 from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
+    from delever.server.app import Service
     from delever.server.transport.api_keys import Keyring
 
 
@@ -40,34 +42,90 @@ def serve(
             help="Confirm the clock after a stop longer than [journal] max_time_jump_ms.",
         ),
     ] = False,
+    loop: Annotated[
+        bool,
+        Parameter(negative="", help="With --demo: after the crash the next one, by another seed."),
+    ] = False,
 ) -> int:
     """Run engine, journal, the Binance-, Bybit-, OKX-compatible and native APIs, and dashboard."""
     from delever.dashboard.mount import dashboard_app  # noqa: PLC0415
     from delever.demo.served_crash import DemoSize  # noqa: PLC0415
     from delever.journal import JournalError  # noqa: PLC0415 - slow to import
-    from delever.server.app import Service, run  # noqa: PLC0415
+    from delever.server.app import Service  # noqa: PLC0415 - slow to import
     from delever.server.observability.logs import configure_logging, secrets_of  # noqa: PLC0415
 
     settings = _settings(config, host, port, demo=demo)
     if speed < 1:
         raise UsageError(f"--speed {speed}: must be at least 1")
+    if loop and (not demo or config is not None):
+        raise UsageError(
+            "--loop needs --demo, and no configuration: each crash has its own journal"
+        )
     configure_logging(settings.logs.level, sys.stderr, secrets_of(settings))
-    size = DemoSize(seed, accounts, contracts, speed) if demo else None
-    try:
-        service = Service(settings, demo=size, mount_dashboard=dashboard_app)
+    size = DemoSize(seed, accounts, contracts, speed, ends=loop) if demo else None
+
+    def service_of(demo_size: DemoSize | None) -> Service:
+        service = Service(settings, demo=demo_size, mount_dashboard=dashboard_app)
         service.confirm_time = confirm_time
         service.read_config = lambda: _settings(config, host, port, demo=demo)
+        return service
+
+    try:
+        while True:
+            started, finished = _serve_once(service_of(size))
+            if size is None or not finished:
+                return ExitCode.SUCCESS if started else ExitCode.FAILURE
+            size = replace(size, seed=size.seed + 1)
+            log(f"delever: the crash is over; the next one has the seed {size.seed}")
     except ConfigError as error:
         raise InputError(str(error)) from None
     except (JournalError, ValueError) as error:
         log(f"delever: {error}")
         return ExitCode.FAILURE
-    try:
-        started = run(service, write)
     except OSError as error:
         log(f"delever: {settings.listen.host}:{settings.listen.port}: {error}")
         return ExitCode.FAILURE
-    return ExitCode.SUCCESS if started else ExitCode.FAILURE
+
+
+def _serve_once(service: "Service") -> tuple[bool, bool]:
+    """Serve until the end; return whether it has started, and whether a demo has ended it."""
+    from delever.server.app import run  # noqa: PLC0415 - slow to import
+
+    started = run(service, _write_url if service.demo is None else _write_demo)
+    return started, service.demo is not None and service.demo.is_finished
+
+
+DEMO_TEXT = """\
+{url}
+
+demo: the account {account} holds linear, hedged, isolated and inverse positions; ADL closes one of
+them within a minute. Its key reads it at every venue's API, in the venue's own format:
+  Binance, Bybit   key {key}   secret {secret}
+  OKX              the same, passphrase {secret}
+  Authorization    Bearer {desk}.{secret} (risk desk: reads everything), {engine}.{secret} (submits)
+pages:
+  {url}/dashboard/   {url}/schema   {url}/metrics
+to paste:
+  curl '{url}/fapi/v1/symbolAdlRisk'
+  delever watch binance bybit okx --base-url {url} --contract BTCUSDT
+  python3 -c "import ccxt; x = ccxt.bybit({{'apiKey': '{key}', 'secret': '{secret}'}}); \
+x.urls['api'] = dict.fromkeys(x.urls['api'], '{url}'); print(x.fetch_positions())"
+"""
+
+
+def _write_url(url: str) -> None:
+    """Write the URL at once: a program that starts the server waits for it."""
+    write(url)
+    sys.stdout.flush()
+
+
+def _write_demo(url: str) -> None:
+    """Write the URL, and what a client needs to read the demo's account."""
+    from delever.demo.demo_account import DEMO  # noqa: PLC0415 - for the demo only
+    from delever.demo.served_crash import ENGINE, RISK_DESK, SECRET, TRADER  # noqa: PLC0415
+
+    names = {"key": TRADER, "desk": RISK_DESK, "engine": ENGINE, "secret": SECRET}
+    _write_url(DEMO_TEXT.format(url=url, account=DEMO, **names).rstrip())
 
 
 def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bool) -> Config:
@@ -90,7 +148,12 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
     if demo and path is None:  # a demo needs neither a durable journal nor API keys
         journal = msgspec.structs.replace(settings.journal, path=":memory:")
         api = msgspec.structs.replace(settings.api, anonymous_read=True, anonymous_accounts=True)
-        settings = msgspec.structs.replace(settings, journal=journal, api=api)
+        publication = msgspec.structs.replace(
+            settings.publication, indicators_interval_ms=5_000, ratings_interval_ms=10_000
+        )
+        settings = msgspec.structs.replace(
+            settings, journal=journal, api=api, publication=publication
+        )
     return settings
 
 

@@ -215,7 +215,7 @@ def _write_view(view: "WatchView", *, json: bool) -> None:
 
 
 def _display() -> Display:
-    """Return a table that is redrawn in place on a terminal; elsewhere one table a second."""
+    """Return pages that are redrawn in place on a terminal; elsewhere one table a second."""
     return _draw if sys.stdout.isatty() else partial(_stream, json=False)
 
 
@@ -269,14 +269,33 @@ async def _stream(watching: "Watch", running: "asyncio.Task[None]", *, json: boo
 
 
 async def _draw(watching: "Watch", running: "asyncio.Task[None]") -> None:
-    from rich.live import Live  # noqa: PLC0415 - slow to import
+    """Draw the pages on the terminal, once a second and after each key, until the key q."""
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
-    from delever.watch.screen.terminal import screen  # noqa: PLC0415
+    from delever.watch.screen.keyboard import keys  # noqa: PLC0415
+    from delever.watch.screen.pager import PagerState, frame, page_lines, press  # noqa: PLC0415
 
-    with Live(screen(watching.view()), screen=True, auto_refresh=False) as live:
-        while not running.done():
-            await asyncio.wait([running], timeout=1)
-            live.update(screen(watching.view()), refresh=True)
+    console, pressed = Console(), asyncio.Event()
+    state: PagerState | None = PagerState()
+
+    def on_key(key: str) -> None:
+        nonlocal state
+        if state is not None:
+            lines = page_lines(watching.view(), state, console.width)
+            state = press(state, key, len(lines), console.height)
+        pressed.set()
+
+    with keys(on_key), Live(console=console, screen=True, auto_refresh=False) as live:
+        while state is not None and not running.done():
+            lines = frame(watching.view(), state, console.width, console.height)
+            texts = [Text(line.text, line.style, no_wrap=True) for line in lines]
+            live.update(Text("\n").join(texts), refresh=True)
+            waiting = asyncio.ensure_future(pressed.wait())
+            await asyncio.wait([running, waiting], timeout=1, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            pressed.clear()
 
 
 @app.command(name="history")

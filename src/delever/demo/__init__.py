@@ -4,5 +4,6 @@ synthetic_market    contracts, positions, path of the marks and order books, dra
 crash_generator     the commands of a crash: the opening, each second, the operator's injections
 crash_report        totals, time series, and the most affected accounts explained
 crash_run           a crash run through engine and journal, and verified
+demo_account        the account of the served demo, and the symbols of its contracts
 served_crash        a crash in real time, for a server
 """

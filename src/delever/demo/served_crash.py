@@ -1,8 +1,9 @@
 """A crash in real time, for a server with the APIs of several venues.
 
-One second of the crash per second (times `speed`), stamped by the server's clock: a calm market,
-the fall, ADL, the operator's injections and the recovery; afterwards marks still move a little, so
-that streams continue. Besides the linear contracts of the crash there is an inverse one, BTCUSD,
+One second of the crash per second (times `speed`), stamped by the server's clock: the fall, ADL,
+the operator's injections and the recovery; afterwards marks still move a little, so that streams
+continue, or the crash is over. It begins so that the demo's account is closed within a minute.
+Besides the linear contracts of the crash, which have real symbols, there is an inverse one, BTCUSD,
 which falls with the largest of them, so that every venue's API has contracts to list.
 """
 
@@ -36,10 +37,7 @@ from delever.core.messages import (
     SetPositions,
     Side,
 )
-from delever.core.rules import rule_set_of
-from delever.core.rules.ranking import rank_side
 from delever.core.units import div_floor
-from delever.core.valuation.side_valuation import value_side
 from delever.demo.crash_generator import (
     RULES,
     START_MS,
@@ -50,11 +48,24 @@ from delever.demo.crash_generator import (
     opening_commands,
     operator_commands,
 )
+from delever.demo.demo_account import (
+    DEMO,
+    LEAD_S,
+    PEER,
+    demo_commands,
+    demo_fill,
+    demo_positions,
+    first_fill,
+    with_real_names,
+)
 
 COMMANDS_PER_SUBMISSION = 2_000
+AFTER_S = 30
+"""Seconds of calm after a crash that ends."""
 
 INVERSE = "BTCUSD"
 INVERSE_START = 60_000
+INVERSE_USD = 5_000
 INVERSE_POSITIONS = 24
 """Assumed: accounts with the inverse contract on each side, at leverages from 3 up."""
 
@@ -77,12 +88,13 @@ class Read(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DemoSize:
-    """Seed and size of a crash, and how fast it runs."""
+    """Seed and size of a crash, how fast it runs, and whether it ends."""
 
     seed: int = 10
     accounts: int = 2_000
     contracts: int = 8
     speed: int = 1
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,33 +113,56 @@ class ServedCrash:
         self._size = size
         self._submit = submit
         self._read = read
-        self._crash = draw_crash(size.seed, size.accounts, size.contracts)
-        self.second = 0
+        self._crash = with_real_names(draw_crash(size.seed, size.accounts, size.contracts))
+        self._opening, self.second = self._rehearse()
+        self.is_finished = False
+        self.on_finished: Callable[[], None] = lambda: None
+
+    def _rehearse(self) -> tuple[list[Command], int]:
+        """Return the opening with the demo's account, and the second in which to begin.
+
+        The crash is run on a book of its own: the demo's isolated position is in the contract whose
+        ADL starts first, and the demo begins LEAD_S before that position is closed.
+        """
+        crash, depth = self._crash, depth_generator(self._size.seed)
+
+        def second(number: int) -> list[Command]:
+            return [*market_commands(crash, number, depth), *_inverse_market(crash, number, 0)]
+
+        market = [*opening_commands(crash), *_inverse_opening(crash)]
+        found = first_fill(market, second)
+        names = [contract.name for contract in crash.contracts]
+        is_linear = found is not None and found[1].contract in names
+        isolated = names.index(found[1].contract) if found is not None and is_linear else -1
+        positions = list(demo_positions(crash, isolated % len(names)))
+        opening = [*market, *demo_commands(positions, tuple(_inverse_rows()))]
+        depth = depth_generator(self._size.seed)
+        closed = demo_fill(opening, second)
+        return opening, max(0, (LEAD_S if closed is None else closed) - LEAD_S)
 
     async def open_market(self) -> tuple[DemoKey, ...]:
-        """Submit the opening, and return the API keys of the demo.
-
-        The trader's key is for the account that the crash deleverages first.
-        """
-        commands = [*opening_commands(self._crash), *_inverse_opening(self._crash)]
+        """Submit the opening, and return the API keys of the demo."""
+        commands = self._opening
         for begin in range(0, len(commands), COMMANDS_PER_SUBMISSION):
             await self._submit_valid(commands[begin : begin + COMMANDS_PER_SUBMISSION])
         refreshes = [RefreshRatings(time_ms=START_MS), RefreshIndicators(time_ms=START_MS)]
         await self._submit_valid(refreshes)
-        account = await self._read(_first_short_of_largest_contract)
         return (
-            DemoKey(TRADER, frozenset({Role.TRADE_ACCOUNT}), (account,)),
+            DemoKey(TRADER, frozenset({Role.TRADE_ACCOUNT}), (DEMO,)),
             DemoKey(RISK_DESK, frozenset({Role.READ})),
             DemoKey(ENGINE, frozenset({Role.READ, Role.INGEST, Role.OPERATE})),
         )
 
     async def run(self) -> None:
-        """Run the crash second by second, then a calm market, until cancelled."""
+        """Run the crash second by second, then a calm market, until cancelled or its end."""
         depth = depth_generator(self._size.seed)
-        while True:
+        last = self._crash.path.seconds + AFTER_S
+        while not self._size.ends or self.second < last:
             await self._submit_valid(await self._next_second(depth))
             self.second += 1
             await asyncio.sleep(1 / self._size.speed)
+        self.is_finished = True
+        self.on_finished()
 
     async def _next_second(self, depth: np.random.Generator) -> list[Command]:
         """Return the commands of the next second."""
@@ -143,12 +178,6 @@ class ServedCrash:
         for events in await self._submit(commands):
             if isinstance(events[0], Rejected):
                 raise TypeError(f"the generator made an invalid command: {events[0]}")
-
-
-def _first_short_of_largest_contract(book: Book) -> str:
-    state = next(iter(book.contracts.values()))
-    queue = rank_side(value_side(book, state, Side.SHORT), rule_set_of(book, state).ranking)
-    return book.accounts.names[int(queue.valuation.account[queue.order[0]])]
 
 
 # --- the inverse contract ---
@@ -196,6 +225,19 @@ def _inverse_positions(names: Iterable[str]) -> Iterator[PositionRow]:
             quantity=90_000 + 10_000 * div_floor(index, 2),
             entry_price=INVERSE_START,
             leverage=10,
+        )
+
+
+def _inverse_rows() -> Iterator[PositionRow]:
+    """Yield the demo's inverse short, and its other side."""
+    for account, side in ((DEMO, Side.SHORT), (PEER, Side.LONG)):
+        yield PositionRow(
+            account=account,
+            contract=INVERSE,
+            side=side,
+            quantity=INVERSE_USD,
+            entry_price=INVERSE_START,
+            leverage=5,
         )
 
 

@@ -343,8 +343,11 @@ def run(service: Service, on_ready: Callable[[str], None]) -> bool:
         threading.Thread(target=fastest, name="kernels", daemon=True).start()
         server = http_server(service)
         service.runner.on_failed = partial(setattr, server, "should_exit", True)
+        if service.demo is not None:
+            service.demo.on_finished = partial(setattr, server, "should_exit", True)
         with contextlib.suppress(SystemExit):  # after a failed start, which is in the log
             server.run(sockets=[listening])
+        gc.unfreeze()
     return bool(server.started) and service.runner.failed is None
 
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from delever.config import ConfigError, MailConfig, secret
+from delever.config import Config, ConfigError, MailConfig, secret
 from delever.core.rules import RULE_SETS
 from delever.field_errors import find_field_error
 from delever.rule_registry import installed_rule_sets
@@ -248,8 +248,9 @@ def load(path: str | Path) -> WatchSettings:
 
 
 def is_watch_file(raw: Mapping[str, Any]) -> bool:
-    """Whether a decoded TOML file is the watch's, and not the server's: by its sections."""
-    return bool(raw.keys() & set(WatchSettings.__struct_fields__))
+    """Whether a decoded TOML file is the watch's: it has a section that the server's has not."""
+    own = set(WatchSettings.__struct_fields__) - set(Config.__struct_fields__)
+    return bool(raw.keys() & own) or isinstance(raw.get("history"), str)
 
 
 def parse(raw: Mapping[str, Any], where: str = "watch") -> WatchSettings:

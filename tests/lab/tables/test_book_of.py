@@ -10,6 +10,7 @@ import pytest
 
 from delever.core.messages import Side
 from delever.lab.errors import InputError
+from delever.lab.queries.position_queries import rank
 from delever.lab.tables.book_reader import book_of
 from delever.lab.tables.book_writer import frames_of
 
@@ -93,6 +94,27 @@ def test_an_arrow_column_of_marks_finer_than_the_tick_is_taken_and_written_exact
     assert book.contracts["BTCUSDT"].mark == Fraction("640001.2345678")
     written = frames_of(book)["marks"].to_dicts()
     assert written[0]["mark"] == "64000.12345678"
+
+
+def test_margins_of_the_venue_are_read_ranked_and_written() -> None:
+    """CORE-39: ann has the larger leverage, but not by the venue's own equity."""
+    longs = {**POSITIONS, "side": ["long", "long"], "isolated_margin": [None, None]}
+    balances = {"account": ["ann", "bob"], "asset": ["USDT"] * 2, "balance": [9_000, 40_000]}
+    cross = {name: column for name, column in longs.items() if name != "isolated_margin"}
+    margins = {"account": ["ann"], "asset": ["USDT"], "equity": ["900000.5"], "maintenance": [40]}
+    mark = {"BTCUSDT": "70000.5"}
+    orders = []
+    for venue in (None, margins):
+        book = book_of(cross, mark, balances=balances, account_margins=venue)
+        orders.append(rank(book, "BTCUSDT", "long")["account"].to_list())
+    assert orders == [["ann", "bob"], ["bob", "ann"]]
+    written = frames_of(book)["account_margins"].to_dicts()
+    assert written == [
+        {"account": "ann", "asset": "USDT", "equity": "900000.5", "maintenance": "40"}
+    ]
+    unknown = {**margins, "account": ["nobody"]}
+    with pytest.raises(InputError, match=r"account_margins, row 1, account 'nobody': unknown"):
+        book_of(cross, mark, balances=balances, account_margins=unknown)
 
 
 def test_a_missing_required_table_or_mark_is_rejected() -> None:

@@ -186,6 +186,21 @@ def test_arrow_tables_are_one_command_each(crashed: LiveServer) -> None:
         assert missing.json()["error"]["field"] == "rows[1]"
 
 
+def test_a_margin_of_the_venue_replaces_that_of_an_account(crashed: LiveServer) -> None:
+    """CORE-39"""
+    margin = {"account": "dan", "asset": "USDT", "equity": "700.5", "maintenance": "30"}
+    none = {**margin, "equity": None, "maintenance": None}
+    answers = []
+    with client(crashed, "ingest") as venue, client(crashed, "read") as reader:
+        for version, body in enumerate((margin, none), start=1):
+            command = {"type": "set_account_margin", "version": version, **body}
+            assert venue.post("/v1/commands", json=command).status_code == 200
+            (wallet,) = reader.get("/v1/accounts/dan").json()["wallets"]
+            answers.append((wallet["equity"], wallet["maintenance_margin"], wallet["venue_margin"]))
+    assert answers[0] == ("700.5", "30", True)
+    assert answers[1][2] is False
+
+
 @pytest.mark.parametrize(
     ("columns", "status", "field"),
     [

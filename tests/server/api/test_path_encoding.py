@@ -48,7 +48,7 @@ def test_a_percent_encoded_name_in_a_path_is_found(server: LiveServer, name: str
 def test_a_name_with_a_slash_is_authorized_as_a_whole(server: LiveServer) -> None:
     with client(server, "trade") as trader:
         answer = trader.get("/v1/accounts/a%2fb")
-        assert (answer.status_code, answer.json()["error"]["value"]) == (403, "a/b")
+        assert (answer.status_code, answer.json()["error"]["value"]) == (403, "")
 
 
 def test_head_is_get_without_a_body(server: LiveServer) -> None:

@@ -58,6 +58,7 @@ GET  /v1/health                                      200    200  200   200    20
 GET  /v1/ready                                       200    200  200   200    200
 GET  /schema                                         200    200  200   200    200
 POST /v1/commands define_account                     401    403  403   200    200
+POST /v1/commands set_account_margin                 401    403  403   200    200
 POST /v1/commands fund_pool                          401    403  403   403    200
 POST /v1/commands move_contract                      401    403  403   403    422
 POST /v1/commands amend_contract                     401    403  403   403    200
@@ -75,6 +76,13 @@ POST /v1/commands/bulk fund_pool                     401    403  403   403    20
 
 BODIES = {
     "define_account": {"account": "eve"},
+    "set_account_margin": {
+        "version": 0,
+        "account": "ann",
+        "asset": "USDT",
+        "equity": "5",
+        "maintenance": "1",
+    },
     "fund_pool": {"pool": "main", "amount": "1", "reason": "injection", "note": "test"},
     "move_contract": {"contract": "BTCUSDT", "pool": "none", "note": "test"},
     "amend_contract": {"contract": "BTCUSDT", "adl_exempt": False, "note": "test"},

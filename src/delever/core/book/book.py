@@ -207,8 +207,7 @@ class Book:
         """
         vars(self).update(vars(earlier.copy()), registry=self.registry)
 
-    def __copy__(self) -> "Book":
-        return self.copy()
+    __copy__ = copy
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> "Book":
         return self.copy()
@@ -544,10 +543,10 @@ class Book:
             state = self.contracts[name]
             marked.add(state, ticks, fraction, self.time_ms)
             self._changed[state.key] = state  # a mark alone does not make a contract monitored
-        block = self.positions
         for name, growth in marked.growth.items():
-            asset, sides = self.asset(name), marked.sides(block, name, self.sequence)
-            asset.exposure += growth
+            asset, block = self.asset(name), self.positions
+            sides = marked.sides(block, name, self.sequence)
+            asset.grow_exposure(growth)
             asset.wallets.revalue(block.kernel_columns, sides, block.tiers, parallel_map)
             if asset.equity_bound >= COLUMN_LIMIT:
                 self._reset_bounds(asset)
@@ -897,14 +896,14 @@ class Book:
             for fill in fills.events
         ]
         with self._followed_margins(asset.wallets, fills.accounts):
-            self._reduce_positions(state, side, np.array(fills.accounts), *closed)
+            state.reduce_positions(side, asset.wallets, np.array(fills.accounts), *closed)
             asset.wallets.add_all(fills.accounts, paid)
         asset.fees += sum(columns["fee_cash"])
         reduced = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
         for takeover, lots, cost in zip(*reduced, strict=True):
             inventory.reduce(takeover, lots, cost)
         asset.inventory_cost -= sum(columns["pool_cost_cash"])
-        self._changed_sides.add((state.name, side.opposite))
+        self._changed_sides |= {(state.name, side), (state.name, side.opposite)}
         self._credit_pool(state, sum(columns["pool_realized_pnl_cash"]), first.pool)
 
     # --- events: publication ---
@@ -923,20 +922,6 @@ class Book:
         self, state: ContractState, side: Side, key: tuple[int, int], amounts: tuple[int, int, int]
     ) -> None:
         state.reduce_position(side, key, amounts, self.asset_of(state).wallets)
-        self._changed_sides.add((state.name, side))
-
-    def _reduce_positions(
-        self, state: ContractState, side: Side, accounts: Ints, positions: Ints, *amounts: Ints
-    ) -> None:
-        """Subtract (lots, cost, margin) from open positions; a position may occur several times."""
-        table, wallets = state.tables[side], self.asset_of(state).wallets
-        rows = table.find_all(accounts, positions)
-        _, from_end = np.unique(rows[::-1], return_index=True)
-        unique = rows[np.sort(len(rows) - 1 - from_end)]  # in the order of their last fills
-        state.subtract_from_wallets(side, unique, wallets)
-        table.subtract(rows, *amounts)
-        state.add_to_wallets(side, unique, wallets)
-        table.remove_each(unique[table.lots[unique] == 0])
         self._changed_sides.add((state.name, side))
 
     def _credit_pool(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
@@ -961,29 +946,17 @@ class Book:
         self._set_monitored(state)
 
     def _set_monitored(self, state: ContractState) -> None:
-        if state.is_monitored == (state.name in self._monitored):
-            return
-        if state.is_monitored:
-            self._monitored[state.name] = state
-        else:
-            del self._monitored[state.name]
-        self._monitored_in_order = None
+        if state.is_monitored != (state.name in self._monitored):
+            if self._monitored.pop(state.name, None) is None:
+                self._monitored[state.name] = state
+            self._monitored_in_order = None
 
     # --- bounds on equity (delever.core.valuation.numeric_range) ---
 
     def _update_bounds(self, state: ContractState) -> None:
-        """Update the bounds of a contract after its positions changed."""
+        """Update the bounds of a contract after its positions changed, and its asset's exposure."""
         state.largest_holding = state.largest_holding_with({})
-        self._update_exposure(state)
-
-    def _update_exposure(self, state: ContractState) -> None:
-        """Update the exposure bound of a contract, and its asset's sum of them."""
-        asset, exposure = self.asset_of(state), state.exposure(state.mark, {})
-        asset.exposure += exposure - state.exposure_bound
-        state.exposure_bound = exposure
-        at_mark = exposure if state.terms.linear else state.exposure_at_mark(state.mark, {})
-        asset.exposure_at_mark += at_mark - state.exposure_at_mark_bound
-        state.exposure_at_mark_bound = at_mark
+        self.asset_of(state).grow_exposure(state.update_exposure())
 
     def _reset_bounds(self, asset: AssetState) -> None:
         """Reset an asset's bounds to the open positions, once past positions leave no room."""

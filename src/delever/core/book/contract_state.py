@@ -278,6 +278,19 @@ class ContractState:
         )
         self._shift_wallets(side, rows, wallets, 1)
 
+    def reduce_positions(
+        self, side: Side, wallets: Wallets, accounts: Ints, positions: Ints, *amounts: Ints
+    ) -> None:
+        """Subtract (lots, cost, margin) from open positions; a position may occur several times."""
+        table = self.tables[side]
+        rows = table.find_all(accounts, positions)
+        _, from_end = np.unique(rows[::-1], return_index=True)
+        unique = rows[np.sort(len(rows) - 1 - from_end)]  # in the order of their last fills
+        self.subtract_from_wallets(side, unique, wallets)
+        table.subtract(rows, *amounts)
+        self.add_to_wallets(side, unique, wallets)
+        table.remove_each(unique[table.lots[unique] == 0])
+
     def _shift_wallets(self, side: Side, rows: Ints, wallets: Wallets, sign: int) -> None:
         table = self.tables[side]
         table.changed_at = wallets.sequence
@@ -347,6 +360,14 @@ class ContractState:
             lots, cost = self.largest_holding_with(bounds, exact=exact)
         return lots * self.terms.max_lot_value(mark) + cost
 
+    def update_exposure(self) -> tuple[int, int]:
+        """Set both exposure bounds to what they are now; return by how much each has grown."""
+        exposure = self.exposure(self.mark, {})
+        at_mark = exposure if self.terms.linear else self.exposure_at_mark(self.mark, {})
+        grown = exposure - self.exposure_bound, at_mark - self.exposure_at_mark_bound
+        self.exposure_bound, self.exposure_at_mark_bound = exposure, at_mark
+        return grown
+
     def exposure_at_mark(
         self, mark: Mark, bounds: Mapping[Side, PositionBounds], *, exact: bool = False
     ) -> int:
@@ -405,11 +426,12 @@ class ContractState:
 class MarkedContracts:
     """Contracts with new marks, whose positions are valued together: as columns, by settle asset.
 
-    `growth` is by how much their exposure bounds have grown, in Cash of each asset.
+    `growth` is by how much their exposure bounds, and those at the mark, have grown, in Cash of
+    each asset.
     """
 
     def __init__(self) -> None:
-        self.growth: dict[str, int] = {}
+        self.growth: dict[str, tuple[int, int]] = {}
         self._orders: dict[str, list[int]] = {}
         self._ticks: dict[str, list[int]] = {}
         self._lot_values: dict[str, dict[int, list[tuple[int, int, int]]]] = {}
@@ -425,10 +447,8 @@ class MarkedContracts:
             self._lot_values.setdefault(terms.settle, {})[len(orders)] = values
         orders.append(state.definition_order)
         self._ticks.setdefault(terms.settle, []).append(ticks)
-        exposure = state.exposure(mark, {})
-        grown = exposure - state.exposure_bound
-        self.growth[terms.settle] = self.growth.get(terms.settle, 0) + grown
-        state.exposure_bound = exposure
+        grown, before = state.update_exposure(), self.growth.get(terms.settle, (0, 0))
+        self.growth[terms.settle] = before[0] + grown[0], before[1] + grown[1]
 
     def sides(self, block: PositionBlock, settle: str, sequence: int) -> Ints:
         """Return the sides of an asset's contracts, as `revalue_sides` takes them; stamp them."""

@@ -47,6 +47,11 @@ class AssetState:
         """Return the asset's terms as collateral, for the hash of changes."""
         return (self.index_price, self.definition)
 
+    def grow_exposure(self, growth: tuple[int, int]) -> None:
+        """Add to the exposure bound of all contracts, and to that at the marks."""
+        self.exposure += growth[0]
+        self.exposure_at_mark += growth[1]
+
     @property
     def equity_bound(self) -> int:
         """Upper bound, in Cash, on any account's absolute equity."""

@@ -210,7 +210,7 @@ def set_account_margin(book: Book, command: m.SetAccountMargin) -> list[Event]:
             )
         )
         not_negative = maintenance >= 0
-        reject_unless(not_negative, "maintenance", maintenance, Reason.NEGATIVE_NOT_ALLOWED)
+        reject_unless(not_negative, "maintenance", command.maintenance, Reason.NEGATIVE_NOT_ALLOWED)
     known = asset.wallets.margins.version_of(account)
     if version < known:
         return [_ignored(0, command.account, version, known)]

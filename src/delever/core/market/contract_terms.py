@@ -270,11 +270,11 @@ class ContractTerms:
 
     def whole_ticks(self, price: Amount) -> int:
         """Return a mark on the tick grid in ticks; 0 for any other, which `read_mark` reads."""
-        number, (tick, tick_decimals) = parse_decimal(price), self.tick
-        if number is None or number[0] <= 0 or number[1] > tick_decimals:
+        number = parse_decimal(price)
+        ticks = None if number is None else steps(number, self.tick)
+        if ticks is None or not 0 < ticks <= MAX_TICKS or not self.fits_int64(1, ticks):
             return 0
-        ticks, rest = divmod(number[0] * int(10 ** (tick_decimals - number[1])), tick)
-        return 0 if rest or ticks > MAX_TICKS or not self.fits_int64(1, ticks) else ticks
+        return ticks
 
     def divides_exactly(self, mark: Mark) -> bool:
         """Return whether `mul_div_floor` is exact at a mark, for any lots in range."""

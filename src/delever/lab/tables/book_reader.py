@@ -2,9 +2,9 @@
 
 A *book directory* has one table per file, `.csv` or `.parquet`: pools, contracts, accounts,
 balances, positions and marks, and optionally depth, margin_tiers (0.5 % for a contract without
-tiers), assets (units other than 10^-8) and collateral (one row a tier; every account is then in
-multi-asset mode, unless accounts has the column multi_asset). It has the current state only:
-rolling peaks begin with it, and no ADL is on.
+tiers), account_margins (by the venue's own risk engine), assets (units other than 10^-8) and
+collateral (one row a tier; every account is then in multi-asset mode, unless accounts has the
+column multi_asset). It has the current state only: rolling peaks begin with it, and no ADL is on.
 
 Tables become commands of the engine, positions last. An invalid table is rejected by the engine,
 and the rejection is raised as an InputError with file, row, column and value.
@@ -30,6 +30,7 @@ from delever.lab.tables.table import (
     SCHEMAS,
     CollateralRow,
     DepthRow,
+    MarginRow,
     MarkRow,
     PoolRow,
     Tabular,
@@ -94,6 +95,7 @@ def book_of(
     margin_tiers: Tabular | None = None,
     collateral: Tabular | None = None,
     depth: Tabular | None = None,
+    account_margins: Tabular | None = None,
     pools: Tabular | None = None,
     assets: Tabular | None = None,
     pool: m.Amount = 0,
@@ -107,9 +109,10 @@ def book_of(
     be {contract: price}. Without `contracts`, each is linear, settles in `asset`, and has the tick
     and lot of its finest price and quantity. Without `pools`, each settle asset has a shared pool
     of its name with the balance `pool` under `rules`. Without `balances`, a position without
-    `isolated_margin` gets entry notional / leverage. An account with both sides of a contract is in
-    hedge mode. `floats="round:8"` rounds columns of floats to 8 decimals; otherwise they are
-    rejected.
+    `isolated_margin` gets entry notional / leverage. `account_margins` are equity and maintenance
+    margin by the venue's own risk engine, which replace those of the engine. An account with both
+    sides of a contract is in hedge mode. `floats="round:8"` rounds columns of floats to 8 decimals;
+    otherwise they are rejected.
 
     Raises InputError, naming table, row, column and value, for an invalid table.
 
@@ -135,6 +138,7 @@ def book_of(
         "margin_tiers": margin_tiers,
         "collateral": collateral,
         "depth": depth,
+        "account_margins": account_margins,
         "pools": pools,
         "assets": assets,
     }
@@ -247,6 +251,8 @@ def commands_of(tables: Tables) -> Iterator[tuple[Command, Locate]]:
     if "depth" in tables:
         yield from _depth(tables["depth"])
     yield from _positions(tables["positions"])
+    if "account_margins" in tables:
+        yield from _account_margins(tables["account_margins"])
 
 
 def _one_a_row(
@@ -356,6 +362,12 @@ def _positions(table: TextTable) -> Iterator[tuple[Command, Locate]]:
     if rows := table.read(m.PositionRow):
         command = m.SetPositions(time_ms=0, version=0, positions=tuple(rows), strict=True)
         yield command, partial(_at_field, table)
+
+
+def _account_margins(table: TextTable) -> Iterator[tuple[Command, Locate]]:
+    for index, row in enumerate(table.read(MarginRow)):
+        fields = msgspec.structs.asdict(row)
+        yield m.SetAccountMargin(time_ms=0, version=0, **fields), partial(_at_row, table, index)
 
 
 def _depth(table: TextTable) -> Iterator[tuple[Command, Locate]]:

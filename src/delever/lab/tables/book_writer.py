@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from delever.core.book.book import DEFAULT_CASH_DECIMALS, Book
@@ -32,6 +33,7 @@ def frames_of(book: Book) -> dict[str, pl.DataFrame]:
         "accounts": list(_accounts(book)),
         "marks": list(_marks(book)),
         "balances": list(_balances(book)),
+        "account_margins": list(_account_margins(book)),
         "depth": list(_depth(book)),
         "positions": [*_positions(book), *_lone_orders(book)],
     }
@@ -50,7 +52,7 @@ def _frame(schema: TableSchema, rows: list[Cells]) -> pl.DataFrame:
 
 
 def _check_expressible(book: Book) -> None:
-    """Raise InputError for inventory, ADL under way, or fills that the venue has not included."""
+    """Raise InputError for inventory, ADL under way, fills not included, or stale rows."""
     for state in book.contracts.values():
         for side in Side:
             lots = state.inventory[side].total_lots
@@ -64,6 +66,8 @@ def _check_expressible(book: Book) -> None:
         if pool.collateral:
             held = ", ".join(sorted(pool.collateral))
             raise InputError(f"tables cannot express the collateral of pool {pool.name} ({held})")
+    if book.has_stale_rows:
+        raise InputError("tables cannot express that rows are stale: the newest ones were rejected")
     if book.outstanding_fills:
         count = len(book.outstanding_fills)
         raise InputError(f"tables cannot express {count} ADL fills that the venue has not included")
@@ -178,6 +182,20 @@ def _balances(book: Book) -> Iterator[Cells]:
                     "asset": asset.name,
                     "balance": format_scaled(balance, asset.cash_decimals),
                 }
+
+
+def _account_margins(book: Book) -> Iterator[Cells]:
+    for asset in book.assets.values():
+        margins = asset.wallets.margins
+        for row in np.flatnonzero(margins.is_set[: margins.size]).tolist():
+            amounts = margins.equity.item(row), margins.maintenance.item(row)
+            equity, maintenance = (format_scaled(each, asset.cash_decimals) for each in amounts)
+            yield {
+                "account": book.accounts.names[row],
+                "asset": asset.name,
+                "equity": equity,
+                "maintenance": maintenance,
+            }
 
 
 def _depth(book: Book) -> Iterator[Cells]:

@@ -79,6 +79,15 @@ class MarkRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     previous_mark: Amount | None = None
 
 
+class MarginRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The cross margin of an account in an asset by the venue's own risk engine."""
+
+    account: str
+    asset: str
+    equity: Amount
+    maintenance: Amount
+
+
 class DepthRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One level of a contract's order book; the best level of a side comes first."""
 
@@ -123,6 +132,7 @@ SCHEMAS = {
         TableSchema("accounts", DefineAccount, ("account",)),
         TableSchema("marks", MarkRow, ("contract",)),
         TableSchema("balances", BalanceRow, ("account", "asset")),
+        TableSchema("account_margins", MarginRow, ("account", "asset"), required=False),
         TableSchema("depth", DepthRow, ("contract", "side", "price"), required=False),
         TableSchema("positions", PositionRow, ("account", "contract", "side", "position")),
     )

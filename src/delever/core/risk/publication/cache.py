@@ -17,10 +17,10 @@ from delever.core.kernels import ParallelMap, kernels_for
 from delever.core.messages import Side
 from delever.core.risk.publication.ranked_batch import (
     TABLES_PER_CONTRACT,
-    BatchLayout,
     RankedBatch,
     RankedContracts,
     RankedSide,
+    merged,
 )
 from delever.core.risk.publication.ranking import (
     RankingGroup,
@@ -37,23 +37,60 @@ NEVER = -1
 GroupKey = tuple[str, object, object]
 """What a contract's group follows from: the name of its pool, its pool's definition, its terms."""
 
-
-@dataclass(slots=True)
-class PublicationCache:
-    """What was ranked of each contract, by order of definition, and when; `groups` are all in use.
-
-    `batches` may have more rows than the book, since a batch is stored whole while one of its
-    contracts is not stale: up to `MAX_ROWS_RATIO` times as many.
-    """
-
-    keys: list[GroupKey]
-    groups: list[RankingGroup]
-    group_of: Ints
-    as_of: Ints
-    batches: np.ndarray
+NO_KEY: GroupKey = ("", None, None)
 
 
 MAX_ROWS_RATIO = 2
+"""Rows of batches in the cache, as a multiple of the rows that are ranked."""
+
+
+class PublicationCache:
+    """What was ranked of each contract, by order of definition, and when.
+
+    `batches` may have more rows than the book, since a batch is stored whole while one of its
+    contracts is not stale: up to `MAX_ROWS_RATIO` times as many. `numbers` has a number for each of
+    them. `group_of` is the index of a contract's group in `groups`, which follows from its key.
+    """
+
+    def __init__(self, contracts: int, before: "PublicationCache | None") -> None:
+        """Copy the cache before, and extend it to a number of contracts."""
+        known = len(before.keys) if before else 0
+        missing = contracts - known
+        self.keys: list[GroupKey] = [*(before.keys if before else ()), *[NO_KEY] * missing]
+        self.groups: list[RankingGroup] = list(before.groups) if before else []
+        self.group_of: Ints = np.zeros(contracts, np.int64)
+        self.as_of: Ints = np.full(contracts, NEVER)
+        self.numbers: Ints = np.zeros(contracts, np.int64)
+        self.batches: np.ndarray = np.empty(contracts, object)
+        if before:
+            self.group_of[:known], self.as_of[:known] = before.group_of, before.as_of
+            self.numbers[:known], self.batches[:known] = before.numbers, before.batches
+
+    def set_group(self, order: int, key: GroupKey, group: RankingGroup) -> None:
+        """Set the group of a contract that is new or was moved or amended; it is then stale."""
+        if group not in self.groups:
+            self.groups.append(group)
+        self.keys[order], self.group_of[order] = key, self.groups.index(group)
+        self.as_of[order] = NEVER
+
+    def store(self, orders: Ints, batch: RankedBatch) -> None:
+        """Store a batch for each of its contracts."""
+        self.numbers[orders] = self.numbers.max(initial=0) + 1
+        for order in orders.tolist():
+            self.batches[order] = batch
+
+    def stamp(self, orders: Ints, sequence: int) -> None:
+        """Set the sequence as of which contracts are ranked."""
+        self.as_of[orders] = sequence
+
+    def bound_rows(self, positions: int) -> None:
+        """Replace all batches by one if most of their rows are not of these open positions."""
+        ranked = np.flatnonzero(self.as_of != NEVER)
+        _, firsts = np.unique(self.numbers[ranked], return_index=True)
+        stored = sum(batch.layout.size for batch in self.batches[ranked[firsts]])
+        if stored > MAX_ROWS_RATIO * positions:
+            owners = np.repeat(self.batches[ranked], TABLES_PER_CONTRACT)
+            self.store(ranked, merged(list(zip(owners, tables_of(ranked).tolist(), strict=True))))
 
 
 @dataclass(frozen=True)
@@ -119,46 +156,24 @@ def _refreshed(book: Book, orders: Iterable[int], parallel_map: ParallelMap) -> 
         key = cache.groups[group]
         layout = layout_of(book, members, cache.batches[members])
         batch = rank_batch(book, key, members, layout, margins[key.settle], parallel_map)
-        _store(cache.batches, members, batch)
-    cache.as_of[stale] = book.sequence
+        cache.store(members, batch)
+    cache.stamp(stale, book.sequence)
     if 0 < len(stale) < len(chosen):
-        _bound_rows(book, cache)
+        cache.bound_rows(int(book.positions.sizes.sum()))
     return cache
 
 
 def _cache_for(book: Book, chosen: Ints) -> PublicationCache:
     """Return a copy of the book's cache with current groups of some contracts."""
-    before: PublicationCache | None = book.publication_cache
-    states = list(book.contracts.values())
-    if before is None:
-        none = np.empty(0, np.int64)
-        before = PublicationCache([], [], none, none, np.empty(0, object))
-    missing = len(states) - len(before.keys)
-    cache = PublicationCache(
-        [*before.keys, *[("", None, None)] * missing],
-        list(before.groups),
-        np.concatenate([before.group_of, np.zeros(missing, np.int64)]),
-        np.concatenate([before.as_of, np.full(missing, NEVER)]),
-        np.concatenate([before.batches, np.empty(missing, object)]),
-    )
-    keys, pools = cache.keys, book.pools
+    states, pools = list(book.contracts.values()), book.pools
+    cache = PublicationCache(len(states), book.publication_cache)
     for order in chosen.tolist():
         state = states[order]
         pool = state.pool
         key = pool, pools[pool].definition, state.terms
-        if key != keys[order]:
-            keys[order] = key
-            _set_group(book, cache, order, state)
+        if key != cache.keys[order]:
+            cache.set_group(order, key, group_of(book, state))
     return cache
-
-
-def _set_group(book: Book, cache: PublicationCache, order: int, state: ContractState) -> None:
-    """Set the group of a contract that is new or was moved or amended; it is then stale."""
-    group = group_of(book, state)
-    if group not in cache.groups:
-        cache.groups.append(group)
-    cache.group_of[order] = cache.groups.index(group)
-    cache.as_of[order] = NEVER
 
 
 def _is_stale(
@@ -183,27 +198,3 @@ def _is_stale(
             sides = (is_stale(accounts, ranges[rest, n], wallets, as_of[rest]) for n in range(2))
             stale[rest] = np.logical_or(*sides)
     return stale
-
-
-def _store(batches: np.ndarray, orders: Ints, batch: RankedBatch) -> None:
-    """Store a batch for each of its contracts."""
-    for order in orders.tolist():
-        batches[order] = batch
-
-
-def _bound_rows(book: Book, cache: PublicationCache) -> None:
-    """Replace all batches by one if their contracts are a small part of them."""
-    ranked = np.flatnonzero(cache.as_of != NEVER)
-    stored = sum(batch.layout.size for batch in {id(b): b for b in cache.batches[ranked]}.values())
-    tables = tables_of(ranked)
-    if stored <= MAX_ROWS_RATIO * int(book.positions.sizes[tables].sum()):
-        return
-    sides = [cache.batches[table // 2].side(table) for table in tables.tolist()]
-    columns = ("account", "position", "rank", "indicator")
-    account, position, rank, indicator = (
-        np.concatenate([getattr(side, name) for side in sides]) for name in columns
-    )
-    versions = np.concatenate([cache.batches[order].layout.versions_of(order) for order in ranked])
-    ends = np.cumsum([len(side.account) for side in sides])
-    layout = BatchLayout(tables, versions, ends, account, position)
-    _store(cache.batches, ranked, RankedBatch(layout, rank, indicator))

@@ -5,7 +5,7 @@ read: there are many, and few are read.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,11 +57,14 @@ class BatchLayout:
         """The number of positions."""
         return len(self.account)
 
-    def versions_of(self, order: int) -> Ints:
-        """Return the versions of a contract's tables, by its order of definition."""
-        at = int(np.searchsorted(self.tables, TABLES_PER_CONTRACT * order))
-        versions: Ints = self.versions[at : at + TABLES_PER_CONTRACT]
-        return versions
+    def version_of(self, table: int) -> int:
+        """Return the version of a table."""
+        return int(self.versions[np.searchsorted(self.tables, table)])
+
+    def size_of(self, table: int) -> int:
+        """Return the number of positions of a table."""
+        rows = self.rows_of(table)
+        return int(rows.stop - rows.start)
 
     def rows_of(self, table: int) -> slice:
         """Return the rows of a table, which is one of `tables`."""
@@ -82,6 +85,24 @@ class RankedBatch:
         rows, layout = self.layout.rows_of(table), self.layout
         of_side = layout.account[rows], layout.position[rows]
         return RankedSide(*of_side, self.rank[rows], self.indicator[rows])
+
+    def set_side(self, table: int, place: Ints, rank: Ints, indicator: Ints) -> None:
+        """Set the ranks of one table; `place` is a row's index in the order of publication."""
+        rows = self.layout.rows_of(table)
+        self.rank[rows][place], self.indicator[rows][place] = rank, indicator
+
+
+def merged(sides: Sequence[tuple[RankedBatch, int]]) -> RankedBatch:
+    """Return a batch of tables, given by number, ascending, each with the batch that has it."""
+    ranked = [batch.side(table) for batch, table in sides]
+    account, position, rank, indicator = (
+        np.concatenate([getattr(side, name) for side in ranked])
+        for name in ("account", "position", "rank", "indicator")
+    )
+    tables = np.array([table for _, table in sides])
+    versions = np.array([batch.layout.version_of(table) for batch, table in sides])
+    ends = np.cumsum([len(side.account) for side in ranked])
+    return RankedBatch(BatchLayout(tables, versions, ends, account, position), rank, indicator)
 
 
 class RankedContract:

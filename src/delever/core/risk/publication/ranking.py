@@ -87,8 +87,7 @@ def _side_columns(
     """Return account and position of a table in order of publication, and fill in its `place`."""
     if before is not None:
         layout = before.layout
-        at = int(np.searchsorted(layout.tables, table.number))
-        if layout.versions[at] == table.layout_version:
+        if layout.version_of(table.number) == table.layout_version:
             rows = layout.rows_of(table.number)
             return layout.account[rows], layout.position[rows]
     order = table.arrange()
@@ -194,8 +193,8 @@ def _rank_side_by_side(
         state, which = side
         valuation = value_side(book, state, which, net_exposure=ranking.net_exposure)
         queue, table = rank_side(valuation, ranking), state.tables[which]
-        rows, place = batch.layout.rows_of(table.number), table.place[: table.size]
-        batch.rank[rows][place], batch.indicator[rows][place] = queue.rank, queue.indicator
+        place = table.place[: table.size]
+        batch.set_side(table.number, place, queue.rank, queue.indicator)
 
     for _ in parallel_map(fill, [(state, side) for state in members for side in Side]):
         pass
