@@ -59,7 +59,7 @@ def _is_concerned(event: Any, account: str) -> bool:
     """Return whether an event of the engine itself may change an account's margin."""
     if isinstance(event, m.FillCancelled):
         return bool(event.fill.account == account)
-    if isinstance(event, m.LossSocialized):
+    if isinstance(event, m.LossSocialized | m.PositionsClosed | m.SettlementLossShared):
         return account in event.accounts
     own = (m.TakenOver, m.PositionsNetted, m.WalletSettled, m.AdlFilled)
     return isinstance(event, own) and event.account == account
@@ -357,6 +357,7 @@ def _contract_settled(model: Model, event: m.ContractSettled) -> None:
     contract.depth_known = False
     contract.missing_since = dict.fromkeys(SIDES)
     contract.warned.clear()
+    contract.stale.clear()
     contract.exhausted_lots.clear()
     contract.rated_used = None
     model.orders = {key: ids for key, ids in model.orders.items() if key[1] != contract.name}
