@@ -97,6 +97,7 @@ class ExtremeWorkload:
             return self.random.choice(snapshots)(header)
         others = [self.mark, self.mark, self.takeover, self.money, self.other, self.depth]
         rare = [self.cancel, self.move, self.collateral, self.index_price, self.convert]
+        rare += [self.account_margin, self.compensate]
         return self.random.choice([*others, *rare])()
 
     def rarely(self) -> bool:
@@ -215,6 +216,28 @@ class ExtremeWorkload:
         pool = self.random.choice(list(POOLS))
         return m.ConvertCollateral(
             time_ms=self.time_ms, pool=pool, asset="BTC", quantity=amounts[0], proceeds=amounts[1]
+        )
+
+    def account_margin(self) -> m.Command:
+        """Return the equity and the maintenance margin of a venue's own risk engine, or neither."""
+        own = self.random.random() < 0.7
+        return m.SetAccountMargin(
+            time_ms=self.time_ms,
+            version=self.version,
+            account=self.random.choice(ACCOUNTS),
+            asset=self.random.choice(["USDT", "BTC"]),
+            equity=self.text("5", "-1", "100000") if own else None,
+            maintenance=self.text("0", "5") if own else None,
+        )
+
+    def compensate(self) -> m.Command:
+        return m.Compensate(
+            time_ms=self.time_ms,
+            account=self.random.choice(ACCOUNTS),
+            contract=self.random.choice(CONTRACTS),
+            fill=self.random.randint(max(self.fills - 5, 0), self.fills + 1),
+            amount=self.text("1", "0.5"),
+            note="wrong price",
         )
 
     def cancel(self) -> m.Command:

@@ -33,7 +33,8 @@ class Collateral:
 
 def pooled(model: "Model", account: str, asset: str) -> bool:
     """Return whether an account's cross margin in an asset is pooled."""
-    return model.accounts[account].multi_asset and asset in model.collateral
+    known = model.accounts.get(account)
+    return known is not None and known.multi_asset and asset in model.collateral
 
 
 def price(model: "Model", asset: str, which: str) -> Fraction:

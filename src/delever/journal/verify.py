@@ -171,10 +171,12 @@ def _verify_segments(journal: SqliteJournal, state: _State) -> None:
     for segment in journal.segments():
         sequence = segment.first_sequence
         record = journal.record(sequence - 1)
-        before = EMPTY_HEAD.hash if sequence == 1 else record and record.hash
+        before = {EMPTY_HEAD.hash} if sequence == 1 else {segment.previous_hash}
+        if record is not None:  # a missing record is a finding of its own
+            before = {record.hash, record.content_hash()}
         if finding := segment_finding(segment):
             state.findings.append(finding)
-        elif segment.previous_hash != before:
+        elif segment.previous_hash not in before:
             text = f"segment {sequence}: does not follow record {sequence - 1} of this journal"
             state.findings.append(Finding(sequence, JournalProblem.SEGMENT_UNLINKED, text))
         else:

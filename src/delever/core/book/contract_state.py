@@ -1,7 +1,7 @@
 """The state of one contract: terms, mark, depth, positions, inventory, PnL and ADL."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -360,10 +360,18 @@ class ContractState:
             lots, cost = self.largest_holding_with(bounds, exact=exact)
         return lots * self.terms.max_lot_value(mark) + cost
 
+    def exposures(self, mark: Mark, bounds: Mapping[Side, PositionBounds]) -> tuple[int, int]:
+        """Return the bounds of `exposure` and of `exposure_at_mark`."""
+        terms = self._terms
+        if bounds or not terms.linear:
+            return self.exposure(mark, bounds), self.exposure_at_mark(mark, bounds)
+        lots, cost = self.largest_holding
+        exposure = lots * terms.max_lot_value(mark) + cost
+        return exposure, exposure
+
     def update_exposure(self) -> tuple[int, int]:
         """Set both exposure bounds to what they are now; return by how much each has grown."""
-        exposure = self.exposure(self.mark, {})
-        at_mark = exposure if self.terms.linear else self.exposure_at_mark(self.mark, {})
+        exposure, at_mark = self.exposures(self.mark, {})
         grown = exposure - self.exposure_bound, at_mark - self.exposure_at_mark_bound
         self.exposure_bound, self.exposure_at_mark_bound = exposure, at_mark
         return grown
@@ -414,13 +422,24 @@ class ContractState:
             *((self.status, self.fund_pays, self.settlement_price) if self.is_delisted else ()),
             *(("paused",) if self.paused else ()),
             *(("mark_rejected",) if self.mark_rejected else ()),
-            *((self.last_confirmed_mark,) if self.mark_unconfirmed else ()),
+            *((pack_mark(self.last_confirmed_mark),) if self.mark_unconfirmed else ()),
             *(("stale", *sorted(self.stale)) if self.stale else ()),
         )
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and tranches of one side that changed since the last call."""
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]
+
+
+@dataclass(slots=True)
+class _AssetMarks:
+    """New marks of contracts that settle in one asset, and the growth of their exposure bounds."""
+
+    orders: list[int] = field(default_factory=list)
+    ticks: list[int] = field(default_factory=list)
+    lot_values: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
+    grown: int = 0
+    grown_at_mark: int = 0
 
 
 class MarkedContracts:
@@ -431,28 +450,32 @@ class MarkedContracts:
     """
 
     def __init__(self) -> None:
-        self.growth: dict[str, tuple[int, int]] = {}
-        self._orders: dict[str, list[int]] = {}
-        self._ticks: dict[str, list[int]] = {}
-        self._lot_values: dict[str, dict[int, list[tuple[int, int, int]]]] = {}
+        self._marks: dict[str, _AssetMarks] = {}
+
+    @property
+    def growth(self) -> dict[str, tuple[int, int]]:
+        """By how much both exposure bounds of an asset's contracts have grown, in Cash."""
+        return {settle: (marks.grown, marks.grown_at_mark) for settle, marks in self._marks.items()}
 
     def add(self, state: ContractState, ticks: int, fraction: int, time_ms: int) -> None:
         """Set the mark of a contract, as `MarksSet` has it."""
         terms = state.terms
         mark: Mark = terms.join_mark(ticks, fraction) if fraction else ticks
         state.set_mark(time_ms, mark)
-        orders = self._orders.setdefault(terms.settle, [])
+        marks = self._marks.get(terms.settle)
+        if marks is None:
+            marks = self._marks[terms.settle] = _AssetMarks()
         if fraction or not terms.linear:
-            values = [terms.value_factor(side, mark) for side in Side]
-            self._lot_values.setdefault(terms.settle, {})[len(orders)] = values
-        orders.append(state.definition_order)
-        self._ticks.setdefault(terms.settle, []).append(ticks)
-        grown, before = state.update_exposure(), self.growth.get(terms.settle, (0, 0))
-        self.growth[terms.settle] = before[0] + grown[0], before[1] + grown[1]
+            marks.lot_values[len(marks.orders)] = [terms.value_factor(side, mark) for side in Side]
+        marks.orders.append(state.definition_order)
+        marks.ticks.append(ticks)
+        grown, grown_at_mark = state.update_exposure()
+        marks.grown += grown
+        marks.grown_at_mark += grown_at_mark
 
     def sides(self, block: PositionBlock, settle: str, sequence: int) -> Ints:
         """Return the sides of an asset's contracts, as `revalue_sides` takes them; stamp them."""
-        orders = np.array(self._orders[settle], np.int64)
+        marks = self._marks[settle]
+        orders = np.array(marks.orders, np.int64)
         block.changed_at[2 * orders] = block.changed_at[2 * orders + 1] = sequence
-        ticks = np.array(self._ticks[settle], np.int64)
-        return block.sides_at(orders, ticks, self._lot_values.get(settle, {}))
+        return block.sides_at(orders, np.array(marks.ticks, np.int64), marks.lot_values)

@@ -142,11 +142,13 @@ def absorb(
     consumed = 0
     while consumed < usable:
         ticks, offered = levels[consumed]
-        money = None if beyond_balance else pool.balance
-        while offered and (unwound := _next_unwinding(state, side, offered, ticks, money)):
+        while offered:
+            money = None if beyond_balance else pool.balance
+            unwound = _next_unwinding(state, side, offered, ticks, money)
+            if unwound is None:
+                break
             yield unwound
             offered -= unwound.lots
-            money = None if beyond_balance else pool.balance
         levels[consumed] = ticks, offered
         if offered:
             break

@@ -84,9 +84,10 @@ def check_range(
     for name in new_bounds.keys() | marks.keys():
         state = book.contracts[name]
         given = marks.get(name, state.mark), new_bounds.get(name, NO_BOUNDS)
-        equity[state.terms.settle] += state.exposure(*given) - state.exposure_bound
-        now = state.exposure_at_mark(*given)
-        at_mark[state.terms.settle] += now - state.exposure_at_mark_bound
+        exposure, exposure_at_mark = state.exposures(*given)
+        settle = state.terms.settle
+        equity[settle] += exposure - state.exposure_bound
+        at_mark[settle] += exposure_at_mark - state.exposure_at_mark_bound
     field = "positions" if growth else "marks" if marks else "balances"
     for name, bound in equity.items():
         if (
