@@ -35,7 +35,14 @@ ROWS = (
 )
 PARTS = (messages.Rating, messages.RatingPart, messages.StressPoint, messages.SideIndicators)
 EVENT_ENUMS = (messages.NoticeKind, messages.RiskLevel, messages.RatingInput, messages.RatingMethod)
-COMMAND_ENUMS = (messages.Side, messages.ContractKind, messages.PoolKind, messages.FundingReason)
+COMMAND_ENUMS = (
+    messages.Side,
+    messages.ContractKind,
+    messages.PoolKind,
+    messages.FundingReason,
+    messages.TradingStatus,
+    messages.OddLots,
+)
 
 MEANINGS = {
     "time_in_past": "The command's time is before that of the last accepted command.",
@@ -88,6 +95,9 @@ MEANINGS = {
     "internal_error": "The engine raised an error: nothing changed; the log has the details.",
     "exceeds_inventory": "The pool has no inventory on this side.",
     "exceeds_pool_balance": "The withdrawal is larger than the pool's balance.",
+    "odd_lots": "A quantity of the book is no multiple of the new lot; the field names the first.",
+    "close_only": "The contract is delisted: positions may only shrink.",
+    "contract_settled": "The contract is settled: it has no positions and no ADL any more.",
     "amount_sign_mismatch": "The amount is 0, or its sign contradicts its reason.",
     "invalid_depth_order": "Depth is not sorted by price, best first.",
     "no_open_position": "The account has no such position.",
@@ -113,6 +123,7 @@ MEANINGS = {
     "mark_beyond_band": "The mark is further beyond a takeover price than the fund's band.",
     "pnl_to_pool_limit": "The unrealized PnL of one side exceeds its limit relative to the pool.",
     "contract_moved_to_other_pool": "The contract moved to another pool, which ends its ADL.",
+    "rules_amended": "The new rules of the pool have no such trigger, which ends its ADL.",
     "fill_would_bankrupt_counterparty": "The fill would leave the counterparty's equity negative.",
     "zero_prices_not_crossed": "The ADL price is beyond the counterparty's own zero price.",
     "adl_not_used": "The rule set has no ADL; it socializes losses instead.",

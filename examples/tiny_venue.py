@@ -9,9 +9,9 @@
     delever serve -c venue.toml &     (a key with the roles ingest, operate and read)
     python examples/tiny_venue.py http://127.0.0.1:8080 engine.SECRET
 
-All numbers are integers: lots of 0.001 BTC, ticks of 1 USDT, money in thousandths of a USDT, so
-that lots times ticks is money. Accounts margin in USDT and in BTC: `coins` are thousandths of a
-BTC, worth a mark each.
+All numbers are integers: lots of 0.001 BTC, prices in USDT, money in thousandths of a USDT, so that
+lots times price is money. The tick is 1 USDT at first, and amended to 5 USDT in the session.
+Accounts margin in USDT and in BTC: `coins` are thousandths of a BTC, worth a mark each.
 """
 
 import asyncio
@@ -90,6 +90,7 @@ class Market:
 
     accounts: dict[str, Account]
     mark: int = START
+    tick: int = 1
     bids: list[Order] = field(default_factory=list)  # best first, then oldest first
     asks: list[Order] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
@@ -127,6 +128,15 @@ class Market:
                 book.pop(0)
             self.fill(account, traded, maker.price)
             yield maker, traded
+
+    def on_tick(self, price: int) -> int:
+        return price // self.tick * self.tick
+
+    def amend(self, tick: int) -> None:
+        """Trade on another tick from now on; orders at earlier prices are cancelled."""
+        self.tick = tick
+        self.bids.clear()
+        self.asks.clear()
 
     def fill(self, account: Account, lots: int, price: int) -> None:
         account.trade(lots, price)
@@ -192,6 +202,7 @@ class Venue:
         self.version = 0
         self.last_fill = 0
         self.inventory = 0  # signed lots that the fund has taken over
+        self.price_unit = market.tick  # of price_ticks in the events read so far
         self.fund_coins = 0  # coins that the fund has taken over
         self.sold_coins = self.proceeds = 0  # what the venue has sold of them, and for how much
         self.in_adl: set[str] = set()
@@ -235,7 +246,7 @@ class Venue:
         return answer
 
     async def submit_mark(self, mark: int) -> None:
-        self.market.mark = mark
+        mark = self.market.mark = self.market.on_tick(mark)
         await self.ordered("set_index_prices", prices={COIN: str(mark)})
         await self.ordered("set_marks", marks={CONTRACT: str(mark)})
 
@@ -260,6 +271,24 @@ class Venue:
             if "error" in answer:
                 raise RuntimeError(f"a snapshot was rejected: {answer}")
 
+    async def amend_tick(self, tick: int) -> None:
+        """Amend the tick while nothing else is on its way, and trade on it."""
+        self.submit_changes()
+        await self.settle()
+        note = "announced a week ago"
+        await self.ordered("amend_contract", contract=CONTRACT, tick_size=str(tick), note=note)
+        self.market.amend(tick)
+
+    async def settle_contract(self) -> None:
+        """Delist the contract, and settle it at the mark once every snapshot has arrived."""
+        self.submit_changes()
+        await self.settle()
+        note = {"contract": CONTRACT, "note": "delisting announced"}
+        await self.ordered("delist_contract", **note)
+        await self.ordered("delist_contract", status="settling", **note)
+        self.market.amend(self.market.tick)  # no order is left
+        await self.ordered("settle_contract", price=str(self.market.mark), **note)
+
     # --- liquidating and unwinding ---
 
     async def liquidate(self) -> None:
@@ -278,7 +307,8 @@ class Venue:
         if self.read_until < self.acknowledged or self.in_adl or not self.inventory:
             return
         sign = 1 if self.inventory > 0 else -1
-        order = Order("", -self.inventory, self.market.mark * (100 - 2 * sign) // 100)
+        limit = self.market.on_tick(self.market.mark * (100 - 2 * sign) // 100)
+        order = Order("", -self.inventory, limit)
         for maker, traded in list(self.market.take(order)):
             answer = await self.ordered(
                 "unwind_fill", contract=CONTRACT, side="long" if sign > 0 else "short",
@@ -343,14 +373,40 @@ class Venue:
                 self.in_adl.add(event["trigger"])
             case "adl_stopped":
                 self.in_adl.discard(event["trigger"])
+            case _:
+                self._apply_terms(event)
         self.event_types.append(kind)
+
+    def _apply_terms(self, event: dict[str, Any]) -> None:
+        """Apply an amendment, and the settlement of the contract."""
+        match event["type"]:
+            case "contract_amended":
+                self.price_unit = int(event["price_unit"] or event["definition"]["tick_size"])
+            case "positions_closed":
+                self._close_positions(event)
+            case "inventory_closed":
+                closed = sum(event["lots"])
+                self.inventory -= closed if event["side"] == "long" else -closed
+            case "settlement_loss_shared":
+                for name, paid in zip(event["accounts"], event["amount_cash"], strict=True):
+                    self.market.accounts[name].wallet -= paid
+                    self._changed(self.market.accounts[name])
+
+    def _close_positions(self, event: dict[str, Any]) -> None:
+        """Close what a settlement has closed; each account gets its realized PnL."""
+        columns = (event[name] for name in ("accounts", "realized_pnl_cash", "to_pool_cash"))
+        for name, realized, to_pool in zip(*columns, strict=True):
+            account = self.market.accounts[name]
+            account.wallet += realized - to_pool
+            account.lots = account.cost = 0
+            self._changed(account)
 
     async def _apply_fill(self, fill: dict[str, Any], account: Account) -> None:
         """Close the position of a fill, or cancel the fill if the position has changed."""
         lots = fill["lots"] if fill["side"] == "long" else -fill["lots"]
         self.inventory += lots
         if lots * account.lots > 0 and abs(account.lots) >= abs(lots):
-            account.trade(-lots, fill["price_ticks"])
+            account.trade(-lots, fill["price_ticks"] * self.price_unit)
             self._changed(account)
             self.last_fill = fill["fill"]
         else:
@@ -415,7 +471,7 @@ async def turn(venue: Venue, rng: random.Random) -> None:
     for name in rng.sample(sorted(market.accounts), 3):
         sign = rng.choice((1, -1))
         price = market.mark - sign * rng.randrange(-20, 400)
-        market.place(name, sign * rng.randrange(1, 60), price)
+        market.place(name, sign * rng.randrange(1, 60), market.on_tick(price))
     venue.submit_changes()
     await venue.submit_mark(market.mark + rng.randrange(-900, 500))
     await venue.liquidate()
@@ -427,10 +483,22 @@ async def turn(venue: Venue, rng: random.Random) -> None:
 
 
 async def session(venue: Venue, rng: random.Random, turns: int) -> None:
-    """Run some turns, then wait until every change and event has arrived."""
+    """Run some turns, half of them on a coarser tick; then the contract is settled.
+
+    Wait before and after that until everything has arrived.
+    """
     await venue.open()
-    for _ in range(turns):
+    for number in range(turns):
+        if number == turns // 2:
+            await venue.amend_tick(5)
         await turn(venue, rng)
+    await arrive(venue)
+    await venue.settle_contract()
+    await arrive(venue)
+
+
+async def arrive(venue: Venue) -> None:
+    """Wait until every change and event has arrived."""
     while True:
         venue.submit_changes()
         await venue.settle()

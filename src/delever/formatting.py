@@ -3,7 +3,7 @@
 Decimals are exact and without trailing zeros; nothing here rounds, except `significant`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Self
@@ -32,6 +32,10 @@ class ContractFormatter:
     def of(cls, book: "Book", state: "ContractState") -> Self:
         """Return the formatter of a contract in a book."""
         return cls(state.terms, book.asset_of(state).cash_decimals)
+
+    def at(self, sequence: int) -> Self:
+        """Return the formatter of the events of a sequence: ticks and lots may be former ones."""
+        return replace(self, terms=self.terms.at(sequence)) if self.terms.former else self
 
     def cash(self, amount_cash: int) -> str:
         """Return an amount in units of the settle asset."""
@@ -127,6 +131,8 @@ _ABBREVIATIONS = {"adl": "ADL", "pnl": "PnL"}
 
 
 _REMEDIES = {
+    "already_defined": "change it with `amend_contract` or `amend_pool`",
+    "odd_lots": "submit a multiple of the new lot, or close the rest with `odd_lots` close_at_mark",
     "multi_asset_account": "define the account without `multi_asset`",
     "exceeds_numeric_range": "define the asset with fewer `cash_decimals`",
     "time_jump_held": "check the clock; an operator confirms it with `set_time`, `confirmed`",

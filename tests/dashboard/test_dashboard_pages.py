@@ -259,19 +259,36 @@ def test_operator_action_needs_the_confirmation_and_a_key_with_the_role_operate(
         return page.locator(".q-dialog [role=status]")
 
     expect(page.locator(".asof")).to_contain_text("as of")
-    page.locator("button.action").click()
+    page.get_by_role("button", name="Fund or withdraw").click()
     expect(submit("mian")).to_contain_text("'mian' is not 'main'")
     expect(submit("main")).to_contain_text("Not done")
     for key, status in ((DESK, "Not done"), (ENGINE, "Done, as sequence")):
         page.goto(page.url)
         expect(page.locator(".asof")).to_contain_text("as of")
         enter_key(page, key)
-        page.locator("button.action").click()
+        page.get_by_role("button", name="Fund or withdraw").click()
         expect(submit("main")).to_contain_text(status)
     assert Decimal(server.get("/v1/pools/main")["balance"]) == before + 1000
     sequence = server.get("/v1/status")["sequence"]
     funded = server.get(f"/v1/events?after={sequence - 20}&type=pool_funded")["events"][-1]
     assert funded["event"]["note"] == "a test of the form"
+
+
+def test_limits_of_a_fund_are_amended(browser: BrowserSession, server: DashboardServer) -> None:
+    """Fields left empty keep their values; limits are one object."""
+    page = browser.page(f"{server.page}/pools/main")
+    enter_key(page, ENGINE)
+    page.get_by_role("button", name="Amend rules").click()
+    page.get_by_label("start of ADL: drawdown").fill("0.35")
+    page.get_by_label("reason (stored in the journal)").fill("wider")
+    page.get_by_label("to confirm").fill("main")
+    page.get_by_role("button", name="Submit").click()
+    status = page.locator(".q-dialog [role=status]")
+    expect(status).to_contain_text("Done, as sequence")
+    sequence = int(status.inner_text().split()[-1].strip("."))
+    (amended,) = server.get(f"/v1/events?after={sequence - 1}&type=pool_amended")["events"]
+    definition = amended["event"]["definition"]
+    assert (definition["limits"]["start"], definition["rules"]) == ("0.35", "bybit")
 
 
 def test_episode_is_recomputed_and_downloaded(

@@ -97,6 +97,20 @@ def crash(*, managed: bool = False) -> list[m.Command]:
     ]
 
 
+def amended() -> list[m.Command]:
+    """Return the session of a crash, whose contract and pool are amended in its middle."""
+    session = crash()
+    place = next(i for i, command in enumerate(session) if isinstance(command, m.UnwindFill))
+    amendments: list[m.Command] = [
+        m.AmendContract(time_ms=6, contract="BTC", note="finer", tick_size="0.1", lot_size="0.5"),
+        m.AmendContract(
+            time_ms=6, contract="BTC", note="odd", lot_size=3, odd_lots=m.OddLots.CLOSE_AT_MARK
+        ),
+        m.AmendPool(time_ms=6, pool="main", note="wider", max_slippage="0.1"),
+    ]
+    return [*session[: place + 1], *amendments, *session[place + 1 :]]
+
+
 LARGE_CONTRACTS = ["BTC", "SOL", "XRP"]
 
 
@@ -236,6 +250,28 @@ BUILDERS = {
         "contract": st.none() | contracts,
     },
     m.MoveContract: {"contract": contracts, "pool": pools, "note": st.text(max_size=5)},
+    m.AmendContract: {
+        "contract": contracts,
+        "note": st.just("announced"),
+        "tick_size": st.none() | st.sampled_from(["0.1", "0.5", 1, 3, "0.001"]),
+        "lot_size": st.none() | st.sampled_from(["0.5", 1, 2, 7]),
+        "adl_exempt": st.none() | st.booleans(),
+        "odd_lots": st.sampled_from(m.OddLots),
+    },
+    m.AmendPool: {
+        "pool": pools,
+        "note": st.just("announced"),
+        "rules": st.none() | st.sampled_from(["bybit", "binance", "drift", "unknown"]),
+        "limits": st.none() | st.builds(m.TriggerLimits, trigger_threshold=amounts),
+        "peak_window_ms": st.none() | st.sampled_from([0, 60_000, 8 * 3_600_000]),
+    },
+    m.DelistContract: {
+        "contract": contracts,
+        "note": st.just("delisted"),
+        "status": st.sampled_from(m.TradingStatus),
+        "fund_pays": st.booleans(),
+    },
+    m.SettleContract: {"contract": contracts, "note": st.just("settled"), "price": prices},
     m.CancelAdl: {"fill": st.integers(1, 9), "note": st.just("late")},
     m.PauseAdl: {"contract": contracts, "paused": st.booleans(), "note": st.just("halted")},
     m.Compensate: {

@@ -8,7 +8,7 @@ import pytest
 from forgery import forge, record, spoil
 from hypothesis import given
 from hypothesis import strategies as st
-from sessions import crash, sessions
+from sessions import amended, crash, sessions
 
 from delever.core import messages as m
 from delever.core.messages import Command
@@ -51,6 +51,21 @@ def test_every_session_replays_to_the_same_book(
                 assert replayed.finding is None
                 assert replayed.head == recorder.head
                 assert encode_book(replayed.book) == encode_book(recorder.book)
+
+
+@BOTH
+@pytest.mark.parametrize("from_zero", [True, False])
+def test_a_session_with_amendments_replays(
+    tmp_path: Path, replay: Replayer, from_zero: bool
+) -> None:
+    path = tmp_path / "amended.db"
+    record(path, amended(), snapshot_every=22)
+    with SqliteJournal(path, readonly=True) as journal:
+        replayed = replay(journal, from_zero=from_zero)
+        events = [e for entry in journal.records() for e in decode_events(entry.events)]
+    assert replayed.finding is None
+    kinds = {type(event) for event in events}
+    assert kinds >= {m.ContractAmended, m.PositionsClosed, m.InventoryClosed, m.PoolAmended}
 
 
 @BOTH

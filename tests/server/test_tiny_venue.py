@@ -159,7 +159,8 @@ def test_venue_and_engine_agree_over_an_unreliable_network(tmp_path: Path, seed:
     assert len(set(network.answered)) == len({name for name, _ in network.answered})
     in_turn = [sequence for _, sequence in sorted_by_number(network.answered)]
     assert in_turn != sorted(in_turn), "nothing overtook anything"
-    assert {"taken_over", "adl_started", "adl_filled", "unwound"} <= set(venue.event_types)
+    kinds = {"taken_over", "adl_started", "adl_filled", "unwound", "contract_amended"}
+    assert kinds | {"positions_closed", "contract_settled"} <= set(venue.event_types)
     assert {"collateral_taken_over", "collateral_converted"} <= set(venue.event_types)
 
 

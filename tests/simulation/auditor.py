@@ -18,7 +18,8 @@ from loss_oracle import check_last_resorts
 from model import AuditError, Contract, Model, expect, same
 from pool_audit import check_all_triggers, check_depth, check_pools, is_monitored
 from round_audit import check_rounds
-from takeover_audit import manage, net, settle_netted, take_over
+from settlement_oracle import check_loss_shared
+from takeover_audit import manage, net, settle_closed, settle_netted, take_over
 
 from delever.core import messages as m
 from delever.core.messages import Event, Reason
@@ -77,9 +78,12 @@ class Auditor:
             settle_netted(reader, command.account, netted)
         for event in right or []:
             reader.take(event)
+        settle_closed(reader, right or [])
+        if isinstance(command, m.SettleContract):
+            check_loss_shared(reader, command)
         for event in too_old(self.model):
             reader.take(event)
-        manage(reader)
+        manage(reader, takes_over=not isinstance(command, m.AmendContract | m.AmendPool))
         forced = command.contract if isinstance(command, m.ForceAdl) else ""
         for forced_now in (forced, ""):
             check_depth(reader)
@@ -102,8 +106,10 @@ def too_large(events: tuple[Event, ...]) -> bool:
 def _check_rerated(reader: Reader) -> None:
     """Expect new ratings of rated contracts that switched or passed a tenth of a trigger."""
     model = reader.model
-    switches = (m.AdlStarted, m.AdlStopped)
+    switches = (m.AdlStarted, m.AdlStopped, m.ContractAmended)
     switched = {event.contract for event in reader.events if isinstance(event, switches)}
+    amended = {event.pool for event in reader.events if isinstance(event, m.PoolAmended)}
+    switched |= {c.name for c in model.contracts.values() if c.pool in amended}
     names = [
         contract.name
         for contract in model.contracts.values()
@@ -142,8 +148,9 @@ def _check_refresh(reader: Reader, command: m.Command) -> None:
     marked = [contract for contract in model.contracts.values() if contract.mark]
     if isinstance(command, m.RefreshRatings):
         rated = reader.expect_next(m.RatingsSet, "ratings").ratings
-        same("contracts rated", [rating.contract for rating in rated], [c.name for c in marked])
-        for rating, contract in zip(rated, marked, strict=True):
+        open_ = [contract for contract in marked if contract.status != "settled"]
+        same("contracts rated", [rating.contract for rating in rated], [c.name for c in open_])
+        for rating, contract in zip(rated, open_, strict=True):
             same("rated as of", (rating.as_of, rating.time_ms), (model.sequence, model.time_ms))
             balance = model.pools[contract.pool].balance
             same("fund rated", rating.parts[0].numbers["balance_cash"], balance)

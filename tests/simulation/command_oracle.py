@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
+import amendment_oracle
 import row_oracle
+import settlement_oracle
 import trigger_oracle
 from collateral_oracle import pooled
 from model import SIDES, Contract, Model, Pool, Position, PositionLoss, nearest, other, sign
@@ -231,7 +233,32 @@ def _cancelled(model: Model, command: m.CancelAdl) -> list[Event]:
     fill = model.fills.get(command.fill)
     if fill is None or command.fill <= max(model.accounts[fill.account].fills.values()):
         raise RejectedError(Reason.FILL_NOT_OUTSTANDING)
+    if model.contracts[fill.contract].status == "settled":
+        raise RejectedError(Reason.CONTRACT_SETTLED)
     return [m.FillCancelled(fill=fill, note=command.note)]
+
+
+def _delisted(model: Model, command: m.DelistContract) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if contract.status == "settled":
+        raise RejectedError(Reason.CONTRACT_SETTLED)
+    rules = model.pools[contract.pool].definition.rules
+    if not (command.fund_pays or trigger_oracle.TRIGGERS[rules]):
+        raise RejectedError(Reason.ADL_QUEUE_NOT_SUPPORTED)
+    event = m.ContractStatusSet(
+        contract=contract.name,
+        status=command.status,
+        fund_pays=command.fund_pays or command.status == "trading",
+        note=command.note,
+    )
+    return [event]
+
+
+def _settled(model: Model, command: m.SettleContract) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if contract.status == "settled":
+        raise RejectedError(Reason.CONTRACT_SETTLED)
+    return settlement_oracle.settled(contract, command)
 
 
 def _compensate(model: Model, command: m.Compensate) -> list[Event]:
@@ -299,7 +326,7 @@ def _contract(model: Model, name: str) -> Contract:
 
 def _ticks(contract: Contract, price: m.Amount) -> int:
     ticks = Fraction(price) / contract.tick
-    if ticks.denominator != 1:
+    if Fraction(price) % contract.grid:
         raise RejectedError(Reason.INVALID_TICK_MULTIPLE)
     return ticks.numerator
 
@@ -377,6 +404,15 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
             if key == (row.contract, row.side, row.position):
                 notices += _too_large_change(change, held)
                 _apply_later(held, change)
+        if grown := _growth_fault(model.contracts[row.contract], row, held):
+            if command.strict:
+                raise RejectedError(grown)
+            key = (row.account, row.contract, row.position, row.side)
+            submitted.remove(key)
+            opened.discard(key)
+            fault = (grown, "quantity", row.quantity)
+            rejected.append(row_oracle.position_rejected(number, row, fault))
+            continue
         tables.setdefault((row.contract, row.side), {})[row.account, row.position] = held
         orders.setdefault((row.account, row.contract), []).extend(row.open_orders)
     _close_other_sides(model, tables, submitted)
@@ -406,6 +442,14 @@ def _close_other_sides(
                 and against not in submitted
             ):
                 tables.setdefault((name, other(side)), {})[account, number] = Position()
+
+
+def _growth_fault(contract: Contract, row: m.PositionRow, held: Position) -> Reason | None:
+    """Return why a position of a delisted contract is rejected: it is new or has grown."""
+    known = contract.positions[row.side].get((row.account, row.position), Position())
+    if contract.status == "trading" or held.lots <= known.lots:
+        return None
+    return Reason.CONTRACT_SETTLED if contract.status == "settled" else Reason.CLOSE_ONLY
 
 
 def _one_way_fault(
@@ -532,6 +576,23 @@ def _moved(model: Model, command: m.MoveContract) -> list[Event]:
         contract=contract.name, source=contract.pool, target=command.pool, note=command.note
     )
     return [*stopped, moved]
+
+
+def _amended(model: Model, command: m.AmendContract) -> list[Event]:
+    contract = _contract(model, command.contract)
+    return _unless_rejected(amendment_oracle.amended(model, contract, command))
+
+
+def _pool_amended(model: Model, command: m.AmendPool) -> list[Event]:
+    if command.pool not in model.pools:
+        raise RejectedError(Reason.UNKNOWN_POOL)
+    return _unless_rejected(amendment_oracle.pool_amended(model, command))
+
+
+def _unless_rejected(events: list[Event] | Reason) -> list[Event]:
+    if isinstance(events, Reason):
+        raise RejectedError(events)
+    return events
 
 
 def _paused(model: Model, command: m.PauseAdl) -> list[Event]:
@@ -726,6 +787,10 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.ConvertCollateral: _converted,
     m.FundPool: _funded,
     m.MoveContract: _moved,
+    m.AmendContract: _amended,
+    m.AmendPool: _pool_amended,
+    m.DelistContract: _delisted,
+    m.SettleContract: _settled,
     m.CancelAdl: _cancelled,
     m.Compensate: _compensate,
     m.PauseAdl: _paused,

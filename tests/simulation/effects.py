@@ -4,6 +4,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 from collateral_oracle import Collateral
 from model import (
     DAY_MS,
@@ -58,7 +59,7 @@ def _is_concerned(event: Any, account: str) -> bool:
     """Return whether an event of the engine itself may change an account's margin."""
     if isinstance(event, m.FillCancelled):
         return bool(event.fill.account == account)
-    if isinstance(event, m.LossSocialized):
+    if isinstance(event, m.LossSocialized | m.PositionsClosed | m.SettlementLossShared):
         return account in event.accounts
     own = (m.TakenOver, m.PositionsNetted, m.WalletSettled, m.AdlFilled)
     return isinstance(event, own) and event.account == account
@@ -215,6 +216,7 @@ def _marks(model: Model, event: m.MarksSet) -> None:
     for name, ticks, units in zip(event.contracts, event.mark_ticks, fractions, strict=True):
         contract = model.contracts[name]
         mark = ticks + units * contract.mark_unit / contract.tick
+        remember_mark(contract, model.time_ms // 60_000, mark * contract.tick)
         contract.previous_mark = contract.confirmed_mark or mark
         contract.mark, contract.marked_ms = mark, model.time_ms
         contract.mark_rejected = False
@@ -265,8 +267,117 @@ def _moved(model: Model, event: m.ContractMoved) -> None:
     contract.openings = LastValues(DAY_MS, model.time_ms, contract.contract_pnl)
     expect(not contract.active, "ADL goes on in another pool", contract.name)
     contract.warned.clear()
+    contract.exhausted_lots.clear()
     for each in model.pools.values():
         each.monitored.discard(contract.name)
+
+
+def _amended(model: Model, event: m.ContractAmended) -> None:
+    """Express everything in the new lot and price unit: each must come out whole."""
+    contract, definition = model.contracts[event.contract], event.definition
+    unit = Fraction(event.price_unit or definition.tick_size)
+    lots = contract.lot / Fraction(definition.lot_size)
+    price = contract.tick / unit
+
+    def times(amount: int, ratio: Fraction) -> int:
+        same("fraction in a new unit", (amount * ratio).denominator, 1)
+        return int(amount * ratio)
+
+    for side in SIDES:
+        for held in contract.positions[side].values():
+            held.lots = times(held.lots, lots)
+        for tranche in contract.tranches[side].values():
+            tranche.lots, tranche.ticks = times(tranche.lots, lots), times(tranche.ticks, price)
+    contract.mark *= price
+    contract.previous_mark *= price
+    contract.last_confirmed *= price
+    contract.bids, contract.asks = (
+        tuple((times(ticks, price), times(n, lots)) for ticks, n in levels)
+        for levels in (contract.bids, contract.asks)
+    )
+    for number, fill in model.fills.items():
+        if fill.contract == contract.name:
+            model.fills[number] = msgspec.structs.replace(
+                fill,
+                lots=times(fill.lots, lots),
+                quantity_ahead_lots=int(fill.quantity_ahead_lots * lots // 1),
+                price_ticks=times(fill.price_ticks, price),
+                takeover_price_ticks=times(fill.takeover_price_ticks, price),
+            )
+    contract.define(definition, unit)
+    contract.exhausted_lots.clear()
+
+
+def _pool_amended(model: Model, event: m.PoolAmended) -> None:
+    pool, definition = model.pools[event.pool], event.definition
+    members = model.members(pool.name)
+    if definition.rules != pool.definition.rules:
+        for contract in members:
+            contract.exhausted_lots.clear()
+            contract.warned.clear()
+    pool.define(definition, model.units[pool.asset])
+    for history in (pool.balances, pool.equities, *(contract.pnls for contract in members)):
+        history.resize(model.time_ms, definition.peak_window_ms)
+
+
+def _positions_closed(model: Model, event: m.PositionsClosed) -> None:
+    contract = model.contracts[event.contract]
+    for row, account in enumerate(event.accounts):
+        key, margin = (account, event.positions[row]), event.margin_cash[row]
+        model.reduce(contract, event.side, key, event.lots[row], event.cost_cash[row], margin)
+        paid = event.realized_pnl_cash[row] + margin - event.to_pool_cash[row]
+        model.pay(account, contract.settle, paid)
+        model.earn(contract, event.to_pool_cash[row])
+
+
+def _inventory_closed(model: Model, event: m.InventoryClosed) -> None:
+    contract = model.contracts[event.contract]
+    columns = event.takeovers, event.lots, event.cost_cash, event.realized_pnl_cash
+    for takeover, lots, cost, realized in zip(*columns, strict=True):
+        model.take_inventory(contract, event.side, takeover, lots, cost)
+        model.earn(contract, realized)
+    contract.exhausted_lots.pop(event.side, None)
+
+
+def _status(model: Model, event: m.ContractStatusSet) -> None:
+    contract = model.contracts[event.contract]
+    contract.status, contract.fund_pays = event.status, event.fund_pays
+    contract.exhausted_lots.clear()
+
+
+def _contract_settled(model: Model, event: m.ContractSettled) -> None:
+    contract = model.contracts[event.contract]
+    for side in SIDES:
+        expect(not contract.positions[side], "a position outlives its contract", contract.name)
+        expect(not contract.tranches[side], "inventory outlives its contract", contract.name)
+    expect(not contract.active, "ADL goes on in a settled contract", contract.name)
+    model.earn(contract, event.rounding_cash)
+    contract.status = "settled"
+    contract.bids = contract.asks = ()
+    contract.depth_known = False
+    contract.missing_since = dict.fromkeys(SIDES)
+    contract.warned.clear()
+    contract.stale.clear()
+    contract.exhausted_lots.clear()
+    contract.rated_used = None
+    model.orders = {key: ids for key, ids in model.orders.items() if key[1] != contract.name}
+    for pool in model.pools.values():
+        pool.monitored.discard(contract.name)
+
+
+def _loss_shared(model: Model, event: m.SettlementLossShared) -> None:
+    contract = model.contracts[event.contract]
+    for account, amount in zip(event.accounts, event.amount_cash, strict=True):
+        model.pay(account, contract.settle, -amount)
+        model.earn(contract, amount)
+
+
+def remember_mark(contract: Contract, minute: int, price: Fraction) -> None:
+    """Store the mark of a minute; the newest one before the day is needed for its first change."""
+    earlier = [entry for entry in contract.minutes if entry[0] != minute]
+    before = [entry for entry in earlier if entry[0] <= minute - 1440]
+    within = [entry for entry in earlier if entry[0] > minute - 1440]
+    contract.minutes = [*before[-1:], *within, (minute, price)]
 
 
 def _taken_over(model: Model, event: m.TakenOver) -> None:
@@ -481,6 +592,13 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.PoolFunded: _funded,
     m.Compensated: _compensated,
     m.ContractMoved: _moved,
+    m.ContractAmended: _amended,
+    m.PoolAmended: _pool_amended,
+    m.PositionsClosed: _positions_closed,
+    m.InventoryClosed: _inventory_closed,
+    m.ContractStatusSet: _status,
+    m.ContractSettled: _contract_settled,
+    m.SettlementLossShared: _loss_shared,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _netted,
     m.InventoryNetted: _inventory_netted,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from event_reader import Reader
-from model import SIDES, Contract, Model, Pool, nearest
+from model import SIDES, Contract, Model, Pool, nearest, pro_rata
 from takeover_audit import covered
 from trigger_oracle import TRIGGERS
 
@@ -25,17 +25,6 @@ class Claim:
     lots: int
     gain: int
     payout: int
-
-
-def pro_rata(amount: int, weights: list[int]) -> list[int]:
-    """Return an amount shared by weight, whole units by largest remainder, ties in order."""
-    total = sum(weights) or 1
-    shares = [amount * weight // total for weight in weights]
-    remainders = [Fraction(amount * weight, total) % 1 for weight in weights]
-    order = sorted(range(len(weights)), key=lambda i: (-remainders[i], i))
-    for i in order[: amount - sum(shares) if any(weights) else 0]:
-        shares[i] += 1
-    return shares
 
 
 def per_lot(claims: list[Claim], loss: int) -> list[int]:

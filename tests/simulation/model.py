@@ -45,6 +45,22 @@ def nearest(number: Fraction) -> int:
     return -size if number < 0 else size
 
 
+def pro_rata(amount: int, weights: list[int]) -> list[int]:
+    """Return an amount shared by weight, whole units by largest remainder, ties in order."""
+    total = sum(weights) or 1
+    shares = [amount * weight // total for weight in weights]
+    remainders = [Fraction(amount * weight, total) % 1 for weight in weights]
+    order = sorted(range(len(weights)), key=lambda i: (-remainders[i], i))
+    for i in order[: amount - sum(shares) if any(weights) else 0]:
+        shares[i] += 1
+    return shares
+
+
+def decimals_of(number: Fraction) -> int:
+    """Return how many decimals a decimal has."""
+    return next(n for n in range(40) if (number * 10**n).denominator == 1)
+
+
 @dataclass
 class Position:
     """Lots without sign; cost signed like the value of the position."""
@@ -83,6 +99,7 @@ class History:
 
     def __init__(self, window_ms: int) -> None:
         self.window_ms = window_ms
+        self.known_from = -(10**18)
         self.values: list[list[int | None]] = []
 
     def add(self, time_ms: int, value: int) -> None:
@@ -96,12 +113,22 @@ class History:
         for held in self.values:
             held[2] += amount
 
+    def resize(self, time_ms: int, window_ms: int) -> None:
+        """Change the window; what was before the former one is forgotten."""
+        if window_ms != self.window_ms:
+            self.known_from = max(self.known_from, time_ms - self.window_ms)
+            self.window_ms = window_ms
+
+    def _opens(self, time_ms: int) -> int:
+        return max(time_ms - self.window_ms, self.known_from)
+
     def peak(self, time_ms: int) -> int:
-        return max(v for _, end, v in self.values if end is None or end >= time_ms - self.window_ms)
+        opens = self._opens(time_ms)
+        return max(v for _, end, v in self.values if end is None or end >= opens)
 
     def mean(self, time_ms: int) -> Fraction:
         """Return the time-weighted mean over the known part of the window."""
-        opens, area, span = time_ms - self.window_ms, 0, 0
+        opens, area, span = self._opens(time_ms), 0, 0
         for start, end, value in self.values:
             held = (time_ms if end is None else end) - max(start or 0, opens)
             area, span = area + max(held, 0) * (value or 0), span + max(held, 0)
@@ -171,27 +198,13 @@ class Contract:
     def __init__(
         self, definition: m.DefineContract, unit: int, window_ms: int, time_ms: int
     ) -> None:
-        self.definition, self.name = definition, definition.contract
-        self.settle, self.pool = definition.settle, definition.pool
+        self.name, self.settle, self.pool = definition.contract, definition.settle, definition.pool
         self.linear = definition.kind == "linear"
-        self.tick, self.lot = Fraction(definition.tick_size), Fraction(definition.lot_size)
         self.unit = unit
-        self.size = self.lot * Fraction(definition.multiplier) * unit  # of a lot, at price 1
-        self.tiers = [
-            (Fraction(tier.notional_from) * unit, Fraction(tier.maintenance_rate))
-            for tier in definition.margin_tiers
-        ]
-        self.margins: dict[int, int] = {}
-        step = self.size * self.tick if self.linear else self.size / self.tick
-        same("fraction of Cash in the value of a lot", step.denominator, 1)
-        self.step = step.numerator  # of a lot: Cash a tick, or Cash times ticks
-        self.limits = limits_from(definition.limits, unit)
-        self.mark_unit = Fraction(
-            1, 10 ** max(10, len(str(definition.tick_size).partition(".")[2]))
-        )
+        self.define(definition, Fraction(definition.tick_size))
+        self.minutes: list[tuple[int, Fraction]] = []  # the last mark of each minute of a day
         self.mark = self.previous_mark = self.last_confirmed = Fraction(0)  # in ticks
         self.marked_ms = 0
-        self.mark_limits = definition.mark_limits
         self.unconfirmed = False
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
@@ -207,9 +220,39 @@ class Contract:
         self.warned: set[str] = set()
         self.rated_used: int | None = None  # trigger used at the last rating, ppm
         self.paused = False
+        self.status = "trading"
+        self.fund_pays = True
         self.mark_rejected = False
         self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted_lots: dict[Side, int] = {}
+
+    def define(self, definition: m.DefineContract, tick: Fraction) -> None:
+        """Set the terms; `tick` is the unit of prices, `grid` the tick of trades."""
+        self.definition = definition
+        self.tick, self.grid = tick, Fraction(definition.tick_size)
+        self.lot = Fraction(definition.lot_size)
+        self.size = self.lot * Fraction(definition.multiplier) * self.unit  # of a lot, at price 1
+        self.tiers = [
+            (Fraction(tier.notional_from) * self.unit, Fraction(tier.maintenance_rate))
+            for tier in definition.margin_tiers
+        ]
+        self.margins: dict[int, int] = {}
+        step = self.size * self.tick if self.linear else self.size / self.tick
+        same("fraction of Cash in the value of a lot", step.denominator, 1)
+        self.step = step.numerator  # of a lot: Cash a tick, or Cash times ticks
+        self.limits = limits_from(definition.limits, self.unit)
+        self.mark_limits = definition.mark_limits
+        self.mark_unit = Fraction(1, 10 ** max(10, decimals_of(tick)))
+
+    @property
+    def per_tick(self) -> int:
+        """Return how many price units a tick has."""
+        return (self.grid / self.tick).numerator
+
+    def on_tick(self, price: Fraction | int, *, up: bool) -> int:
+        """Return a price rounded to the tick."""
+        steps = Fraction(price) / self.per_tick
+        return max(int(-(-steps // 1) if up else steps // 1), 1) * self.per_tick
 
     def exact(self, side: Side, lots: int, ticks: int | Fraction) -> Fraction:
         """Return the exact value of lots of a side at a price."""
@@ -269,11 +312,8 @@ class Contract:
 
 class Pool:
     def __init__(self, definition: m.DefinePool, unit: int, time_ms: int) -> None:
-        self.definition, self.name, self.asset = definition, definition.pool, definition.asset
-        self.venue, *options = definition.rules.split("+")
-        self.options = dict(f"{option}=".split("=")[:2] for option in options)
-        self.limits = limits_from(definition.limits, unit)
-        self.slippage = Fraction(definition.max_slippage)
+        self.name, self.asset = definition.pool, definition.asset
+        self.define(definition, unit)
         self.balance = 0
         self.balances, self.equities = (History(definition.peak_window_ms) for _ in range(2))
         self.balances.add(time_ms, 0)
@@ -284,6 +324,14 @@ class Pool:
         self.haircut_ppm = 0
         self.collateral: dict[str, tuple[int, int]] = {}  # amount and cost, by asset
         self.monitored: set[str] = set()
+
+    def define(self, definition: m.DefinePool, unit: int) -> None:
+        """Set rules, limits and slippage."""
+        self.definition = definition
+        self.venue, *options = definition.rules.split("+")
+        self.options = dict(f"{option}=".split("=")[:2] for option in options)
+        self.limits = limits_from(definition.limits, unit)
+        self.slippage = Fraction(definition.max_slippage)
 
 
 @dataclass

@@ -40,6 +40,8 @@ def check_pools(reader: Reader, names: Collection[str] | None = None) -> None:
 
 def is_monitored(model: Model, contract: Contract) -> bool:
     """Return whether a contract has ever had inventory, PnL or a trigger in its pool."""
+    if contract.status == "settled":
+        return False
     if contract.has_inventory or contract.realized or contract.injected:
         return True
     waits = any(ms is not None for ms in contract.missing_since.values())

@@ -94,23 +94,26 @@ class RandomMarket:
                 ),
             )
 
-    def _limits(self, rules: str, *, needed: bool = False) -> m.TriggerLimits:
+    def _limits(
+        self, rules: str, draw: random.Random | None = None, *, needed: bool = False
+    ) -> m.TriggerLimits:
         """Return limits of which a trigger of the rule set reads each one."""
-        if self.random.random() < 0.5 and not needed:
+        draw = draw or self.random
+        if draw.random() < 0.5 and not needed:
             return m.TriggerLimits()
         starts = (None, "0.2", "0.5") if self.coarse else (None, "0.3", "0.05", "0.123456")
         limits = m.TriggerLimits(
-            start=self.random.choice(starts),
-            stop=self.random.choice([None, "0.1" if self.coarse else "0.05", "0.02"]),
-            trigger_threshold=self.random.choice([0, 100] if self.coarse else [None, 0, 100]),
-            wait_ms=self.random.choice([None, 0, 7_000]),
-            stop_equity=self.random.choice([None, 0, 3, 50]),
-            takeover_loss=self.random.choice([0, 3, 100]),
-            contract_daily_loss=self.random.choice([None, "0.2", "0.0123"]),
-            pool_daily_loss=self.random.choice([None, "0.5", 1]),
-            vault_cap=self.random.choice(["0.1", "0.5", 1]),
-            loss_threshold=self.random.choice([0, 40, 10_000]),
-            backlog=self.random.choice([None, 0, 500]),
+            start=draw.choice(starts),
+            stop=draw.choice([None, "0.1" if self.coarse else "0.05", "0.02"]),
+            trigger_threshold=draw.choice([0, 100] if self.coarse else [None, 0, 100]),
+            wait_ms=draw.choice([None, 0, 7_000]),
+            stop_equity=draw.choice([None, 0, 3, 50]),
+            takeover_loss=draw.choice([0, 3, 100]),
+            contract_daily_loss=draw.choice([None, "0.2", "0.0123"]),
+            pool_daily_loss=draw.choice([None, "0.5", 1]),
+            vault_cap=draw.choice(["0.1", "0.5", 1]),
+            loss_threshold=draw.choice([0, 40, 10_000]),
+            backlog=draw.choice([None, 0, 500]),
         )
         read = limits_read(rules.partition("+")[0])
         return m.TriggerLimits(**{name: getattr(limits, name) for name in read})
@@ -162,7 +165,60 @@ class RandomMarket:
         unit = lot * multiplier * 10 ** ASSETS[asset]
         return bool((unit * tick if linear else unit / tick).denominator == 1)
 
+    def trading(self, model: Model) -> list[m.DefineContract]:
+        """Return the contracts that are not delisted."""
+        states = model.contracts
+        return [c for c in self.contracts if states[c.contract].status == "trading"]
+
+    def follow(self, model: Model) -> None:
+        """Take over the terms that contracts and pools have been amended to."""
+        for place, contract in enumerate(self.contracts):
+            known = model.contracts.get(contract.contract)
+            if known is not None and known.definition != contract:
+                self.contracts[place] = known.definition
+                price = self.price[contract.contract] // known.grid * known.grid
+                self.price[contract.contract] = max(price, known.grid)
+
     # --- draws ---
+
+    def amendment(self, model: Model, draw: random.Random, time_ms: int) -> m.AmendContract:
+        """Return an amendment of some terms; a coarse market has its ticks and lots for ever."""
+        contract = draw.choice(self.contracts)
+        tick, lot = Fraction(contract.tick_size), Fraction(contract.lot_size)
+        tiers = draw.choice(COARSE_TIERS if self.coarse else TIERS)
+        rules = model.pools[model.contracts[contract.contract].pool].definition.rules
+        terms: dict[str, object] = {
+            "tick_size": text(tick * draw.choice([Fraction(1, 2), Fraction(1, 5), 2, 5, 10])),
+            "lot_size": text(lot * draw.choice([Fraction(1, 2), Fraction(1, 10), 2, 3, 5])),
+            "margin_tiers": tuple(
+                m.MarginTier(notional_from=start, maintenance_rate=rate) for start, rate in tiers
+            ),
+            "adl_exempt": draw.random() < 0.1,
+            "limits": self._limits(rules, draw),
+        }
+        offered = list(terms)[2:] if self.coarse else list(terms)
+        named = draw.sample(offered, draw.choice([1, 1, 2]))
+        return m.AmendContract(
+            time_ms=time_ms,
+            contract=contract.contract,
+            note="announced",
+            odd_lots=draw.choice(list(m.OddLots)),
+            **{name: terms[name] for name in named},  # type: ignore[arg-type]
+        )
+
+    def pool_amendment(self, model: Model, draw: random.Random, time_ms: int) -> m.AmendPool:
+        """Return an amendment of the rules of a pool, mostly with limits that they read."""
+        pool = draw.choice(list(model.pools.values()))
+        rules = draw.choice([pool.definition.rules, draw.choice(self.rules)])
+        terms: dict[str, object] = {
+            "limits": self._limits(rules, draw),
+            "rules": rules,
+            "max_slippage": draw.choice(["0.025", "0.1", 0]),
+            "peak_window_ms": draw.choice([8 * HOUR_MS, 60_000, 3_000]),
+        }
+        named = draw.sample(list(terms), draw.choice([1, 2, 4]))
+        fields = {name: terms[name] for name in {*named, *(["limits"] * ("rules" in named))}}
+        return m.AmendPool(time_ms=time_ms, pool=pool.name, note="announced", **fields)  # type: ignore[arg-type]
 
     def moved(self, name: str, shift: float) -> str:
         """Return the mark after a relative move: at least one tick, at times finer than it."""
@@ -281,7 +337,7 @@ class RandomMarket:
     def faults(self, model: Model, time_ms: int, version: int) -> "list[Move]":
         from workload import Move  # noqa: PLC0415 - workload draws its markets from here
 
-        contract = self.random.choice(self.contracts)
+        contract = self.random.choice(self.trading(model))
         name, account = contract.contract, self.random.choice(self.accounts)
         asset = self.random.choice(sorted(model.units))
 

@@ -25,13 +25,19 @@ def check_rounds(reader: Reader, forced: str) -> None:
             start = reader.at
             if contract.mark == 0 or contract.unconfirmed:
                 continue
-            if contract.name == forced:
+            if contract.name == forced or _closes_at_once(reader.model, contract):
                 _check_side(reader, contract, side, forced=True)
             elif contract.active and not contract.paused:
                 check_triggers(reader, contract)
                 _check_side(reader, contract, side, active=tuple(contract.active))
             if any(isinstance(event, m.AdlFilled) for event in reader.events[start : reader.at]):
                 check_pools(reader, [contract.pool])
+
+
+def _closes_at_once(model: Model, contract: Contract) -> bool:
+    """Return whether the fund takes no part in a contract whose rules have a queue."""
+    rules = model.pools[contract.pool].definition.rules
+    return not (contract.fund_pays or contract.paused) and bool(trigger_oracle.TRIGGERS[rules])
 
 
 def _losses(contract: Contract) -> int:

@@ -331,19 +331,16 @@ def price_of(model: Model, contract: Contract, side: Side, rule: str, tranche: T
     if rule == "mark_unless_depleted":
         equity, peak = model.pool_equity(pool.name), pool.equities.peak(model.time_ms)
         rule = "bankruptcy_price" if 10 * equity <= peak else "mark"
-
-    def on_grid(price: Fraction) -> int:
-        """Return a price in whole ticks, rounded in the counterparties' favor."""
-        return max(int(price // 1 if side == "long" else -(-price // 1)), 1)
-
-    mark = on_grid(contract.mark)
-    capped = max(mark, tranche.ticks) if side == "long" else min(mark, tranche.ticks)
+    long = side == "long"
+    mark = contract.on_tick(contract.mark, up=not long)
+    capped = max(mark, tranche.ticks) if long else min(mark, tranche.ticks)
+    spread = (1 - sign(side) * Fraction(1, 1000)) * contract.mark
     return {
-        "bankruptcy_price": tranche.ticks,
+        "bankruptcy_price": contract.on_tick(tranche.ticks, up=long),
         "mark": mark,
-        "previous_mark": on_grid(contract.previous_mark),
-        "transfer_price": on_grid((1 - sign(side) * Fraction(1, 1000)) * contract.mark),
-        "capped_mark": capped,
+        "previous_mark": contract.on_tick(contract.previous_mark, up=not long),
+        "transfer_price": contract.on_tick(spread, up=not long),
+        "capped_mark": contract.on_tick(capped, up=long),
     }[rule]
 
 
@@ -458,15 +455,16 @@ def check_fill(
 
 def least_price(contract: Contract, side: Side, lots: int, target: int) -> int:
     """Return the least favorable price at which lots are worth the target, by bisection."""
-    low, high = 1, TOP_TICKS  # for a long: too low at low - 1, enough at high
+    step = contract.per_tick
+    low, high = 1, TOP_TICKS // step  # in ticks; for a long: too low at low - 1, enough at high
     if side == "long":
         while low < high:
             middle = (low + high) // 2
-            enough = contract.exact(side, lots, middle) >= target
+            enough = contract.exact(side, lots, middle * step) >= target
             low, high = (low, middle) if enough else (middle + 1, high)
-        return low
+        return low * step
     while low < high:
         middle = (low + high + 1) // 2
-        enough = contract.exact(side, lots, middle) >= target
+        enough = contract.exact(side, lots, middle * step) >= target
         low, high = (middle, high) if enough else (low, middle - 1)
-    return low
+    return low * step

@@ -1,12 +1,14 @@
 """Takeovers, checked: by the venue's command or, behind managed pools, by the engine itself."""
 
+from collections.abc import Iterable
+
 from collateral_oracle import at_index, converted, convertible, pooled, pooled_numbers, price, sums
 from command_oracle import UNLIMITED, absorbed
 from event_reader import Reader
 from model import SIDES, TOP_TICKS, Contract, Model, Position, Tranche, expect, same, sign
 
 from delever.core import messages as m
-from delever.core.messages import Reason, Side
+from delever.core.messages import Event, Reason, Side
 
 Row = tuple[Contract, Side, int, Position]
 
@@ -116,6 +118,13 @@ def settle_netted(reader: Reader, account: str, netted: list[Contract]) -> None:
             _settle(reader, account, contract.settle, wallet)
 
 
+def settle_closed(reader: Reader, events: Iterable[Event]) -> None:
+    """Expect the pool to pay the negative wallets of accounts that the venue's closing emptied."""
+    closed = [event for event in events if isinstance(event, m.PositionsClosed)]
+    for account in sorted({account for event in closed for account in event.accounts}):
+        settle_netted(reader, account, [reader.model.contracts[closed[0].contract]])
+
+
 class PoolRangeError(Exception):
     """An account is not taken over because a pool's amounts would leave int64: the session ends."""
 
@@ -218,7 +227,7 @@ def _check(event: m.TakenOver, account: str, row: Row, cover: int, ticks: int | 
     same("realized", event.realized_pnl_cash, worth - held.cost)
     total = event.margin_cash + event.realized_pnl_cash
     same("shared out", event.to_wallet_cash + event.to_pool_cash, total)
-    worse = max(event.price_ticks - sign(side), 1)
+    worse = max(event.price_ticks - sign(side) * contract.per_tick, 1)
     here, there = (contract.value(side, held.lots, at) for at in (event.price_ticks, worse))
     bound = abs(here - there) + 1 if ticks is None else 0
     if not held.isolated:
@@ -234,11 +243,13 @@ def _check_bankruptcy_price(
     contract: Contract, side: Side, held: Position, target: int, ticks: int
 ) -> None:
     """Check that at this price the position's equity share is gone, and one tick worse more."""
-    worse = ticks - sign(side)
-    if ticks < TOP_TICKS and (side == "long" or ticks > 1):
+    step = contract.per_tick
+    same("fraction of a tick in a bankruptcy price", ticks % step, 0)
+    worse, top = ticks - step * sign(side), TOP_TICKS // step * step
+    if ticks < top and (side == "long" or ticks > step):
         enough = contract.value(side, held.lots, ticks) >= target
         expect(enough, "beyond the bankruptcy price", ticks, target)
-    if 1 <= worse <= TOP_TICKS:
+    if step <= worse <= top:
         less = contract.exact(side, held.lots, worse) < target
         expect(less, "a tick worse would consume", ticks, target)
 
@@ -252,8 +263,11 @@ def _settle(reader: Reader, account: str, asset: str, amount: int) -> None:
         reader.consume()
 
 
-def manage(reader: Reader) -> None:
-    """Check liquidation and unwinding behind managed pools, and what pools net in between."""
+def manage(reader: Reader, *, takes_over: bool) -> None:
+    """Check liquidation and unwinding behind managed pools, and what pools net in between.
+
+    The step of an amendment neither takes over nor unwinds.
+    """
     model = reader.model
     managed = [
         contract
@@ -261,6 +275,7 @@ def manage(reader: Reader) -> None:
         if model.pools[contract.pool].definition.managed
         and contract.mark > 0
         and not contract.unconfirmed
+        and takes_over
     ]
     _liquidate(reader, managed)
     for contract in model.contracts.values():
@@ -268,7 +283,7 @@ def manage(reader: Reader) -> None:
         if contract.mark > 0 and not contract.unconfirmed and rules != "gmx":
             _net_inventory(reader, contract)
     for contract in managed:
-        if not contract.active:
+        if not contract.active and contract.fund_pays:
             for event in absorbed(model, contract):
                 reader.take(event)
 

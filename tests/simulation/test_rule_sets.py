@@ -17,7 +17,7 @@ from delever.core.rules.loss_socialization import WithdrawalHaircut
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.valuation.side_valuation import SideValuation, value_side
 
-SEEDS = range(4)
+SEEDS = range(6)
 MAX_SESSIONS = 20
 LENGTH = 110
 

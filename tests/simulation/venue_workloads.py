@@ -107,7 +107,7 @@ class VenueWorkload(Workload):
     def _too_good(self, contract: Contract, side: Side) -> str:
         beyond = self.random.choice([0.01, 0.1, 0.3])
         ticks = round(contract.mark * (1 + sign(side) * beyond))
-        return text(max(ticks, 1) * contract.tick)
+        return text(contract.on_tick(ticks, up=False) * contract.tick)
 
 
 @dataclass

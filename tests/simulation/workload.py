@@ -49,12 +49,13 @@ class Workload:
         """Return the next command; the opening first."""
         if self.opening:
             return self.opening.pop(0)
-        if self.orders.random() < 0.03:
+        self.market.follow(model)
+        if self.orders.random() < 0.05:
             return Move(self._order(model))
         if about_collateral := self.collateral.next(model, self.time_ms):
             return Move(about_collateral)
         self._pass_time()
-        if self.random.random() < 0.07:
+        if self.random.random() < 0.07 and self.market.trading(model):
             return self._faulty(model)
         draws, weights = zip(*self._draws().items(), strict=True)
         draw_command: Callable[[Model], m.Command] = self.random.choices(draws, weights)[0]
@@ -219,7 +220,7 @@ class Workload:
         )
 
     def _near_mark(self, contract: Contract) -> str:
-        return text(self.market.near(contract.mark) * contract.tick)
+        return text(contract.on_tick(self.market.near(contract.mark), up=False) * contract.tick)
 
     def _unwind(self, model: Model) -> m.Command:
         held = [
@@ -275,6 +276,8 @@ class Workload:
     def _order(self, model: Model) -> m.Command:
         """Return an operator's command, drawn from a generator of its own."""
         draw, time_ms = self.orders, self.time_ms
+        if draw.random() < 0.5:
+            return self._change_of_terms(model)
         held = [c.name for c in model.contracts.values() if c.has_inventory]
         contract = draw.choice(held or list(model.contracts))
         unconfirmed = [c.name for c in model.contracts.values() if c.unconfirmed]
@@ -287,6 +290,30 @@ class Workload:
             return m.ForceAdl(time_ms=time_ms, contract=contract, note="at once")
         paused = draw.random() < 0.3
         return m.PauseAdl(time_ms=time_ms, contract=contract, paused=paused, note="halted")
+
+    def _change_of_terms(self, model: Model) -> m.Command:
+        """Return an amendment, or a step of a delisting."""
+        draw, time_ms = self.orders, self.time_ms
+        ending = [c for c in model.contracts.values() if c.status in {"close_only", "settling"}]
+        if ending and draw.random() < 0.6:
+            return self._ending(draw, draw.choice(ending))
+        if draw.random() < 0.25:
+            return self._ending(draw, draw.choice(list(model.contracts.values())))
+        if draw.random() < 0.3:
+            return self.market.pool_amendment(model, draw, time_ms)
+        return self.market.amendment(model, draw, time_ms)
+
+    def _ending(self, draw: random.Random, contract: Contract) -> m.Command:
+        """Return a step of a delisting: mostly called off again, sometimes settled."""
+        fields = {"time_ms": self.time_ms, "contract": contract.name, "note": "delisted"}
+        if contract.status == "trading" or draw.random() < 0.3:
+            listed = [m.TradingStatus.TRADING, m.TradingStatus.TRADING]
+            ending = [m.TradingStatus.CLOSE_ONLY, m.TradingStatus.SETTLING]
+            status = draw.choice(ending if contract.status == "trading" else listed + ending)
+            return m.DelistContract(**fields, status=status, fund_pays=draw.random() < 0.5)
+        mark = max(contract.mark, 1) * contract.tick
+        price = mark * Fraction(draw.randrange(4_000, 19_000), 10_000)
+        return m.SettleContract(**fields, price=text(price))
 
     def _compensation(self, model: Model) -> m.Command:
         """Return a payment for one of the last fills, or for a fill that the venue has read."""

@@ -13,6 +13,7 @@ from delever.core.messages import (
     RatingMethod,
     RiskLevel,
     Side,
+    TradingStatus,
 )
 
 MASK = "masked:"
@@ -100,8 +101,9 @@ class TriggerResponse(ApiResponse, frozen=True, kw_only=True):
 class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     """One contract; `trigger_used_ppm` is that of its nearest trigger.
 
-    While `mark_unconfirmed`, takeovers, unwinding and ADL of the contract are paused, and inventory
-    is valued at `confirmed_mark`.
+    `fund_pays` is false where the fund takes no part before the settlement. While
+    `mark_unconfirmed`, takeovers, unwinding and ADL of the contract are paused, and inventory is
+    valued at `confirmed_mark`.
     """
 
     as_of: int
@@ -117,6 +119,9 @@ class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     marked_ms: int | None
     stale: bool
     state: MarketState
+    status: TradingStatus
+    fund_pays: bool
+    settlement_price: str | None
     paused: bool
     mark_rejected: bool
     mark_unconfirmed: bool

@@ -22,6 +22,8 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage, round_key
 from delever.core.execution.notices import notices_of, unallocated_funds
+from delever.core.intake.closing import settle_closed
+from delever.core.intake.delisting import share_settlement_loss
 from delever.core.intake.handlers import admit, take_over_named
 from delever.core.intake.mark_guards import check_ages
 from delever.core.kernels import ParallelMap
@@ -29,6 +31,8 @@ from delever.core.messages import (
     Accepted,
     AdlStarted,
     AdlStopped,
+    AmendContract,
+    AmendPool,
     Command,
     Event,
     ForceAdl,
@@ -36,6 +40,7 @@ from delever.core.messages import (
     NoticeKind,
     Reason,
     Rejected,
+    SettleContract,
     Side,
     Takeover,
 )
@@ -50,6 +55,10 @@ from delever.core.valuation.netting import net_inventory
 
 WARNING_CLEARED_PPM = WARNING_PPM - 100_000
 """A warning is cleared 10 points below its level, so that it does not come and go."""
+
+
+AMENDMENTS = AmendContract, AmendPool
+"""Commands whose own step takes nobody over: accounts can react to new terms first."""
 
 
 def step(
@@ -85,9 +94,12 @@ def step(
     run.emit(admitted)
     if isinstance(command, Takeover):
         run.emit(take_over_named(book, command, admitted))
+    run.emit(settle_closed(book, admitted))
+    if isinstance(command, SettleContract):
+        run.emit(share_settlement_loss(book, run.events))
     run.emit(check_ages(book))
     shares: dict[str, Share] = {}
-    if book.has_managed_pools:
+    if book.has_managed_pools and not isinstance(command, AMENDMENTS):
         shares = {
             state.name: rule_set_of(book, state).takeover_share
             for state in book.contracts.values()
@@ -100,8 +112,10 @@ def step(
         run.emit(liquidate_cross(book, shares, nets))
     run.emit(_net_inventory(book))
     run.emit(_unwind(book, shares))
-    if not _is_idle(book):
+    has_work = not _is_idle(book)
+    if has_work:
         _run_pools(run, command.contract if isinstance(command, ForceAdl) else "")
+    if has_work or isinstance(command, AMENDMENTS):
         run.emit(rerate(book, run.events))
     run.emit(refresh(book, command, parallel_map))
     run.check.close()
@@ -204,7 +218,7 @@ def _unwind(book: Book, contracts: Iterable[str]) -> Iterator[Event]:
     A contract in ADL leaves its inventory to the queue.
     """
     for state in map(book.contracts.__getitem__, contracts):
-        if not state.active:
+        if not state.active and state.fund_pays:
             unlimited = rule_set_of(book, state).unwinds_beyond_balance
             for side in Side:
                 yield from absorb(book.pool_of(state), state, side, beyond_balance=unlimited)
@@ -280,12 +294,17 @@ def _run_rounds(run: "_Step", forced: str) -> None:
         for side in Side:
             if not state.mark or state.mark_unconfirmed:
                 continue
-            if state.name == forced:
+            if state.name == forced or _closes_at_once(book, state):
                 run.run_round(state, side, forced=True)
             elif state.active and not state.paused:
                 run.emit(_evaluate_all(book, state))
                 run.run_round(state, side, forced=False)
             run.emit(observe(book, changed_only=True))
+
+
+def _closes_at_once(book: Book, state: ContractState) -> bool:
+    """Return whether the fund takes no part in a contract, so that ADL closes its inventory."""
+    return not state.fund_pays and not state.paused and bool(rule_set_of(book, state).cases)
 
 
 def _losses(state: ContractState) -> int:

@@ -25,6 +25,9 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 IntLike = TypeVar("IntLike", int, Ints)
 
+Ratio = tuple[int, int]
+"""Numerator and denominator, without a common divisor."""
+
 PPM = 1_000_000
 """Ratios are integers in parts per million: 0.30 is 300,000."""
 
@@ -112,6 +115,17 @@ def format_scaled(amount: int, decimals: int) -> str:
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
 
 
+def ratio_of(number: tuple[int, int], unit: tuple[int, int]) -> Ratio:
+    """Return a decimal divided by another, in lowest terms.
+
+    >>> ratio_of((10, 2), (25, 3))
+    (4, 1)
+    """
+    top, bottom = number[0] * int(10 ** unit[1]), unit[0] * int(10 ** number[1])
+    divisor = gcd(top, bottom)
+    return top // divisor, bottom // divisor
+
+
 # --- sums ---
 
 
@@ -165,6 +179,16 @@ def pack_mark(mark: Mark) -> int | str:
 def unpack_mark(stored: int | str) -> Mark:
     """Return a mark that `pack_mark` has packed."""
     return Fraction(stored) if isinstance(stored, str) else stored
+
+
+def scale_mark(mark: Mark, ratio: Ratio) -> Mark:
+    """Return a mark times a ratio, as an integer where it is whole.
+
+    >>> scale_mark(3, (5, 2)), scale_mark(Fraction(15, 2), (2, 5))
+    (Fraction(15, 2), 3)
+    """
+    scaled_mark = Fraction(mark * ratio[0], ratio[1])
+    return int(scaled_mark) if scaled_mark.denominator == 1 else scaled_mark
 
 
 def mixed_fraction(numerator: int, denominator: int) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from html import escape
 
 from delever import formatting
 from delever.api_types.market import ContractResponse, TriggerResponse
+from delever.core.messages import TradingStatus
 
 NOTHING = "-"
 """Text of a value that does not apply."""
@@ -112,6 +113,10 @@ def banner_text(contract: ContractResponse) -> str:
     inventory = inventory_text(contract)
     if inventory:
         text += f"; the insurance fund holds {inventory}"
+    if contract.status is not TradingStatus.TRADING:
+        price = f" at {contract.settlement_price}" if contract.settlement_price else ""
+        fund = "" if contract.fund_pays else ", the fund takes no part"
+        text += f"; {humanize(contract.status)}{price}{fund}"
     if contract.stale:
         text += f"; no mark since {clock(contract.marked_ms)}"
     if contract.mark_rejected:

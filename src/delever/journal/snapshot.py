@@ -6,6 +6,7 @@ derived from them. A test fails for a field of the core that is neither stored n
 derived.
 """
 
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -17,7 +18,7 @@ from delever.core.book.contract_state import ContractState, OutstandingLoss
 from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.pool_state import AssetState, HeldCollateral, PoolState
 from delever.core.book.position_table import PositionBlock, PositionTable
-from delever.core.market.contract_terms import terms_of
+from delever.core.market.contract_terms import FormerUnits, terms_of
 from delever.core.market.rolling_windows import (
     DailyOpening,
     MinuteFalls,
@@ -36,6 +37,7 @@ from delever.core.messages import (
     PoolObserved,
     Rating,
     Side,
+    TradingStatus,
 )
 from delever.core.units import pack_mark, unpack_mark
 from delever.journal.record import ExactDecoder, encode_exact
@@ -138,6 +140,9 @@ class ContractRecord(StateRecord):
     """Fields of `ContractState`; an inventory is stored as its tranches, in order."""
 
     definition: DefineContract
+    price_unit: str
+    amendments: int
+    former_units: list[FormerUnits]
     pool: str
     mark: int | str
     previous_mark: int | str
@@ -158,6 +163,9 @@ class ContractRecord(StateRecord):
     is_observed: bool
     rating: Rating | None
     paused: bool = False
+    status: TradingStatus = TradingStatus.TRADING
+    fund_pays: bool = True
+    settlement_price: str = ""
     mark_rejected: bool = False
     marked_ms: int = 0
     mark_unconfirmed: bool = False
@@ -170,6 +178,7 @@ class PoolRecord(StateRecord):
 
     definition: DefinePool
     rules_digest: str
+    amended: bool
     balance: int
     balance_peak: RollingPeakRecord
     equity_peak: RollingPeakRecord
@@ -371,7 +380,8 @@ def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
 def _restore_contract(
     record: ContractRecord, cash_decimals: int, positions: PositionBlock
 ) -> ContractState:
-    terms = terms_of(record.definition, cash_decimals)
+    terms = terms_of(record.definition, cash_decimals, record.price_unit)
+    terms = replace(terms, former=tuple(record.former_units))
     limits = exact_limits(record.definition.limits, cash_decimals)
     window_ms = record.contract_pnl_peak.window_ms
     state = ContractState(record.definition, terms, limits, window_ms, positions)

@@ -56,6 +56,11 @@ def open_world() -> World:
         world.contract(name, pool=pool, tick_size="0.5", lot_size="0.01")
     world.pool("sharing", rules="drift")
     world.contract("SHARED", pool="sharing", tick_size="0.5", lot_size="0.01")
+    for name, price in {"ENDING": None, "GONE": 100}.items():
+        world.contract(name, tick_size="0.5", lot_size="0.01")
+        world.submit(m.DelistContract, contract=name, note="announced")
+        if price is not None:
+            world.submit(m.SettleContract, contract=name, price=price, note="over")
     world.contract("LIMITED", limits=m.TriggerLimits(start="0.10"))
     guard = m.MarkLimits(max_move="0.1")
     world.contract("JUMPED", pool="main", tick_size="0.5", lot_size="0.01", mark_limits=guard)

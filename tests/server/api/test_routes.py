@@ -61,6 +61,10 @@ POST /v1/commands define_account                     401    403  403   200    20
 POST /v1/commands set_account_margin                 401    403  403   200    200
 POST /v1/commands fund_pool                          401    403  403   403    200
 POST /v1/commands move_contract                      401    403  403   403    422
+POST /v1/commands amend_contract                     401    403  403   403    200
+POST /v1/commands amend_pool                         401    403  403   403    422
+POST /v1/commands delist_contract                    401    403  403   403    422
+POST /v1/commands settle_contract                    401    403  403   403    422
 POST /v1/commands cancel_adl                         401    403  403   403    422
 POST /v1/commands pause_adl                          401    403  403   403    200
 POST /v1/commands force_adl                          401    403  403   403    422
@@ -81,6 +85,10 @@ BODIES = {
     },
     "fund_pool": {"pool": "main", "amount": "1", "reason": "injection", "note": "test"},
     "move_contract": {"contract": "BTCUSDT", "pool": "none", "note": "test"},
+    "amend_contract": {"contract": "BTCUSDT", "adl_exempt": False, "note": "test"},
+    "amend_pool": {"pool": "none", "note": "test"},
+    "delist_contract": {"contract": "NONE", "note": "test"},
+    "settle_contract": {"contract": "NONE", "price": "1", "note": "test"},
     "cancel_adl": {"fill": 99, "note": "test"},
     "pause_adl": {"contract": "BTCUSDT", "paused": False, "note": "test"},
     "force_adl": {"contract": "BTCUSDT", "note": "test"},

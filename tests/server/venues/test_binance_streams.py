@@ -253,16 +253,10 @@ def test_invalid_socket_requests_get_an_error_and_the_socket_stays_open(server: 
 def test_a_listen_key_that_is_not_extended_expires(server: LiveServer, clock: FixedClock) -> None:
     key = listen_key(server)
     with connect(f"{server.ws}/ws/{key}") as connection:
-<<<<<<< HEAD
-        for _ in range(15):  # a longer step would be held as a jump of the clock
-            clock.ms += VALID_MS // 15
-            submit_to(server.service, [SetMarks(time_ms=NOW, marks={"BTCUSDT": "59999"})])
-=======
         clock.ms += VALID_MS
         confirmed = SetTime(time_ms=NOW, confirmed=True, note="an hour without commands")
         marks = SetMarks(time_ms=NOW, marks={"BTCUSDT": "59999"})
         submit_to(server.service, [confirmed, marks])
->>>>>>> t16
         (event,) = receive_events(connection, 1)
         assert (event["e"], event["listenKey"]) == ("listenKeyExpired", key)
     assert listen_key(server) != key

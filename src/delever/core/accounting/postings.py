@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from delever.core import messages as m
-from delever.core.accounting.ledger import LedgerAccount, Posting, lots_unit
+from delever.core.accounting.ledger import BOOK_TOTALS, LedgerAccount, Posting, lots_unit
 from delever.core.book import Book
 from delever.core.book.position_table import PositionColumns
+from delever.core.market.contract_terms import lots_ratio_of
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import exact_sum
+from delever.core.units import exact_sum, share_floor
 
 
 def postings(book: Book, event: Event) -> Iterable[Posting]:
@@ -147,6 +148,65 @@ def _positions_netted(book: Book, event: m.PositionsNetted) -> Iterator[Posting]
     yield Posting(LedgerAccount.WALLETS, asset, asset, event.realized_pnl_cash, event.account)
 
 
+def _positions_closed(book: Book, event: m.PositionsClosed) -> Iterator[Posting]:
+    """Yield the closing of positions as one movement; what the sides do not match is outside."""
+    state = book.contracts[event.contract]
+    asset, name, unit = state.terms.settle, event.contract, lots_unit(event.contract)
+    cost, margin, to_pool = (
+        sum(column) for column in (event.cost_cash, event.margin_cash, event.to_pool_cash)
+    )
+    to_wallets = sum(event.realized_pnl_cash) + margin - to_pool
+    moved = [
+        Posting(LedgerAccount.POSITIONS, name, asset, cost),
+        Posting(LedgerAccount.MARGINS, name, asset, -margin),
+        Posting(LedgerAccount.WALLETS, asset, asset, to_wallets),
+        Posting(LedgerAccount.POOL, state.pool, asset, to_pool),
+    ]
+    yield from _against_outside(moved, asset)
+    signed = -event.side.sign * sum(event.lots)
+    yield from _against_outside([Posting(LedgerAccount.POSITIONS, name, unit, signed)], unit)
+
+
+def _inventory_closed(book: Book, event: m.InventoryClosed) -> Iterator[Posting]:
+    state = book.contracts[event.contract]
+    asset, unit = state.terms.settle, lots_unit(event.contract)
+    realized = sum(event.realized_pnl_cash)
+    moved = [
+        Posting(LedgerAccount.INVENTORY, event.contract, asset, sum(event.cost_cash)),
+        Posting(LedgerAccount.POOL, state.pool, asset, realized),
+    ]
+    yield from _against_outside(moved, asset)
+    signed = -event.side.sign * sum(event.lots)
+    yield from _against_outside(
+        [Posting(LedgerAccount.INVENTORY, event.contract, unit, signed)], unit
+    )
+
+
+def _contract_settled(book: Book, event: m.ContractSettled) -> Iterator[Posting]:
+    state = book.contracts[event.contract]
+    asset = state.terms.settle
+    moved = [Posting(LedgerAccount.POOL, state.pool, asset, event.rounding_cash)]
+    return _against_outside(moved, asset)
+
+
+def _settlement_loss_shared(book: Book, event: m.SettlementLossShared) -> Iterator[Posting]:
+    asset, total = book.contracts[event.contract].terms.settle, sum(event.amount_cash)
+    for account, amount in zip(event.accounts, event.amount_cash, strict=True):
+        yield Posting(LedgerAccount.WALLETS, asset, asset, -amount, account)
+    yield Posting(LedgerAccount.POOL, event.pool, asset, total)
+
+
+def _contract_amended(book: Book, event: m.ContractAmended) -> Iterator[Posting]:
+    """Yield the lots that a new unit adds to each ledger account, against outside."""
+    state, unit = book.contracts[event.contract], lots_unit(event.contract)
+    ratio = lots_ratio_of(state.definition, event.definition)
+    for ledger in (LedgerAccount.POSITIONS, LedgerAccount.INVENTORY):
+        lots = BOOK_TOTALS[ledger](book, event.contract, unit)
+        added = share_floor(lots, *ratio) - lots
+        if added:
+            yield from _against_outside([Posting(ledger, event.contract, unit, added)], unit)
+
+
 def _inventory_netted(book: Book, event: m.InventoryNetted) -> Iterator[Posting]:
     """Yield the postings of money; the lots of both sides have the same ledger account."""
     asset, cost = book.contracts[event.contract].terms.settle, -event.realized_pnl_cash
@@ -231,6 +291,11 @@ _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
     m.PositionsSet: _positions_set,
     m.PositionColumnsSet: _position_columns_set,
     m.PoolFunded: _pool_funded,
+    m.ContractAmended: _contract_amended,
+    m.PositionsClosed: _positions_closed,
+    m.InventoryClosed: _inventory_closed,
+    m.ContractSettled: _contract_settled,
+    m.SettlementLossShared: _settlement_loss_shared,
     m.TakenOver: _taken_over,
     m.PositionsNetted: _positions_netted,
     m.InventoryNetted: _inventory_netted,

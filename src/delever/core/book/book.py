@@ -22,12 +22,12 @@ from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionColumns
 from delever.core.kernels import ParallelMap
 from delever.core.market.collateral import read_index_price, unit_collateral
-from delever.core.market.contract_terms import terms_of
+from delever.core.market.contract_terms import ContractTerms, terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text
+from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text, ratio_of, share_floor
 
 DEFAULT_CASH_DECIMALS = 8
 
@@ -251,8 +251,6 @@ class Book:
             self._stale |= {asset.name} if asset.wallets.stale else set()
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
-            if state.mark_limits is not None:
-                self.with_mark_limits.append(state)
             self._set_monitored(state)
             self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)
@@ -302,8 +300,7 @@ class Book:
         state.observe_pnl(self.time_ms, 0)
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
-        if state.mark_limits is not None:
-            self.with_mark_limits.append(state)
+        self._list_mark_limits()
 
     def _collateral_defined(self, event: m.CollateralDefined) -> None:
         definition = event.definition
@@ -613,6 +610,104 @@ class Book:
         state.reset_for_pool(event.target, window_ms, self.time_ms)
         self._record_change(state)
 
+    # --- events: amendments ---
+
+    def _contract_amended(self, event: m.ContractAmended) -> None:
+        state = self.contracts[event.contract]
+        asset, definition = self.asset_of(state), event.definition
+        before = state.terms
+        terms = terms_of(definition, asset.cash_decimals, event.price_unit)
+        terms = before.amended_to(terms, self.sequence)
+        limits = exact_limits(definition.limits, asset.cash_decimals)
+        sides = [(side, np.arange(table.size)) for side, table in state.tables.items()]
+        for side, rows in sides:
+            state.subtract_from_wallets(side, rows, asset.wallets)
+        state.amend(definition, event.price_unit, terms, limits)
+        self._list_mark_limits()
+        for side, rows in sides:
+            state.add_to_wallets(side, rows, asset.wallets)
+            self._changed_sides.add((state.name, side))
+        self._rescale_outstanding(state.name, before, terms)
+        self._update_bounds(state)
+        self._record_change(state)
+
+    def _rescale_outstanding(
+        self, contract: str, before: ContractTerms, terms: ContractTerms
+    ) -> None:
+        """Express outstanding fills of a contract in its new units."""
+        lots_ratio, price_ratio = ratio_of(before.lot, terms.lot), ratio_of(before.tick, terms.tick)
+        for number, fill in self.outstanding_fills.items():
+            if fill.contract == contract:
+                self.outstanding_fills[number] = msgspec.structs.replace(
+                    fill,
+                    lots=share_floor(fill.lots, *lots_ratio),
+                    quantity_ahead_lots=share_floor(fill.quantity_ahead_lots, *lots_ratio),
+                    price_ticks=share_floor(fill.price_ticks, *price_ratio),
+                    takeover_price_ticks=share_floor(fill.takeover_price_ticks, *price_ratio),
+                )
+
+    def _pool_amended(self, event: m.PoolAmended) -> None:
+        pool, definition = self.pools[event.pool], event.definition
+        limits = exact_limits(definition.limits, self.asset(pool.asset).cash_decimals)
+        rules_change = definition.rules != pool.definition.rules
+        slippage = slippage_ppm(definition)
+        pool.amend(self.time_ms, definition, limits, slippage, event.rules_digest)
+        for state in self.members(pool):
+            state.contract_pnl_peak.resize(self.time_ms, definition.peak_window_ms)
+            if rules_change:
+                state.exhausted.clear()
+                state.warned.clear()
+            self._record_change(state)
+        self._changed[f"pool {pool.name}"] = pool
+        self.unobserved_pools.add(pool.name)
+
+    def _positions_closed(self, event: m.PositionsClosed) -> None:
+        state = self.contracts[event.contract]
+        wallets = self.asset_of(state).wallets
+        names = "lots", "cost_cash", "margin_cash", "realized_pnl_cash", "to_pool_cash"
+        columns = (getattr(event, name) for name in ("accounts", "positions", *names))
+        for name, position, lots, cost, margin, realized, to_pool in zip(*columns, strict=True):
+            account = self.accounts.index[name]
+            with self._followed_margins(wallets, (account,)):
+                self._reduce_position(state, event.side, (account, position), (lots, cost, margin))
+                wallets.add(account, realized + margin - to_pool)
+        self._credit_pool(state, sum(event.to_pool_cash))
+
+    def _inventory_closed(self, event: m.InventoryClosed) -> None:
+        state = self.contracts[event.contract]
+        columns = event.takeovers, event.lots, event.cost_cash
+        for takeover, lots, cost in zip(*columns, strict=True):
+            state.inventory[event.side].reduce(takeover, lots, cost)
+        state.exhausted.pop(event.side, None)
+        self._changed_sides.add((state.name, event.side))
+        self.asset_of(state).inventory_cost -= sum(event.cost_cash)
+        self._credit_pool(state, sum(event.realized_pnl_cash))
+
+    def _contract_status_set(self, event: m.ContractStatusSet) -> None:
+        state = self.contracts[event.contract]
+        state.status, state.fund_pays = event.status, event.fund_pays
+        state.exhausted.clear()
+        self._record_change(state)
+
+    def _contract_settled(self, event: m.ContractSettled) -> None:
+        state = self.contracts[event.contract]
+        for key in [key for key in self.open_orders if key[1] == state.name]:
+            del self.open_orders[key]
+        self._credit_pool(state, event.rounding_cash)
+        state.settle(event.price)
+        self._stale.discard(state.key)
+        self._update_bounds(state)
+        self._record_change(state)
+
+    def _settlement_loss_shared(self, event: m.SettlementLossShared) -> None:
+        state = self.contracts[event.contract]
+        wallets = self.asset_of(state).wallets
+        for name, amount in zip(event.accounts, event.amount_cash, strict=True):
+            account = self.accounts.index[name]
+            with self._followed_margins(wallets, (account,)):
+                wallets.add(account, -amount)
+        self._credit_pool(state, sum(event.amount_cash))
+
     def _withdrawal_haircut_set(self, event: m.WithdrawalHaircutSet) -> None:
         pool = self.pools[event.pool]
         pool.withdrawal_haircut_ppm = event.haircut_ppm
@@ -842,6 +937,10 @@ class Book:
         self.asset(pool.asset).pool_balance += amount_cash
         self._changed[f"pool {pool.name}"] = pool
         self.unobserved_pools.add(pool.name)
+
+    def _list_mark_limits(self) -> None:
+        limited = (state for state in self.contracts.values() if state.mark_limits is not None)
+        self.with_mark_limits = list(limited)
 
     def _record_change(self, state: ContractState) -> None:
         """Record that a contract's own numbers changed, and whether it is monitored now."""

@@ -9,12 +9,21 @@ from delever.core.book.account_tables import Wallets
 from delever.core.book.inventory import Inventory
 from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
 from delever.core.kernels import kernels_for
-from delever.core.market.contract_terms import ContractTerms
+from delever.core.market.contract_terms import ContractTerms, FormerUnits
 from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
-from delever.core.messages import AdlFilled, DefineContract, Rating, Side
-from delever.core.units import Ints, Mark, div_ceil, pack_mark
+from delever.core.messages import AdlFilled, DefineContract, Rating, Side, TradingStatus
+from delever.core.units import (
+    Ints,
+    Mark,
+    Ratio,
+    div_ceil,
+    pack_mark,
+    ratio_of,
+    scale_mark,
+    share_floor,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,10 @@ class OutstandingLoss:
     amount_cash: int
 
 
+UNCHANGED: Ratio = (1, 1)
+"""The ratio of a unit that stays as it is."""
+
+
 class ContractState:
     """One contract: terms, mark, depth, positions, inventory, PnL and ADL.
 
@@ -38,7 +51,9 @@ class ContractState:
     mark is older than the market. `mark_unconfirmed`: the mark is beyond the contract's limits;
     `last_confirmed_mark` is then the last one that was not. `stale` are the positions (side,
     account, position id) whose newest row was rejected. `is_observed`: an observation of the pool
-    has included the contract.
+    has included the contract. `amendments` counts the amendments of the terms; `price_unit` is the
+    unit of prices where it is not the tick; `former_units` are those before amendments of tick or
+    lot. `fund_pays` is false while the pool takes no part before the settlement.
     """
 
     def __init__(
@@ -53,6 +68,9 @@ class ContractState:
         self.definition = definition
         self.tables = {side: PositionTable(positions) for side in Side}
         self.terms = terms
+        self.price_unit = ""
+        self.former_units: list[FormerUnits] = []
+        self.amendments = 0
         self.limits = limits
         self.name = definition.contract
         self.key = f"contract {self.name}"
@@ -76,6 +94,9 @@ class ContractState:
         self.active: dict[str, int] = {}
         self.warned: set[str] = set()
         self.paused = False
+        self.status = TradingStatus.TRADING
+        self.fund_pays = True
+        self.settlement_price = ""
         self.mark_rejected = False
         self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted: dict[Side, int] = {}
@@ -103,6 +124,57 @@ class ContractState:
         """Add the contract's PnL in its pool at this moment to its peak and its day's opening."""
         self.contract_pnl_peak.observe(time_ms, contract_pnl_cash)
         self.contract_pnl_opening.observe(time_ms, contract_pnl_cash)
+
+    # --- amendment ---
+
+    def amend(
+        self, definition: DefineContract, price_unit: str, terms: ContractTerms, limits: Limits
+    ) -> None:
+        """Replace the terms; express lots and prices in the new units, with the same money.
+
+        Positions must be valued again afterwards: their margin tiers may be others.
+        """
+        lots_ratio = ratio_of(self.terms.lot, terms.lot)
+        price_ratio = ratio_of(self.terms.tick, terms.tick)
+        if (lots_ratio, price_ratio) != (UNCHANGED, UNCHANGED):
+            self._rescale(lots_ratio, price_ratio)
+        self.definition, self.price_unit = definition, price_unit
+        self.terms, self.limits = terms, limits
+        self.mark_limits = exact_mark_limits(definition.mark_limits)
+        self.former_units = list(terms.former)
+        self.amendments += 1
+        self.exhausted.clear()
+
+    def _rescale(self, lots_ratio: Ratio, price_ratio: Ratio) -> None:
+        for side, table in self.tables.items():
+            table.rescale(*lots_ratio)
+            self.inventory[side].rescale(lots_ratio, price_ratio)
+        self.mark = scale_mark(self.mark, price_ratio)
+        self.previous_mark = scale_mark(self.previous_mark, price_ratio)
+        self.last_confirmed_mark = scale_mark(self.last_confirmed_mark, price_ratio)
+        self.volatility.rescale(price_ratio)
+        self.bids, self.asks = (
+            tuple((share_floor(p, *price_ratio), share_floor(n, *lots_ratio)) for p, n in levels)
+            for levels in (self.bids, self.asks)
+        )
+
+    # --- delisting ---
+
+    @property
+    def is_delisted(self) -> bool:
+        """Whether no position may open or grow any more."""
+        return self.status is not TradingStatus.TRADING
+
+    def settle(self, price: str) -> None:
+        """Settle the contract, whose positions and inventory are closed."""
+        self.status, self.settlement_price = TradingStatus.SETTLED, price
+        self.bids = self.asks = ()
+        self.depth_known = False
+        self.depth_insufficient_since_ms = dict.fromkeys(Side)
+        self.warned.clear()
+        self.exhausted.clear()
+        self.stale.clear()
+        self.rating = None
 
     # --- marks and values ---
 
@@ -262,8 +334,11 @@ class ContractState:
         """Whether each step observes the contract and evaluates its triggers.
 
         It does while there is inventory, PnL, an active or announced trigger, or insufficient
-        depth. An observed contract stays monitored: PnL that returned to 0 still has a peak.
+        depth. An observed contract stays monitored: PnL that returned to 0 still has a peak. A
+        settled one is not: it has no PnL to come.
         """
+        if self.status is TradingStatus.SETTLED:
+            return False
         waits = set(self.depth_insufficient_since_ms.values()) != {None}
         pnl = self.realized_pnl or self.injected
         busy = pnl or self.active or self.warned or waits or self.has_inventory
@@ -343,6 +418,8 @@ class ContractState:
             sorted(self.active.items()),
             sorted(self.depth_insufficient_since_ms.items()),
             self.rating and (self.rating.level, self.rating.as_of),
+            *((self.price_unit, self.definition) if self.amendments else ()),
+            *((self.status, self.fund_pays, self.settlement_price) if self.is_delisted else ()),
             *(("paused",) if self.paused else ()),
             *(("mark_rejected",) if self.mark_rejected else ()),
             *((pack_mark(self.last_confirmed_mark),) if self.mark_unconfirmed else ()),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from delever.core.messages import AdlFilled
-from delever.core.units import Mark
+from delever.core.units import Mark, Ratio, share_floor
 
 
 @dataclass(slots=True)
@@ -77,6 +77,15 @@ class Inventory:
                 fill.takeover, fill.liquidated_account, 0, 0, fill.takeover_price_ticks
             )
         self.reduce(fill.takeover, -fill.lots, -fill.pool_cost_cash)
+
+    def rescale(self, lots_ratio: Ratio, price_ratio: Ratio) -> None:
+        """Express lots and prices in new units: each times its ratio, which gives whole numbers."""
+        for tranche in self.tranches.values():
+            tranche.lots = share_floor(tranche.lots, *lots_ratio)
+            tranche.price_ticks = share_floor(tranche.price_ticks, *price_ratio)
+        self.total_lots = share_floor(self.total_lots, *lots_ratio)
+        self.changed.update(self.tranches)
+        self._underwater = None
 
     def take_changes(self) -> list[tuple[object, ...]]:
         """Return (takeover, lots, cost) of the tranches that changed since the last call.

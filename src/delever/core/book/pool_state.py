@@ -79,6 +79,7 @@ class PoolState:
 
     `rules_digest` names the content of a rule set of one's own; it is empty for a venue's.
     `collateral` is what the pool took over of other assets and the venue has not sold yet.
+    `amended`: the definition is not the first.
     """
 
     def __init__(self, definition: DefinePool, limits: Limits, max_slippage_ppm: int) -> None:
@@ -88,6 +89,7 @@ class PoolState:
         self.name = definition.pool
         self.asset = definition.asset
         self.rules_digest = ""
+        self.amended = False
         self.balance = 0
         self.balance_peak = RollingPeak(definition.peak_window_ms)
         self.equity_peak = RollingPeak(definition.peak_window_ms)
@@ -111,6 +113,21 @@ class PoolState:
         """The losses that the pool could not pay, in Cash: its balance below 0."""
         return max(-self.balance, 0)
 
+    def amend(
+        self,
+        time_ms: int,
+        definition: DefinePool,
+        limits: Limits,
+        max_slippage_ppm: int,
+        rules_digest: str,
+    ) -> None:
+        """Replace rules, limits, slippage and window; balances and peaks stay."""
+        self.definition, self.limits = definition, limits
+        self.max_slippage_ppm, self.rules_digest = max_slippage_ppm, rules_digest
+        self.amended = True
+        for window in (self.balance_peak, self.equity_peak, self.equity_mean):
+            window.resize(time_ms, definition.peak_window_ms)
+
     def track(self, time_ms: int, balance_cash: int, equity_cash: int) -> None:
         """Add the balance and the equity of this moment to the rolling windows."""
         self.balance_peak.observe(time_ms, balance_cash)
@@ -127,4 +144,5 @@ class PoolState:
     def scalars(self) -> tuple[object, ...]:
         """Return the pool's own numbers, for the hash of changes."""
         held = [(name, each.amount, each.cost) for name, each in self.collateral.items()]
-        return (self.balance, self.withdrawal_haircut_ppm, *sorted(held))
+        amended = (self.definition, self.rules_digest) if self.amended else ()
+        return (self.balance, self.withdrawal_haircut_ppm, *sorted(held), *amended)

@@ -18,7 +18,7 @@ from delever.core.book.position_index import RowIndex
 from delever.core.kernels import NO_TIER
 from delever.core.market.validation import unpack_column
 from delever.core.messages import PositionColumnsSet
-from delever.core.units import Bools, Ints, exact_sum
+from delever.core.units import Bools, Ints, div_ceil, div_floor, exact_sum
 
 SCALAR_LOOKUP_MAX = 16
 """Fewer positions than this are looked up one by one, which is then faster than in a batch."""
@@ -594,6 +594,15 @@ class PositionTable(Table):
         self.total_cost -= exact_sum(cost)
         self.total_margin -= exact_sum(margin)
         self._record_changes(rows)
+
+    def rescale(self, numerator: int, denominator: int) -> None:
+        """Express all lots in a new lot: each times numerator / denominator, which is whole."""
+        rows = np.arange(self.size)
+        self.lots[rows] = div_floor(self.lots[rows] * numerator, denominator)
+        self.total_lots = div_floor(self.total_lots * numerator, denominator)
+        self.max_lots = div_ceil(self.max_lots * numerator, denominator)
+        if len(rows):
+            self.changed_batches.append((self.account[rows], self.position[rows]))
 
     # --- closing rows ---
 

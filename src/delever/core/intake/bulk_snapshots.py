@@ -20,6 +20,7 @@ from delever.core.intake.snapshots import (
     SubmittedPosition,
     check_version,
     exceeding_notice,
+    growth_reason,
     outstanding_changes,
     paid_since,
 )
@@ -225,6 +226,10 @@ def set_position_columns(book: Book, command: m.SetPositionColumns) -> list[Even
         rows, notices = _apply_outstanding(book, command, states, rows[current[rows.row]])
         sides = _by_side(states, rows)
         events += notices
+    if any(state.is_delisted for state in states):
+        rows = _not_grown(states, rows, checks)
+        sides = _by_side(states, rows)
+        submitted = _by_side(states, _passed(every, checks))
     sides = _with_closed(book, sides, submitted)
     try:
         check_range(book, {}, growth=_growths(book, sides))
@@ -516,6 +521,24 @@ def _with_closed(
         for key, rows in closing.items()
     }
     return {**sides, **joined}
+
+
+def _not_grown(states: list[ContractState], rows: SnapshotRows, checks: RowChecks) -> SnapshotRows:
+    """Return the rows without those that are new or larger in a delisted contract, which fail."""
+    for (name, side), of_side in _by_side(states, rows).items():
+        state = next(state for state in states if state.name == name)
+        if not state.is_delisted:
+            continue
+        table = state.tables[side]
+        found = table.find_all(of_side.account, of_side.position)
+        known = np.zeros(len(found), np.int64)
+        known[found >= 0] = table.lots[found[found >= 0]]
+        grown = of_side.lots > known
+        fails, lots = np.zeros(len(checks.failed), bool), np.zeros(len(checks.failed), np.int64)
+        fails[of_side.row[grown]] = True
+        lots[of_side.row] = of_side.lots
+        checks.check(fails, "lots", lots, growth_reason(state))
+    return rows[~checks.failed[rows.row]]
 
 
 def _key(rows: SnapshotRows) -> Ints:

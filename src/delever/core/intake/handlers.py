@@ -11,12 +11,14 @@ from typing import Any
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
+from delever.core.intake.amendments import amend_contract, amend_pool, amended_pool
 from delever.core.intake.bulk_snapshots import (
     define_accounts,
     set_balance_columns,
     set_position_columns,
 )
 from delever.core.intake.collateral import convert_collateral, define_collateral, set_index_prices
+from delever.core.intake.delisting import delist_contract, settle_contract
 from delever.core.intake.mark_guards import check_moves, confirm_mark, reject_unconfirmed
 from delever.core.intake.snapshots import (
     fill_exceeds_position,
@@ -98,18 +100,21 @@ def _define_asset(book: Book, command: m.DefineAsset) -> list[Event]:
 def _define_pool(book: Book, command: m.DefinePool) -> list[Event]:
     _check_new_name("pool", command.pool, book.pools)
     reject_unless(bool(command.asset), "asset", "", Reason.EMPTY_NAME)
-    reject_unless(
-        command.rules in rule_sets_of(book), "rules", command.rules, Reason.UNKNOWN_RULE_SET
-    )
-    slippage = read_scaled("max_slippage", command.max_slippage, 6)
-    reject_unless(0 <= slippage <= PPM, "max_slippage", command.max_slippage, Reason.OUT_OF_RANGE)
-    window_ms = read_count("peak_window_ms", command.peak_window_ms)
-    reject_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NOT_POSITIVE)
-    _check_limits(book, command.asset, command.rules, command.limits)
-    if command.managed:
-        _check_managed_limits(book, command.rules, command.limits)
+    _check_pool_rules(book, command)
     digest = rules_digest(book, command.rules)
     return [m.PoolDefined(definition=command, rules_digest=digest)]
+
+
+def _check_pool_rules(book: Book, pool: m.DefinePool) -> None:
+    """Reject a pool's definition with an invalid rule set, slippage, window or limit."""
+    reject_unless(pool.rules in rule_sets_of(book), "rules", pool.rules, Reason.UNKNOWN_RULE_SET)
+    slippage = read_scaled("max_slippage", pool.max_slippage, 6)
+    reject_unless(0 <= slippage <= PPM, "max_slippage", pool.max_slippage, Reason.OUT_OF_RANGE)
+    window_ms = read_count("peak_window_ms", pool.peak_window_ms)
+    reject_unless(window_ms > 0, "peak_window_ms", window_ms, Reason.NOT_POSITIVE)
+    _check_limits(book, pool.asset, pool.rules, pool.limits)
+    if pool.managed:
+        _check_managed_limits(book, pool.rules, pool.limits)
 
 
 def _define_contract(book: Book, command: m.DefineContract) -> list[Event]:
@@ -389,6 +394,44 @@ def _move_contract(book: Book, command: m.MoveContract) -> list[Event]:
     return [*stopped, moved]
 
 
+def _amend_contract(book: Book, command: m.AmendContract) -> list[Event]:
+    state = _contract(book, "contract", command.contract)
+    if command.limits is not None:
+        rules = book.pool_of(state).definition.rules
+        _check_limits(book, state.terms.settle, rules, command.limits)
+    if command.mark_limits is not None:
+        exact_mark_limits(command.mark_limits)
+    return list(amend_contract(book, state, command))
+
+
+def _delist_contract(book: Book, command: m.DelistContract) -> list[Event]:
+    return list(delist_contract(book, _unsettled(book, command.contract), command))
+
+
+def _settle_contract(book: Book, command: m.SettleContract) -> list[Event]:
+    return list(settle_contract(book, _unsettled(book, command.contract), command))
+
+
+def _unsettled(book: Book, name: str) -> ContractState:
+    """Return a contract that is not settled."""
+    state = _contract(book, "contract", name)
+    settled = state.status is m.TradingStatus.SETTLED
+    reject_unless(not settled, "contract", name, Reason.CONTRACT_SETTLED)
+    return state
+
+
+def _amend_pool(book: Book, command: m.AmendPool) -> list[Event]:
+    pool = book.pools.get(command.pool)
+    if pool is None:
+        raise Rejection("pool", command.pool, Reason.UNKNOWN_POOL)
+    definition = amended_pool(command, pool.definition)
+    _check_pool_rules(book, definition)
+    for state in book.members(pool):
+        unsupported = _unsupported_limits(book, state.definition.limits, definition.rules)
+        reject_unless(not unsupported, "rules", definition.rules, Reason.LIMIT_NOT_SUPPORTED)
+    return list(amend_pool(book, command, definition))
+
+
 def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     fill = book.outstanding_fills.get(command.fill)
     if fill is None:
@@ -396,6 +439,8 @@ def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
     account = book.accounts.index[fill.account]
     included = max(book.accounts.balances_fill[account], book.accounts.positions_fill[account])
     reject_unless(fill.fill > included, "fill", fill.fill, Reason.FILL_NOT_OUTSTANDING)
+    settled = book.contracts[fill.contract].status is m.TradingStatus.SETTLED
+    reject_unless(not settled, "fill", fill.fill, Reason.CONTRACT_SETTLED)
     check_cancellation(book, fill)
     return [m.FillCancelled(fill=fill, note=command.note)]
 
@@ -550,6 +595,10 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.ConvertCollateral: convert_collateral,
     m.FundPool: _fund_pool,
     m.MoveContract: _move_contract,
+    m.AmendContract: _amend_contract,
+    m.AmendPool: _amend_pool,
+    m.DelistContract: _delist_contract,
+    m.SettleContract: _settle_contract,
     m.CancelAdl: _cancel_adl,
     m.Compensate: _compensate,
     m.PauseAdl: _pause_adl,

@@ -271,15 +271,13 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
         if command.version < known:
             events.append(_ignored(number, row.account, command.version, known))
             continue
-        notices: list[Event] = []
-        for change in outstanding_changes(book, row.account, command.last_fill):
-            if (change.contract, change.side, change.position) == (
-                row.contract,
-                row.side,
-                row.position,
-            ):
-                notices += exceeding_notice(change, position)
-                position.apply_outstanding(change)
+        notices = _apply_outstanding(book, row, position, command.last_fill)
+        if fault := _growth_fault(book, row, account, position.lots):
+            if command.strict:
+                raise fault.inside(f"positions[{number}]")
+            rejected.append(_position_rejected(command, number, fault))
+            submitted.pop((row.account, row.contract, row.position, row.side), None)
+            continue
         taken.append(TakenRow(number, row, position, notices))
     for place in reversed(_largest_positions(book, taken, strict=command.strict)):
         rejected.append(_position_rejected(command, taken[place].number, None))
@@ -423,6 +421,37 @@ def _check_sides(
         free = not submitted.get((*key[:3], row.side.opposite), False)
         reject_unless(free, "side", row.side, Reason.HEDGE_MODE_REQUIRED)
     submitted[key] = is_open
+
+
+def _apply_outstanding(
+    book: Book, row: PositionRow, position: SubmittedPosition, last_fill: int
+) -> list[Event]:
+    """Apply what a row does not include to its position; return notices of fills too large."""
+    notices: list[Event] = []
+    key = row.contract, row.side, row.position
+    for change in outstanding_changes(book, row.account, last_fill):
+        if (change.contract, change.side, change.position) == key:
+            notices += exceeding_notice(change, position)
+            position.apply_outstanding(change)
+    return notices
+
+
+def _growth_fault(book: Book, row: PositionRow, account: int, lots: int) -> Rejection | None:
+    """Return the rejection of a position that its delisted contract has not, or not as large."""
+    state = book.contracts[row.contract]
+    if not state.is_delisted or lots == 0:
+        return None
+    table = state.tables[row.side]
+    known = table.find(account, row.position)
+    if known is not None and lots <= table.lots.item(known):
+        return None
+    return Rejection("quantity", row.quantity, growth_reason(state))
+
+
+def growth_reason(state: ContractState) -> Reason:
+    """Return why a position of a delisted contract may not open or grow."""
+    settled = state.status is m.TradingStatus.SETTLED
+    return Reason.CONTRACT_SETTLED if settled else Reason.CLOSE_ONLY
 
 
 def _close_other_sides(

@@ -7,10 +7,11 @@ between two ticks: a value at it is computed exactly and floored once, against t
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from itertools import accumulate
 from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from delever.core.units import (
     Ints,
     Lots,
     Mark,
+    Ratio,
     Ticks,
     div_ceil,
     div_floor,
@@ -38,6 +40,7 @@ from delever.core.units import (
     mixed_fraction,
     mul_div_floor,
     parse_decimal,
+    ratio_of,
     scale_ppm,
     scaled,
     steps,
@@ -51,15 +54,32 @@ MAX_MARGIN_TIERS = 1_000
 """Upper bound on a contract's margin tiers; venues publish up to about a hundred."""
 
 
+class FormerUnits(NamedTuple):
+    """The units of a contract's integers in events up to a sequence, before an amendment."""
+
+    until_sequence: int
+    tick: tuple[int, int]
+    lot: tuple[int, int]
+    factor: int
+    price_step: int
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of terms that the units replace."""
+        return {name: value for name, value in self._asdict().items() if name != "until_sequence"}
+
+
 @dataclass(frozen=True, slots=True)
 class ContractTerms:
     """A contract's terms in exact integers.
 
-    `tick`, `lot` and `multiplier` are decimals as (mantissa, decimals). `factor` is Cash per lot
+    `tick`, `lot` and `multiplier` are decimals as (mantissa, decimals). `tick` is the unit of
+    prices; trades and ADL fills are on every `price_step`-th: 1, or more where a coarser tick was
+    amended and the book has prices between ticks. `factor` is Cash per lot
     and tick (linear) or Cash * ticks per lot (inverse); `cash_unit` is one whole unit of the settle
     asset in Cash. `tier_rows` has three rows: the notional from which a tier applies (Cash), its
     maintenance rate (ppm), and the deduction that confines the rate to the notional above (Cash).
-    `tier_bytes` are the same as int64 bytes, for kernels.
+    `tier_bytes` are the same as int64 bytes, for kernels. `former` are the units before each
+    amendment of tick or lot, oldest first.
     """
 
     name: str
@@ -74,6 +94,22 @@ class ContractTerms:
     tier_bytes: bytes
     tier_rows: tuple[tuple[int, ...], ...]
     adl_exempt: bool
+    price_step: int = 1
+    former: tuple[FormerUnits, ...] = ()
+
+    def at(self, sequence: int) -> "ContractTerms":
+        """Return the terms with the units of the events of a sequence: those may be former ones."""
+        for units in self.former:
+            if sequence <= units.until_sequence:
+                return replace(self, former=(), **units.fields())
+        return self
+
+    def amended_to(self, after: "ContractTerms", sequence: int) -> "ContractTerms":
+        """Return new terms that also know the units of the events before a sequence."""
+        if (self.tick, self.lot) == (after.tick, after.lot):
+            return replace(after, former=self.former)
+        units = FormerUnits(sequence - 1, self.tick, self.lot, self.factor, self.price_step)
+        return replace(after, former=(*self.former, units))
 
     def __reduce__(self) -> tuple[type["ContractTerms"], tuple[object, ...]]:
         """Return what a copy takes, faster than a dataclass does by itself."""
@@ -140,20 +176,27 @@ class ContractTerms:
         return value if lots > 0 else -value
 
     def price_at_value(self, signed_lots: int, target_cash: int) -> Ticks:
-        """Return the least favorable price, in whole ticks, at which lots have at least a value.
+        """Return the least favorable price, on the tick, at which lots have at least a value.
 
         Rounded in favor of the account: up for a long, down for a short. Clamped to 1..MAX_TICKS
         where no such price exists (a margin larger than the position can lose).
         """
-        long = signed_lots > 0
+        long, step = signed_lots > 0, self.price_step
         divide = div_ceil if long else div_floor
+        last = MAX_TICKS - MAX_TICKS % step
         if self.linear:
-            ticks = divide(target_cash, signed_lots * self.factor)
+            ticks = divide(target_cash, signed_lots * self.factor * step) * step
         elif target_cash == 0 or (target_cash < 0) != long:  # never reached
-            ticks = MAX_TICKS
+            ticks = last
         else:
-            ticks = divide(-signed_lots * self.factor, target_cash)
-        return Ticks(min(max(ticks, 1), MAX_TICKS))
+            ticks = divide(-signed_lots * self.factor, target_cash * step) * step
+        return Ticks(min(max(ticks, step), last))
+
+    def on_tick(self, ticks: int, *, up: bool) -> Ticks:
+        """Return a price rounded up or down to the tick, and positive."""
+        step = self.price_step
+        divide = div_ceil if up else div_floor
+        return Ticks(max(divide(ticks, step) * step, step))
 
     def maintenance_cash(self, notional_cash: Ints) -> Ints:
         """Return the maintenance margin of each notional by its tier, rounded up, in Cash."""
@@ -166,6 +209,15 @@ class ContractTerms:
         starts, rates, deductions = self.tier_rows
         tier = bisect_right(starts, notional_cash) - 1
         return scale_ppm(notional_cash, rates[tier]) - deductions[tier]
+
+    def value_at(self, signed_lots: int, price: tuple[int, int]) -> int:
+        """Return the value of signed lots at a price of any precision in Cash, rounded down."""
+        mantissa, decimals = price
+        tick_mantissa, tick_decimals = self.tick
+        top, bottom = mantissa * 10**tick_decimals, tick_mantissa * 10**decimals
+        if self.linear:
+            return int(div_floor(signed_lots * self.factor * top, bottom))
+        return int(div_floor(-signed_lots * self.factor * bottom, top))
 
     def cost_cash(self, side: Side, lots: int, entry: tuple[int, int]) -> int:
         """Return the signed cost of lots at an entry price of any precision, rounded to nearest."""
@@ -195,7 +247,7 @@ class ContractTerms:
         if number[0] <= 0:
             raise Rejection(field, price, Reason.NOT_POSITIVE)
         ticks = steps(number, self.tick)
-        if ticks is None:
+        if ticks is None or ticks % self.price_step:
             raise Rejection(field, price, Reason.INVALID_TICK_MULTIPLE)
         if ticks > MAX_TICKS:
             raise Rejection(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
@@ -212,7 +264,7 @@ class ContractTerms:
             if units is None:
                 raise Rejection(field, price, Reason.TOO_MANY_DECIMALS)
             mark = Fraction(units, self._tick_units)
-        if mark > MAX_TICKS or not (type(mark) is int or self._divides_exactly(mark)):
+        if mark > MAX_TICKS or not (type(mark) is int or self.divides_exactly(mark)):
             raise Rejection(field, price, Reason.EXCEEDS_NUMERIC_RANGE)
         return mark
 
@@ -224,7 +276,7 @@ class ContractTerms:
             return 0
         return ticks
 
-    def _divides_exactly(self, mark: Mark) -> bool:
+    def divides_exactly(self, mark: Mark) -> bool:
         """Return whether `mul_div_floor` is exact at a mark, for any lots in range."""
         if not isinstance(mark, Fraction):
             return True
@@ -284,14 +336,20 @@ class ContractTerms:
 _fields_of = attrgetter(*(field.name for field in fields(ContractTerms)))
 
 
-def terms_of(definition: DefineContract, cash_decimals: int) -> ContractTerms:
-    """Return the exact terms of a contract definition, or reject it."""
+def terms_of(definition: DefineContract, cash_decimals: int, price_unit: str = "") -> ContractTerms:
+    """Return the exact terms of a contract definition, or reject it.
+
+    `price_unit` is a divisor of the tick as the unit of prices; without it the tick is.
+    """
     numbers = {}
     for field in ("tick_size", "lot_size", "multiplier"):
         number = read_decimal(field, getattr(definition, field))
         positive = number[0] > 0
         reject_unless(positive, field, getattr(definition, field), Reason.NOT_POSITIVE)
         numbers[field] = number
+    unit = read_decimal("tick_size", price_unit) if price_unit else numbers["tick_size"]
+    price_step = steps(numbers["tick_size"], unit) or 1
+    numbers["tick_size"] = unit
     factor = _factor(definition.kind, cash_decimals, **numbers)
     if factor is None:
         raise Rejection("tick_size", definition.tick_size, Reason.FRACTIONAL_LOT_VALUE)
@@ -309,7 +367,14 @@ def terms_of(definition: DefineContract, cash_decimals: int) -> ContractTerms:
         tier_bytes=tiers.tobytes(),
         tier_rows=tuple(map(tuple, tiers.tolist())),
         adl_exempt=definition.adl_exempt,
+        price_step=price_step,
     )
+
+
+def lots_ratio_of(before: DefineContract, after: DefineContract) -> Ratio:
+    """Return the former lot over the new one: what lots of before are multiplied by."""
+    numbers = [read_decimal("lot_size", definition.lot_size) for definition in (before, after)]
+    return ratio_of(*numbers)
 
 
 def _factor(

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from math import isqrt
 
-from delever.core.units import Mark, div_floor, div_nearest
+from delever.core.units import Mark, Ratio, div_floor, div_nearest, scale_mark
 
 DAY_MS = 86_400_000
 
@@ -56,6 +56,11 @@ class RollingPeak:
         while entries and entries[0][1] != _CURRENT and entries[0][1] < start_ms:
             entries.popleft()
         return entries[0][0] if entries else default
+
+    def resize(self, time_ms: int, window_ms: int) -> None:
+        """Change the window from this time on; values before the former window are not known."""
+        self.peak(time_ms)
+        self.window_ms = window_ms
 
     def shift(self, amount: int) -> None:
         """Add an amount to every past value: a withdrawal, for example, is no drawdown."""
@@ -112,6 +117,19 @@ class RollingMean:
         before_ms = max(time_ms - self.window_ms - first_ms, 0)
         area = self._closed_area + current * (time_ms - from_ms) - first * before_ms
         return area, time_ms - first_ms - before_ms
+
+    def resize(self, time_ms: int, window_ms: int) -> None:
+        """Change the window from this time on; values before the former window are not known."""
+        if window_ms == self.window_ms:
+            return
+        self._expire(time_ms)
+        if self._entries:
+            from_ms, value = self._entries.popleft()
+            since_ms = max(from_ms, time_ms - self.window_ms)
+            if self._entries:
+                self._closed_area -= value * (since_ms - from_ms)
+            self._entries.appendleft((since_ms, value))
+        self.window_ms = window_ms
 
     def shift(self, amount: int) -> None:
         """Add an amount to every past value: a withdrawal, for example, is no drawdown."""
@@ -240,6 +258,10 @@ class RollingVolatility:
         # The newest price before the window is retained: the first change inside starts from it.
         while len(entries) > 1 and entries[1][0] <= minute - self.WINDOW_MINUTES:
             entries.popleft()
+
+    def rescale(self, ratio: Ratio) -> None:
+        """Multiply every price by a ratio: relative changes stay what they are."""
+        self._entries = deque((minute, scale_mark(mark, ratio)) for minute, mark in self._entries)
 
     def volatility_ppm(self, time_ms: int) -> int:
         """Return the volatility of the window that ends at this time; 0 without two prices."""

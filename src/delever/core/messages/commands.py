@@ -5,7 +5,14 @@ Amounts are decimal text, and absolute wherever possible: a balance, not a chang
 
 import msgspec
 
-from delever.core.messages.enums import ContractKind, FundingReason, PoolKind, Side
+from delever.core.messages.enums import (
+    ContractKind,
+    FundingReason,
+    OddLots,
+    PoolKind,
+    Side,
+    TradingStatus,
+)
 
 Amount = str | int
 """An exact decimal: text, or a whole JSON number. A JSON float is rejected by the decoder."""
@@ -394,6 +401,70 @@ class MoveContract(Command, tag="move_contract", frozen=True, kw_only=True):
     note: str
 
 
+class AmendContract(Command, tag="amend_contract", frozen=True, kw_only=True):
+    """Amend the terms of a live contract; fields left out keep their values.
+
+    `margin_tiers`, `limits` and `mark_limits` replace the former ones whole. Positions, marks,
+    depth and inventory keep their money and are expressed in the new tick and lot. A position,
+    tranche, depth level or outstanding fill that is no multiple of the new lot rejects the command;
+    with `odd_lots` `close_at_mark` the part beyond whole lots is closed at the mark, without a fee.
+    New margin tiers apply at once, but a managed pool takes nobody over in the step of the
+    amendment.
+    """
+
+    contract: str
+    note: str
+    tick_size: Amount | None = None
+    lot_size: Amount | None = None
+    margin_tiers: tuple[MarginTier, ...] | None = None
+    adl_exempt: bool | None = None
+    limits: TriggerLimits | None = None
+    mark_limits: MarkLimits | None = None
+    odd_lots: OddLots = OddLots.REJECT
+
+
+class AmendPool(Command, tag="amend_pool", frozen=True, kw_only=True):
+    """Amend the rules of a live insurance pool; fields left out keep their values.
+
+    `limits` replaces the former ones whole. Under new `rules` ADL that was started by a trigger
+    which they lack stops. After a change of `peak_window_ms` values before the former window are
+    not known.
+    """
+
+    pool: str
+    note: str
+    rules: str | None = None
+    limits: TriggerLimits | None = None
+    max_slippage: Amount | None = None
+    peak_window_ms: int | None = None
+
+
+class DelistContract(Command, tag="delist_contract", frozen=True, kw_only=True):
+    """Set the status of a contract that is to be settled: close_only, then settling.
+
+    From then on a position that is new or larger than the one known is rejected; `trading` calls
+    the delisting off. With `fund_pays` false the insurance fund takes no part: its inventory in the
+    contract is not sold in the market but closed by ADL at once, whether or not a trigger is on.
+    """
+
+    contract: str
+    note: str
+    status: TradingStatus = TradingStatus.CLOSE_ONLY
+    fund_pays: bool = True
+
+
+class SettleContract(Command, tag="settle_contract", frozen=True, kw_only=True):
+    """Close all positions and the inventory of a contract at its settlement price.
+
+    The price may have any precision; there is no fee. The insurance fund pays what accounts lack.
+    What it does not have is shared by the contract's winners, or stays open, as the rule set says.
+    """
+
+    contract: str
+    price: Amount
+    note: str
+
+
 class CancelAdl(Command, tag="cancel_adl", frozen=True, kw_only=True):
     """Cancel an ADL fill that the venue could not apply; the inventory is open again."""
 
@@ -487,6 +558,10 @@ AnyCommand = (
     | ConvertCollateral
     | FundPool
     | MoveContract
+    | AmendContract
+    | AmendPool
+    | DelistContract
+    | SettleContract
     | CancelAdl
     | Compensate
     | PauseAdl

@@ -28,6 +28,25 @@ class ContractKind(StrEnum):
     INVERSE = "inverse"
 
 
+class TradingStatus(StrEnum):
+    """How far a contract is from the end of its life.
+
+    From `close_only` on no position may open or grow; a `settled` contract has no positions.
+    """
+
+    TRADING = "trading"
+    CLOSE_ONLY = "close_only"
+    SETTLING = "settling"
+    SETTLED = "settled"
+
+
+class OddLots(StrEnum):
+    """What an amendment does with positions that are no multiple of the new lot."""
+
+    REJECT = "reject"
+    CLOSE_AT_MARK = "close_at_mark"
+
+
 class PoolKind(StrEnum):
     """The scope of an insurance pool; an isolated pool covers one contract."""
 
@@ -139,6 +158,9 @@ class Reason(StrEnum):
     EXCEEDS_INVENTORY = "exceeds_inventory"
     EXCEEDS_POOL_BALANCE = "exceeds_pool_balance"
     EXCEEDS_POOL_COLLATERAL = "exceeds_pool_collateral"
+    ODD_LOTS = "odd_lots"
+    CLOSE_ONLY = "close_only"
+    CONTRACT_SETTLED = "contract_settled"
     NO_OPEN_POSITION = "no_open_position"
     MULTI_ASSET_ACCOUNT = "multi_asset_account"
     MISSING_MARK_PRICE = "missing_mark_price"
@@ -172,6 +194,7 @@ class Reason(StrEnum):
     BACKLOG_LIMIT = "backlog_limit"
     MARK_BEYOND_BAND = "mark_beyond_band"
     CONTRACT_MOVED_TO_OTHER_POOL = "contract_moved_to_other_pool"
+    RULES_AMENDED = "rules_amended"
 
     # Mark beyond its contract's limits.
     MARK_MOVED_TOO_FAR = "mark_moved_too_far"

@@ -1,7 +1,7 @@
 """Events: facts in exact integers, which the book applies and the journal stores."""
 
 from delever.core.messages.commands import DefineCollateral, DefineContract, DefinePool
-from delever.core.messages.enums import FundingReason, NoticeKind, Reason, Side
+from delever.core.messages.enums import FundingReason, NoticeKind, Reason, Side, TradingStatus
 from delever.core.messages.risk_ratings import Rating, SideIndicators
 from delever.core.messages.snapshot_events import (
     AccountMarginSet,
@@ -102,6 +102,102 @@ class ContractMoved(Event, tag="contract_moved", frozen=True, kw_only=True):
     source: str
     target: str
     note: str
+
+
+class ContractAmended(Event, tag="contract_amended", frozen=True, kw_only=True):
+    """The terms of a contract were amended; `definition` has the new values.
+
+    `price_unit` is the unit of the contract's integer prices from this event on: the tick, or a
+    divisor of it where the book has prices between ticks. Quantities are in the new lot.
+    """
+
+    contract: str
+    definition: DefineContract
+    price_unit: str
+    note: str
+
+
+class PoolAmended(Event, tag="pool_amended", frozen=True, kw_only=True):
+    """The rules of an insurance pool were amended; `definition` has the new values."""
+
+    pool: str
+    definition: DefinePool
+    rules_digest: str
+    note: str
+
+
+class PositionsClosed(Event, tag="positions_closed", frozen=True, kw_only=True):
+    """The venue closed positions of one side at a price, in part or whole; columns.
+
+    `cost_cash` and `margin_cash` are what belonged to the closed lots. Realized PnL and margin go
+    to the account's wallet, less `to_pool_cash`: negative where the loss of an isolated position is
+    larger than its margin, which the pool pays. Lots of the two sides that differ, and their value,
+    are the venue's.
+    """
+
+    contract: str
+    side: Side
+    reason: Reason
+    price: str
+    accounts: tuple[str, ...]
+    positions: tuple[int, ...]
+    lots: tuple[int, ...]
+    cost_cash: tuple[int, ...]
+    margin_cash: tuple[int, ...]
+    realized_pnl_cash: tuple[int, ...]
+    to_pool_cash: tuple[int, ...]
+
+
+class InventoryClosed(Event, tag="inventory_closed", frozen=True, kw_only=True):
+    """The venue closed inventory of one side at a price, by takeover; columns.
+
+    Realized PnL is the pool's.
+    """
+
+    contract: str
+    side: Side
+    reason: Reason
+    price: str
+    takeovers: tuple[int, ...]
+    lots: tuple[int, ...]
+    cost_cash: tuple[int, ...]
+    realized_pnl_cash: tuple[int, ...]
+
+
+class ContractStatusSet(Event, tag="contract_status_set", frozen=True, kw_only=True):
+    """The status of a contract changed; `fund_pays` as in the command."""
+
+    contract: str
+    status: TradingStatus
+    fund_pays: bool
+    note: str
+
+
+class ContractSettled(Event, tag="contract_settled", frozen=True, kw_only=True):
+    """A contract was settled at a price; the closing of its positions and inventory precede.
+
+    Values are rounded down: `rounding_cash` is what that has left, and the pool's.
+    """
+
+    contract: str
+    price: str
+    rounding_cash: int
+    note: str
+
+
+class SettlementLossShared(Event, tag="settlement_loss_shared", frozen=True, kw_only=True):
+    """The winners of a settled contract paid what its pool could not; columns of equal length.
+
+    Each pays in proportion to its realized PnL in the contract, at most that and its equity.
+    `unfunded_cash` is the part of the loss that is still open.
+    """
+
+    contract: str
+    pool: str
+    loss_cash: int
+    unfunded_cash: int
+    accounts: tuple[str, ...]
+    amount_cash: tuple[int, ...]
 
 
 class TakenOver(Event, tag="taken_over", frozen=True, kw_only=True):
@@ -490,6 +586,13 @@ AnyEvent = (
     | DepthSet
     | PoolFunded
     | ContractMoved
+    | ContractAmended
+    | PoolAmended
+    | PositionsClosed
+    | InventoryClosed
+    | ContractStatusSet
+    | ContractSettled
+    | SettlementLossShared
     | TakenOver
     | PositionsNetted
     | InventoryNetted

@@ -20,7 +20,15 @@ import numpy as np
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
-from delever.core.messages import Rating, RatingInput, RatingMethod, RatingPart, RiskLevel, Side
+from delever.core.messages import (
+    Rating,
+    RatingInput,
+    RatingMethod,
+    RatingPart,
+    RiskLevel,
+    Side,
+    TradingStatus,
+)
 from delever.core.risk.stress_curve import (
     MIN_VOLATILITY_PPM,
     adl_from,
@@ -70,9 +78,11 @@ class Measure:
 
 
 def rating_of(book: Book, contract: str) -> Rating | None:
-    """Return a contract's current rating; None if it is unknown or has no mark."""
+    """Return a contract's current rating; None if it is unknown, settled or has no mark."""
     state = book.contracts.get(contract)
-    return None if state is None or state.mark == 0 else rate(book, state)
+    if state is None or state.mark == 0 or state.status is TradingStatus.SETTLED:
+        return None
+    return rate(book, state)
 
 
 def rate(book: Book, state: ContractState) -> Rating:

@@ -3,11 +3,13 @@
 A pool-level price is rounded in the pool's favor, so that the pool is never beyond its limit. The
 rounding residual, less than one tick on the quantity closed, stays with the pool and is reported. A
 price at a mark finer than the tick is rounded in the counterparties' favor: down for long
-inventory, up for short, so that ADL at the mark has no haircut. The pool pays less than one tick.
+inventory, up for short, so that ADL at the mark has no haircut. The pool pays less than one tick. A
+takeover price between the ticks of an amended tick is rounded in the pool's favor.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Protocol
 
 from delever.core.book import Book
@@ -54,10 +56,11 @@ class AtBankruptcyPrice:
     name: str = field(default="bankruptcy_price", init=False)
 
     def quote(
-        self, _book: Book, state: ContractState, _side: Side, tranches: Sequence[Tranche]
+        self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return each tranche's takeover price."""
-        ticks = tuple(Ticks(tranche.price_ticks) for tranche in tranches)
+        terms, up = state.terms, side is Side.LONG  # never below what the pool has paid
+        ticks = tuple(terms.on_tick(tranche.price_ticks, up=up) for tranche in tranches)
         return Quote(ticks, mark_numbers(state))
 
 
@@ -71,7 +74,7 @@ class AtMark:
         self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return the mark on the tick grid."""
-        return Quote((on_tick(state.mark, side),) * len(tranches), mark_numbers(state))
+        return Quote((on_tick(state, state.mark, side),) * len(tranches), mark_numbers(state))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class AtPreviousMark:
     ) -> Quote:
         """Return the previous mark on the tick grid."""
         previous = {"previous_mark_ticks": floor_ticks(state.previous_mark)}
-        ticks = on_tick(state.previous_mark, side)
+        ticks = on_tick(state, state.previous_mark, side)
         return Quote((ticks,) * len(tranches), mark_numbers(state) | previous)
 
 
@@ -128,8 +131,9 @@ class AtCappedMark:
     ) -> Quote:
         """Return the better of mark and takeover price for the pool, for each tranche."""
         better = max if side is Side.LONG else min
-        mark = on_tick(state.mark, side)
-        ticks = tuple(Ticks(better(tranche.price_ticks, mark)) for tranche in tranches)
+        terms, up, mark = state.terms, side is Side.LONG, on_tick(state, state.mark, side)
+        prices = (better(tranche.price_ticks, mark) for tranche in tranches)
+        ticks = tuple(terms.on_tick(price, up=up) for price in prices)
         return Quote(ticks, mark_numbers(state))
 
 
@@ -147,7 +151,7 @@ class AtTransferPrice:
         self, _book: Book, state: ContractState, side: Side, tranches: Sequence[Tranche]
     ) -> Quote:
         """Return one price for all tranches, at least one tick."""
-        ticks = on_tick(state.mark, side, PPM - side.sign * self.spread_ppm)
+        ticks = on_tick(state, state.mark, side, PPM - side.sign * self.spread_ppm)
         numbers = mark_numbers(state) | {"spread_ppm": self.spread_ppm}
         return Quote((ticks,) * len(tranches), numbers)
 
@@ -225,13 +229,15 @@ def mark_numbers(state: ContractState) -> dict[str, int]:
     return {"mark_ticks": floor_ticks(state.mark)}
 
 
-def on_tick(mark: Mark, side: Side, part_ppm: int = PPM) -> Ticks:
+def on_tick(state: ContractState, mark: Mark, side: Side, part_ppm: int = PPM) -> Ticks:
     """Return a mark, or a part of it, on the tick grid, at least one tick.
 
     Rounded in favor of the counterparties of inventory of a side: down for long inventory.
     """
     round_off = floor_ticks if side is Side.LONG else ceil_ticks
-    return Ticks(max(round_off(mark, part_ppm), 1))
+    step = state.terms.price_step
+    steps = round_off(mark if step == 1 else Fraction(mark, step), part_ppm)
+    return Ticks(max(steps, 1) * step)
 
 
 def _cost(tranches: Sequence[Tranche]) -> int:

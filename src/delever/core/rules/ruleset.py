@@ -57,7 +57,8 @@ class RuleSet:
     inventory in one contract. `unwinds_beyond_balance`: a managed pool unwinds inventory in the
     market also where it cannot pay the loss, as no queue takes the rest.
     `closes_own_accounts_first`: inventory of an account is closed against other accounts of its
-    owner before anyone else.
+    owner before anyone else. `winners_pay_settlement`: of a contract that is settled, winners pay
+    what neither accounts nor fund can; otherwise that stays open.
     """
 
     name: str
@@ -74,6 +75,7 @@ class RuleSet:
     managed_limits: tuple[str, ...] = ()
     fee_ppm: int = 0
     nets_hedged_legs: bool = True
+    winners_pay_settlement: bool = False
     nets_inventory: bool = True
     unwinds_beyond_balance: bool = False
     closes_own_accounts_first: bool = False

@@ -273,7 +273,7 @@ def _settle_wallet(book: Book, last: OpenPosition, to_wallet: int, bound: int) -
 def _tick_cash(position: OpenPosition, ticks: int, lots: int) -> int:
     """Return the value of one tick on these lots, plus one unit of rounding, in Cash."""
     terms, signed = position.state.terms, position.side.sign * lots
-    worse = max(ticks - position.side.sign, 1)
+    worse = max(ticks - position.side.sign * terms.price_step, 1)
     return abs(terms.value_cash(signed, ticks) - terms.value_cash(signed, worse)) + 1
 
 

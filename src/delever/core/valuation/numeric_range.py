@@ -13,6 +13,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
 from delever.core.book.position_table import PositionBounds
 from delever.core.market.collateral import VALUE_LIMIT, CollateralTerms
+from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
 from delever.core.market.validation import Rejection, reject_unless
 from delever.core.messages import (
     AdlFilled,
@@ -23,7 +24,7 @@ from delever.core.messages import (
     TakenOver,
     WalletSettled,
 )
-from delever.core.units import COLUMN_LIMIT, INT64_LIMIT, Mark
+from delever.core.units import COLUMN_LIMIT, INT64_LIMIT, Mark, Ratio, scale_mark, share_floor
 from delever.core.valuation.insurance import worst_ticks
 
 POOL_LIMIT = INT64_LIMIT
@@ -237,6 +238,29 @@ def funding_fits(book: Book, pool: PoolState, amount: int, contract: str | None)
     if contract is not None:
         growth += abs(amount)  # also counted in the contract's PnL
     return growth == 0 or _worth_bound(book, pool.name) + growth < POOL_LIMIT
+
+
+def amendment_fits(
+    book: Book, state: ContractState, terms: ContractTerms, lots_ratio: Ratio, price_ratio: Ratio
+) -> bool:
+    """Return whether everything stays inside its limit once a contract has these terms."""
+    most_lots = max(table.total_lots for table in state.tables.values())
+    prices = _prices(state, book.pool_of(state))
+    scaled = [scale_mark(price, price_ratio) for price in prices]
+    if 8 * share_floor(most_lots, *lots_ratio) >= COLUMN_LIMIT or max(scaled) > MAX_TICKS:
+        return False
+    before, after = (
+        max(map(each.max_lot_value, at)) for each, at in ((state.terms, prices), (terms, scaled))
+    )
+    lots, _ = state.largest_holding_with({}, exact=True)
+    added = share_floor(lots, *lots_ratio) * after - lots * before
+    held = sum(inventory.total_lots for inventory in state.inventory.values())
+    worth = share_floor(held, *lots_ratio) * after - held * before
+    equity = _exact_equity_bound(book, terms.settle, {}, {}, {})
+    return (
+        equity + max(added, 0) < COLUMN_LIMIT
+        and _worth_bound(book, state.pool) + max(worth, 0) < POOL_LIMIT
+    )
 
 
 def unwinding_fits(book: Book, state: ContractState, realized_pnl: int) -> bool:

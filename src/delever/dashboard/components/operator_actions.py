@@ -6,6 +6,7 @@ that key lacks the role `operate`, and otherwise journals it with its reason.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nicegui import ui
 
@@ -20,7 +21,8 @@ class OperatorAction:
 
     `fixed` are the fields that the page sets, `inputs` the labels of fields that the visitor fills
     in, `choices` the options of fields with a fixed set of values. The inputs named in `integers`
-    are sent as integers.
+    are sent as integers, those in `optional` not at all where they are empty. `limits.start` is the
+    field `start` of the object `limits`.
     """
 
     label: str
@@ -29,7 +31,17 @@ class OperatorAction:
     inputs: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     integers: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
 
+
+LIMITS = {
+    "limits.start": "start of ADL: drawdown, 0.30 is 30 %",
+    "limits.stop": "stop of ADL: drawdown",
+    "limits.trigger_threshold": "balance above which a drawdown counts",
+    "limits.wait_ms": "wait for depth, ms",
+    "limits.stop_equity": "fund equity that a round restores",
+}
+"""The inputs of the limits of a contract or a fund; together they replace the former ones."""
 
 FUNDING_REASONS = tuple(map(str, FundingReason))
 
@@ -58,7 +70,13 @@ def _form(frame: PageFrame, action: OperatorAction) -> None:
             if confirm.value != action.confirm:
                 status.set_text(f"Not done: {confirm.value!r} is not {action.confirm!r}.")
                 return
-            typed = {name: _value(action, name, field.value) for name, field in inputs.items()}
+            typed = _nested(
+                {
+                    name: _value(action, name, field.value)
+                    for name, field in inputs.items()
+                    if name not in action.optional or (field.value or "").strip()
+                }
+            )
             chosen = {name: field.value for name, field in choices.items()}
             command = {**action.fixed, **typed, **chosen, "note": note.value.strip()}
             try:
@@ -77,6 +95,18 @@ def _input(label: str) -> ui.input:
     element = ui.input(label).props("outlined dense")
     element.style("width: 100%")
     return element
+
+
+def _nested(fields: Mapping[str, str | int]) -> dict[str, object]:
+    """Return fields as an object, `limits.start` as the field `start` of `limits`."""
+    nested: dict[str, Any] = {}
+    for path, value in fields.items():
+        name, _, inner = path.partition(".")
+        if inner:
+            nested.setdefault(name, {})[inner] = value
+        else:
+            nested[name] = value
+    return nested
 
 
 def _value(action: OperatorAction, name: str, typed: str) -> str | int:

@@ -9,6 +9,7 @@ from typing import Any
 from nicegui import ui
 
 from delever.api_types.market import ContractResponse, PoolResponse, RatingResponse, TriggerResponse
+from delever.core.messages import OddLots, TradingStatus
 from delever.dashboard.charts.bars import stress_curve
 from delever.dashboard.charts.contract_history import (
     HISTORY_POINTS,
@@ -17,7 +18,7 @@ from delever.dashboard.charts.contract_history import (
 )
 from delever.dashboard.charts.time_series import charts_height, time_charts
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
-from delever.dashboard.components.operator_actions import OperatorAction, action_button
+from delever.dashboard.components.operator_actions import LIMITS, OperatorAction, action_button
 from delever.dashboard.components.queue_table import QueueTable
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.api_client import ApiClient
@@ -176,6 +177,60 @@ def _actions(contract: str) -> list[OperatorAction]:
             confirm=contract,
             fixed={"type": "move_contract", "contract": contract},
             inputs={"pool": "name of the insurance fund"},
+        ),
+        *_amendments(contract),
+        *_delisting(contract),
+    ]
+
+
+def _amendments(contract: str) -> list[OperatorAction]:
+    """Return the amendments of a contract's terms; margin tiers are amended through the API."""
+    fixed = {"type": "amend_contract", "contract": contract}
+    steps = {"tick_size": "new tick size", "lot_size": "new lot size"}
+    return [
+        OperatorAction(
+            label="Amend tick or lot",
+            confirm=contract,
+            fixed=fixed,
+            inputs=steps,
+            choices={"odd_lots": tuple(map(str, OddLots))},
+            optional=frozenset(steps),
+        ),
+        OperatorAction(
+            label="Amend ADL limits",
+            confirm=contract,
+            fixed=fixed | {"limits": {}},
+            inputs=LIMITS,
+            integers=frozenset({"limits.wait_ms"}),
+            optional=frozenset(LIMITS),
+        ),
+        OperatorAction(
+            label="Exempt from ADL", confirm=contract, fixed=fixed | {"adl_exempt": True}
+        ),
+        OperatorAction(
+            label="End the exemption", confirm=contract, fixed=fixed | {"adl_exempt": False}
+        ),
+    ]
+
+
+def _delisting(contract: str) -> list[OperatorAction]:
+    """Return the steps to the end of a contract."""
+    delist = {"type": "delist_contract", "contract": contract}
+    ending = (TradingStatus.CLOSE_ONLY, TradingStatus.SETTLING, TradingStatus.TRADING)
+    statuses = {"status": tuple(map(str, ending))}
+    return [
+        OperatorAction(label="Delist", confirm=contract, fixed=delist, choices=statuses),
+        OperatorAction(
+            label="Delist without the fund",
+            confirm=contract,
+            fixed=delist | {"fund_pays": False},
+            choices=statuses,
+        ),
+        OperatorAction(
+            label="Settle",
+            confirm=contract,
+            fixed={"type": "settle_contract", "contract": contract},
+            inputs={"price": "settlement price"},
         ),
     ]
 

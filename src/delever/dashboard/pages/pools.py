@@ -16,6 +16,7 @@ from delever.dashboard.charts.time_series import charts_height
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.operator_actions import (
     FUNDING_REASONS,
+    LIMITS,
     OperatorAction,
     action_button,
 )
@@ -90,6 +91,7 @@ async def show(client: ApiClient, pool: str) -> None:
         with panel("Now", "slim"):
             now = html()
             action_button(frame, _fund_action(pool))
+            action_button(frame, _amend_action(pool))
         with panel("In- and outflows"):
             flows = table(_FLOWS, [], "id")
             with ui.element("div").classes("bits"):
@@ -163,6 +165,23 @@ def _fund_action(pool: str) -> OperatorAction:
         fixed={"type": "fund_pool", "pool": pool},
         inputs={"amount": "amount (negative: withdrawn)"},
         choices={"reason": FUNDING_REASONS},
+    )
+
+
+def _amend_action(pool: str) -> OperatorAction:
+    rules = {
+        "rules": "new rule set",
+        "max_slippage": "new maximum slippage, 0.025 is 2.5 %",
+        "peak_window_ms": "new window of peaks, ms",
+    }
+    inputs = rules | LIMITS
+    return OperatorAction(
+        label="Amend rules",
+        confirm=pool,
+        fixed={"type": "amend_pool", "pool": pool},
+        inputs=inputs,
+        integers=frozenset({"peak_window_ms", "limits.wait_ms"}),
+        optional=frozenset(inputs),
     )
 
 

@@ -3,25 +3,32 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import msgspec
 
 from delever.core.book import Book
 from delever.core.messages import (
+    Accepted,
     AdlFilled,
+    ContractAmended,
+    ContractSettled,
     Event,
     FillCancelled,
+    InventoryClosed,
     LossSocialized,
     MarksSet,
+    PositionsClosed,
     Rejected,
     RoundClosed,
+    SettlementLossShared,
     Side,
     TakenOver,
     Unwound,
     WalletSettled,
 )
-from delever.core.units import Mark
-from delever.formatting import ContractFormatter
+from delever.core.units import Mark, ratio_of, scale_mark
+from delever.formatting import ContractFormatter, decimal_text
 
 
 class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +57,11 @@ class ContractTotal(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class _Sums:
-    """Lots and Cash of one contract."""
+    """Quantities and Cash of one contract."""
 
-    taken_over: int = 0
-    unwound: int = 0
-    closed: int = 0
+    taken_over: Decimal = Decimal(0)
+    unwound: Decimal = Decimal(0)
+    closed: Decimal = Decimal(0)
     realized_pnl: int = 0
     haircut: int = 0
     pool_pnl: int = 0
@@ -72,6 +79,7 @@ class EventTotals:
         self._book = book
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
         self._marks = dict(marks)
+        self._sequence = book.sequence
         self.haircuts_cash: dict[int, int] = {}
         self.rejected = 0
         self.takeovers = 0
@@ -91,12 +99,16 @@ class EventTotals:
                 self.rejected += 1
             case TakenOver():
                 self.takeovers += 1
-                self._sums[event.contract].taken_over += event.lots
+                self._sums[event.contract].taken_over += self._quantity(
+                    event.contract, event.lots, self._sequence
+                )
                 self._sums[event.contract].pool_pnl += event.to_pool_cash
             case WalletSettled():
                 self._sums[event.contract].pool_pnl += event.amount_cash
             case Unwound():
-                self._sums[event.contract].unwound += event.lots
+                self._sums[event.contract].unwound += self._quantity(
+                    event.contract, event.lots, self._sequence
+                )
                 self._sums[event.contract].pool_pnl += event.realized_pnl_cash
             case AdlFilled():
                 self.haircuts_cash[event.fill] = self._haircut_cash(event)
@@ -111,15 +123,51 @@ class EventTotals:
                 self._sums[event.contract].pool_pnl += paid
                 self._sums[event.contract].unfunded += event.unfunded_cash
                 self._sums[event.contract].accounts.update(event.accounts)
+            case _:
+                self._add_end_of_terms(event)
+
+    def _add_end_of_terms(self, event: Event) -> None:
+        """Add what an amendment or a settlement has closed; express the mark in the new unit."""
+        match event:
+            case Accepted():
+                self._sequence = event.sequence
+            case ContractAmended():
+                self._rescale_mark(event.contract)
+            case PositionsClosed():
+                self._sums[event.contract].pool_pnl += sum(event.to_pool_cash)
+            case InventoryClosed():
+                unwound = self._quantity(event.contract, sum(event.lots), self._sequence - 1)
+                self._sums[event.contract].unwound += unwound
+                self._sums[event.contract].pool_pnl += sum(event.realized_pnl_cash)
+            case ContractSettled():
+                self._sums[event.contract].pool_pnl += event.rounding_cash
+            case SettlementLossShared():
+                self._sums[event.contract].pool_pnl += sum(event.amount_cash)
+                self._sums[event.contract].haircut += sum(event.amount_cash)
+                self._sums[event.contract].accounts.update(event.accounts)
+
+    def _formatter(self, contract: str) -> ContractFormatter:
+        return ContractFormatter.of(self._book, self._book.contracts[contract])
+
+    def _quantity(self, contract: str, lots: int, sequence: int) -> Decimal:
+        """Return lots of the events of a sequence as a quantity."""
+        return self._formatter(contract).at(sequence).exact_quantity(lots)
+
+    def _rescale_mark(self, contract: str) -> None:
+        terms = self._book.contracts[contract].terms
+        before, after = terms.at(self._sequence - 1), terms.at(self._sequence)
+        mark = self._marks.get(contract, 0)
+        self._marks[contract] = scale_mark(mark, ratio_of(before.tick, after.tick))
 
     def _set_marks(self, event: MarksSet) -> None:
         for name, ticks, fraction in event.rows():
-            self._marks[name] = self._book.contracts[name].terms.join_mark(ticks, fraction)
+            terms = self._book.contracts[name].terms.at(self._sequence)
+            self._marks[name] = terms.join_mark(ticks, fraction)
 
     def _haircut_cash(self, fill: AdlFilled) -> int:
         """Return the loss of a fill's counterparty against the mark; 0 without a mark."""
         mark = self._marks.get(fill.contract, 0)
-        terms = self._book.contracts[fill.contract].terms
+        terms = self._book.contracts[fill.contract].terms.at(self._sequence)
         return terms.trade_cash(fill.side.sign * fill.lots, mark) - fill.value_cash if mark else 0
 
     def _add_fill(self, fill: AdlFilled, direction: int) -> None:
@@ -127,7 +175,7 @@ class EventTotals:
         sums = self._sums[fill.contract]
         self.fills += direction
         sums.accounts[fill.account] += direction
-        sums.closed += direction * fill.lots
+        sums.closed += direction * self._quantity(fill.contract, fill.lots, self._sequence)
         sums.realized_pnl += direction * fill.realized_pnl_cash
         sums.haircut += direction * self.haircuts_cash.get(fill.fill, 0)
         sums.pool_pnl += direction * fill.pool_realized_pnl_cash
@@ -142,13 +190,13 @@ class EventTotals:
 
     def _total(self, name: str, sums: _Sums) -> ContractTotal:
         state = self._book.contracts[name]
-        formatter = ContractFormatter.of(self._book, state)
+        formatter = self._formatter(name)
         return ContractTotal(
             contract=name,
             asset=state.terms.settle,
-            taken_over=formatter.quantity(sums.taken_over),
-            unwound=formatter.quantity(sums.unwound),
-            closed=formatter.quantity(sums.closed),
+            taken_over=decimal_text(sums.taken_over),
+            unwound=decimal_text(sums.unwound),
+            closed=decimal_text(sums.closed),
             inventory=formatter.quantity(sum(state.inventory[side].total_lots for side in Side)),
             accounts=len(+sums.accounts),
             realized_pnl=formatter.cash(sums.realized_pnl),

@@ -235,16 +235,17 @@ def fills_frame(book: Book, events: Iterable[Event]) -> pl.DataFrame:
 
 
 def _fills(book: Book, events: Iterable[Event]) -> Iterable[dict[str, Any]]:
-    time_ms = book.time_ms
+    time_ms, sequence = book.time_ms, book.sequence
     for event in events:
         if isinstance(event, Accepted):
             time_ms = event.time_ms
+            sequence = event.sequence
         elif isinstance(event, AdlFilled):
-            yield {"time_ms": time_ms, **_fill_row(book, event)}
+            yield {"time_ms": time_ms, **_fill_row(book, event, sequence)}
 
 
-def _fill_row(book: Book, fill: AdlFilled) -> dict[str, Any]:
-    formatter = ContractFormatter.of(book, book.contracts[fill.contract])
+def _fill_row(book: Book, fill: AdlFilled, sequence: int) -> dict[str, Any]:
+    formatter = ContractFormatter.of(book, book.contracts[fill.contract]).at(sequence)
     return {
         "fill": fill.fill,
         "contract": fill.contract,
@@ -314,10 +315,10 @@ def _episodes(book: Book, outcomes: Sequence[Sequence[Event]]) -> list[AdlEpisod
     """Return every start of ADL with the stop that ended it, in order of the starts."""
     episodes: dict[tuple[str, str, int], AdlEpisode] = {}
     running: dict[tuple[str, str], tuple[str, str, int]] = {}
-    time_ms = 0
+    time_ms = sequence = 0
     for event in (event for events in outcomes for event in events):
         if isinstance(event, Accepted):
-            time_ms = event.time_ms
+            time_ms, sequence = event.time_ms, event.sequence
         elif isinstance(event, AdlStarted):
             key = (event.contract, event.trigger, len(episodes))
             running[event.contract, event.trigger] = key
@@ -325,19 +326,19 @@ def _episodes(book: Book, outcomes: Sequence[Sequence[Event]]) -> list[AdlEpisod
                 contract=event.contract,
                 trigger=event.trigger,
                 started_ms=time_ms,
-                start_numbers=_numbers_text(book, event),
+                start_numbers=_numbers_text(book, event, sequence),
             )
         elif isinstance(event, AdlStopped) and (event.contract, event.trigger) in running:
             key = running.pop((event.contract, event.trigger))
             episodes[key] = msgspec.structs.replace(
-                episodes[key], stopped_ms=time_ms, stop_numbers=_numbers_text(book, event)
+                episodes[key], stopped_ms=time_ms, stop_numbers=_numbers_text(book, event, sequence)
             )
     return list(episodes.values())
 
 
-def _numbers_text(book: Book, event: AdlStarted | AdlStopped) -> str:
+def _numbers_text(book: Book, event: AdlStarted | AdlStopped, sequence: int) -> str:
     """Return the numbers that a trigger compared, or else its reason."""
-    formatter = ContractFormatter.of(book, book.contracts[event.contract])
+    formatter = ContractFormatter.of(book, book.contracts[event.contract]).at(sequence)
     return formatter.labeled_amounts(event.numbers) or humanize(event.reason)
 
 

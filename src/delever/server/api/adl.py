@@ -1,6 +1,7 @@
 """Routes out: the history of ADL in episodes, rounds and fills."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +19,7 @@ from delever.api_types.history import (
     UnwindResponse,
     Waterfall,
 )
-from delever.formatting import ContractFormatter
+from delever.formatting import ContractFormatter, decimal_text
 from delever.journal import JournalError, SqliteJournal
 from delever.journal.replay import advance_by_command, replay_events
 from delever.lab.errors import InputError, UnknownNameError
@@ -57,7 +58,7 @@ async def episodes(
     """Return ADL episodes, newest first, with ids below `before`."""
     await services.projector.current()
     rows = await services.queries.episodes(contract, before, limit)
-    return [EpisodeResponse(**_episode(services, row)) for row in rows]
+    return [EpisodeResponse(**await _episode(services, row)) for row in rows]
 
 
 @get("/v1/adl/{episode:int}", guards=[reads_masked], tags=["adl"])
@@ -140,9 +141,9 @@ def _numbers(formatter: ContractFormatter, encoded: str) -> dict[str, str]:
     return numbers_of(formatter, msgspec.json.decode(encoded))
 
 
-def _episode(services: ApiServices, row: Any) -> dict[str, Any]:
+async def _episode(services: ApiServices, row: Any) -> dict[str, Any]:
     formatter = _formatter(services, row.contract)
-    stopped = row.stop_numbers
+    stopped, stop = row.stop_numbers, formatter.at(row.stopped_sequence or 0)
     return {
         "episode": row.episode,
         "contract": row.contract,
@@ -153,12 +154,22 @@ def _episode(services: ApiServices, row: Any) -> dict[str, Any]:
         "started_ms": row.started_ms,
         "stopped_sequence": row.stopped_sequence,
         "stopped_ms": row.stopped_ms,
-        "numbers": _numbers(formatter, row.numbers),
-        "stop_numbers": None if stopped is None else _numbers(formatter, stopped),
+        "numbers": _numbers(formatter.at(row.started_sequence), row.numbers),
+        "stop_numbers": None if stopped is None else _numbers(stop, stopped),
         "fills": int(row.fills),
-        "quantity": formatter.quantity(int(row.lots)),
+        "quantity": await _quantity_closed(services, row, formatter),
         "accounts": int(row.accounts),
     }
+
+
+async def _quantity_closed(services: ApiServices, row: Any, formatter: ContractFormatter) -> str:
+    """Return the quantity that an episode closed; its lots may have changed in between."""
+    if not formatter.terms.former:
+        return formatter.quantity(int(row.lots))
+    _, fills = await services.queries.rounds(row.episode)
+    valid = [fill for fill in fills if fill.cancelled_sequence is None]
+    quantities = (formatter.at(fill.sequence).exact_quantity(fill.lots) for fill in valid)
+    return decimal_text(sum(quantities, Decimal(0)))
 
 
 async def _waterfall(services: ApiServices, row: Any) -> Waterfall:
@@ -174,7 +185,7 @@ async def _waterfall(services: ApiServices, row: Any) -> Waterfall:
     pool = pool_of(services.runner.market_snapshot, row.pool)
     hashes = await services.runner.look_up(lambda journal: _hashes(journal, rounds))
     return Waterfall(
-        **_episode(services, row),
+        **await _episode(services, row),
         takeovers=tuple(_takeover(taken, formatter) for _, taken in sorted(takeovers.items())),
         unwinds=tuple(_unwind(unwound, formatter) for unwound in unwinds),
         netted=tuple(_netted(pair, formatter) for pair in netted),
@@ -190,6 +201,7 @@ def _hashes(journal: SqliteJournal, rounds: SqlRows) -> dict[int, str]:
 
 
 def _takeover(row: Any, formatter: ContractFormatter) -> TakeoverResponse:
+    formatter = formatter.at(row.sequence)
     return TakeoverResponse(
         takeover=row.takeover,
         sequence=row.sequence,
@@ -205,6 +217,7 @@ def _takeover(row: Any, formatter: ContractFormatter) -> TakeoverResponse:
 
 
 def _unwind(row: Any, formatter: ContractFormatter) -> UnwindResponse:
+    formatter = formatter.at(row.sequence)
     return UnwindResponse(
         takeover=row.takeover,
         sequence=row.sequence,
@@ -235,7 +248,7 @@ def _round(
     hashes: dict[int, str],
     formatter: ContractFormatter,
 ) -> RoundResponse:
-    key = row.sequence, row.event_index
+    key, formatter = (row.sequence, row.event_index), formatter.at(row.sequence)
     return RoundResponse(
         sequence=row.sequence,
         time_ms=row.time_ms,
@@ -257,7 +270,7 @@ def _round(
 
 
 def _fill(services: ApiServices, row: Any) -> FillResponse:
-    formatter = _formatter(services, row.contract)
+    formatter = _formatter(services, row.contract).at(row.sequence)
     return FillResponse(
         fill=row.fill,
         sequence=row.sequence,

@@ -14,7 +14,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import PoolState
 from delever.core.explain.explanation import TriggerState, trigger_states
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.messages import DefineContract, DefinePool, Rating, Side
+from delever.core.messages import DefineContract, DefinePool, Rating, Side, TradingStatus
 from delever.core.risk.publication.cache import PublishedIndicators
 from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import IndicatorScale
@@ -47,6 +47,9 @@ class ContractSnapshot:
     contract_pnl_cash: int
     contract_pnl_peak_cash: int
     state: MarketState
+    status: TradingStatus
+    fund_pays: bool
+    settlement_price: str
     paused: bool
     mark_rejected: bool
     mark_unconfirmed: bool
@@ -138,7 +141,8 @@ def _contract(
     book: Book, state: ContractState, last_adl_ms: int, marked_ms: int
 ) -> ContractSnapshot:
     rules = rule_set_of(book, state)
-    triggers = trigger_states(book, state, rules)
+    settled = state.status is TradingStatus.SETTLED
+    triggers = () if settled else trigger_states(book, state, rules)
     contract_pnl_cash = contract_pnl_of(state)
     return ContractSnapshot(
         name=state.name,
@@ -157,6 +161,9 @@ def _contract(
         contract_pnl_cash=contract_pnl_cash,
         contract_pnl_peak_cash=state.contract_pnl_peak.peak(book.time_ms, contract_pnl_cash),
         state=_market_state(state, triggers),
+        status=state.status,
+        fund_pays=state.fund_pays,
+        settlement_price=state.settlement_price,
         paused=state.paused,
         mark_rejected=state.mark_rejected,
         mark_unconfirmed=state.mark_unconfirmed,

@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from delever.config import Config, ConfigError, MailConfig, NoticesConfig, secret
+from delever.core.messages import ContractAmended, PoolAmended
 from delever.journal import SqliteJournal
 from delever.server.engine.runner import Committed, Runner
 from delever.server.notifications.channels import MailSender, WebhookEndpoint, WebhookSender
@@ -62,6 +63,9 @@ SHUTDOWN_S = 2
 """How long a worker may take to finish its batch when the server stops."""
 
 ResultT = TypeVar("ResultT")
+
+AMENDED = ContractAmended, PoolAmended
+"""Events after which the context of notices is read again."""
 
 log = structlog.get_logger()
 
@@ -139,6 +143,8 @@ class Notifier:
             return
         found = [notices for notices in map(notices_of, commits) if notices is not None]
         self._committed = commits[-1].sequence
+        if any(isinstance(event, AMENDED) for commit in commits for event in commit.events):
+            self._context = NoticeContext({}, {})
         self._queue += found
         if len(self._queue) > MAX_QUEUED:
             self._queue, self._unread = [], self._committed

@@ -36,7 +36,7 @@ class Recipients:
         self, notices: RecordNotices, context: NoticeContext
     ) -> Iterator[Notification]:
         """Yield one notification for each notice of a record, recipient and channel."""
-        fills = fills_of(notices)
+        fills, context = fills_of(notices), context.at(notices.sequence)
         for subject in subjects_of(notices):
             addresses = dict.fromkeys(self._addresses(subject.account))
             if addresses:

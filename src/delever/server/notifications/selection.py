@@ -54,10 +54,15 @@ class NoticeSubject(NamedTuple):
 
 
 class NoticeContext(NamedTuple):
-    """What the text of notices needs from the book; it never changes once it is defined."""
+    """What the text of notices needs from the book; it is read again after an amendment."""
 
     formatters: Mapping[str, ContractFormatter]
     rules: Mapping[str, RuleSet]
+
+    def at(self, sequence: int) -> "NoticeContext":
+        """Return the context of a record: its amounts may be in units of before an amendment."""
+        formatters = {name: each.at(sequence) for name, each in self.formatters.items()}
+        return self._replace(formatters=formatters)
 
     def covers(self, notices: RecordNotices) -> bool:
         """Whether every contract and pool of a record is in the context."""

@@ -6,7 +6,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from delever.api_types.market import MarketState
-from delever.core.messages import Side
+from delever.core.messages import Side, TradingStatus
 from delever.core.units import PPM
 from delever.server.engine.market_snapshot import ContractSnapshot, MarketSnapshot, PoolSnapshot
 
@@ -47,6 +47,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
         "pool_unfunded": ("Losses that neither fund nor queue has paid", ["pool", "asset"]),
         "pool_balance_peak": ("Highest balance in the fund's rolling window", ["pool", "asset"]),
         "contract_state": ("1 for the state of a contract, else 0", ["contract", "state"]),
+        "contract_status": ("1 for the status of a contract, else 0", ["contract", "status"]),
         "contract_pnl": ("PnL of the insurance fund in a contract", ["contract"]),
         "pnl_ratio": ("Contract PnL below its peak, divided by the fund's peak", ["contract"]),
         "trigger_distance_ratio": (
@@ -77,6 +78,8 @@ def _add_contract(
     name, peak_cash = contract.name, snapshot.pools[contract.pool].balance_peak_cash
     for state in MarketState:
         families["contract_state"].add_metric([name, state], float(contract.state is state))
+    for status in TradingStatus:
+        families["contract_status"].add_metric([name, status], float(contract.status is status))
     scale = 10**contract.cash_decimals
     families["contract_pnl"].add_metric([name], contract.contract_pnl_cash / scale)
     fall_cash = contract.contract_pnl_cash - contract.contract_pnl_peak_cash

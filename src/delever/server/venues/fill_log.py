@@ -81,5 +81,13 @@ class FillLog:
 
     def _remove(self, fill: AdlFilled) -> None:
         orders = self._orders.get(fill.account, ())
-        left = [order for order in orders if order.event != fill]
+        left = [order for order in orders if _fill_number(order.event) != fill.fill]
         self._orders[fill.account] = deque(left, maxlen=MAX_ORDERS_PER_ACCOUNT)
+
+
+def _fill_number(event: ForcedEvent) -> int:
+    """Return the number of an ADL fill; 0 for a takeover.
+
+    A cancelled fill is known by its number: its units may be others since an amendment.
+    """
+    return event.fill if isinstance(event, AdlFilled) else 0

@@ -18,8 +18,10 @@ from delever.core.messages import (
     AdlStarted,
     AdlStopped,
     Command,
+    ContractAmended,
     Event,
     IndicatorsPublished,
+    PoolAmended,
     RatingsSet,
     RefreshIndicators,
     RefreshRatings,
@@ -29,6 +31,9 @@ from delever.core.messages import (
 from delever.core.risk.publication.cache import publish
 from delever.core.risk.publication.ranked_batch import RankedSide
 from delever.core.risk.rating import rate_all, trigger_used_ppm
+
+SWITCHES = AdlStarted, AdlStopped, ContractAmended
+"""Events after which a rated contract is rated again."""
 
 TENTH_PPM = 100_000
 """A rated contract is rated again when the trigger used passes a multiple of this."""
@@ -59,10 +64,15 @@ def due_refreshes(
 def rerate(book: Book, events: Iterable[Event]) -> Iterator[Event]:
     """Yield new ratings of rated contracts whose state has moved in a step with these events.
 
-    That is: ADL has started or stopped, or the trigger used has passed a tenth. A fall of less than
-    `TENTH_MARGIN_PPM` below the tenth does not count, so that ratings do not come and go.
+    That is: ADL has started or stopped, the contract or its pool was amended, or the trigger used
+    has passed a tenth. A fall of less than `TENTH_MARGIN_PPM` below the tenth does not count, so
+    that ratings do not come and go.
     """
-    switched = {event.contract for event in events if isinstance(event, AdlStarted | AdlStopped)}
+    events = tuple(events)
+    switched = {event.contract for event in events if isinstance(event, SWITCHES)}
+    amended = {event.pool for event in events if isinstance(event, PoolAmended)}
+    if amended:
+        switched |= {state.name for state in book.contracts.values() if state.pool in amended}
     names = switched.union(state.name for state in book.monitored())  # an idle contract is free
     states = sorted(map(book.contracts.__getitem__, names), key=attrgetter("definition_order"))
     moved = [

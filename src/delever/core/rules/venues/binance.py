@@ -14,8 +14,7 @@ _SHARED = (
         "ADL starts when bankrupt positions lose more than the insurance fund can pay.",
         FAQ,
         "partly read",
-        "pool equity (balance + unrealized PnL of inventory) <= 0; ADL stops above 0; in the last "
-        "hour before a delisting the fund does not pay (third party), which is not modeled here",
+        "pool equity (balance + unrealized PnL of inventory) <= 0; ADL stops above 0",
     ),
     Rule(
         "BIN-02",
@@ -48,6 +47,13 @@ _SHARED = (
         "sizing `residual`: a round closes the fewest lots that leave pool equity above "
         "`stop_equity` (0 by default); the cap on the net notional of the fund is not modeled",
     ),
+    Rule(
+        "BIN-09",
+        "In the last hour before a delisting the fund takes no part: the rest is deleveraged.",
+        "Binance support, delisting notices of 2025 and 2026",
+        "third party",
+        "a setting, `fund_pays`; winners pay at settlement (assumed); no taker fee",
+    ),
 )
 
 
@@ -68,6 +74,7 @@ BINANCE = RuleSet(
         joint=True,
     ),
     indicator_scale=QUANTILE,
+    winners_pay_settlement=True,
     cancel_scope=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,
@@ -96,6 +103,7 @@ BINANCE_LEGACY = RuleSet(
         "max(0, PnL) / max(1, wallet) x maintenance margin / equity", legacy_score, joint=True
     ),
     indicator_scale=QUANTILE,
+    winners_pay_settlement=True,
     cancel_scope=OrderScope.ACCOUNT,
     rules=(
         *_SHARED,

@@ -66,5 +66,14 @@ DRIFT = RuleSet(
             "official",
             "sizing `not_applicable`",
         ),
+        Rule(
+            "DRI-06",
+            "At expiry the mean of the oracle is altered until all users are solvent.",
+            "Drift docs-v2, delisting",
+            "official",
+            "the price is given; the fund's deficit is shared over the contract's winners by "
+            "realized PnL, with the same total",
+        ),
     ),
+    winners_pay_settlement=True,
 )

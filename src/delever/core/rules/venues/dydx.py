@@ -42,7 +42,7 @@ DYDX = RuleSet(
             "liquidation has filled nothing.",
             CODE,
             "official",
-            "the mark has passed the takeover price; final settlement is not modeled",
+            "the mark has passed the takeover price",
         ),
         Rule(
             "DYX-02",
@@ -78,5 +78,15 @@ DYDX = RuleSet(
             "official",
             "sizing `whole`: all underwater inventory",
         ),
+        Rule(
+            "DYX-07",
+            "In final settlement longs and shorts are offset at the oracle price, an account with "
+            "negative collateral at its bankruptcy price.",
+            "dYdX forum, topic 2751; " + CODE,
+            "official",
+            "all close at the price given; what accounts lack beyond the fund is shared over the "
+            "contract's winners by realized PnL, where dYdX takes it from those offset",
+        ),
     ),
+    winners_pay_settlement=True,
 )

@@ -228,6 +228,45 @@ _CAPS = {
     ),
 }
 
+
+_TERMS = {
+    40: (
+        "The terms of a live contract (tick, lot, margin tiers, limits, exemption) and the rules "
+        "of a pool (rule set, limits, slippage, window) are amended at once, by an operator with "
+        "a note. Costs, margins, wallets, peaks, versions and outstanding fills keep their value "
+        "to the last unit; prices between the ticks of a coarser tick stay what they are, and new "
+        "fills are on the new tick. New margin tiers apply to open positions (Binance, Bybit); a "
+        "managed pool takes nobody over before the next command."
+    ),
+    41: (
+        "A quantity that is no multiple of a new lot rejects the amendment, naming the first. With "
+        "`odd_lots` close_at_mark the odd lots of positions and inventory are closed at the mark "
+        "without a fee, 2,135 becomes 2,100 and 99 becomes 0 (BitMEX, 8 June 2021), and depth is "
+        "rounded down. What longs and shorts do not match is the venue's, outside the book "
+        "(assumed); the pool pays what an emptied isolated or cross account lacks."
+    ),
+    42: (
+        "Under new rules of a pool ADL stops where its trigger is no trigger of theirs, and a "
+        "haircut on withdrawals ends. Rated contracts are rated again after an amendment."
+    ),
+    43: (
+        "A contract is trading, close_only, settling or settled. Unless it is trading, a position "
+        "that is new or larger than the one known, after outstanding fills, is rejected; smaller "
+        "ones, takeovers and ADL go on. With `fund_pays` false the fund takes no part before the "
+        "settlement: its inventory is not sold, but closed by ADL at once and whole, at the price "
+        "of the rule set's first case."
+    ),
+    44: (
+        "At its settlement price, which is given, all positions and the inventory of a contract "
+        "are closed in one step, without a fee; values are rounded down and the pool has the rest, "
+        "so that sums are zero. The pool pays what an isolated position lost beyond its margin, "
+        "and the negative wallet of an account without other cross positions. What it has not is "
+        "shared over the contract's winners by realized PnL, up to that and their equity (dYdX, "
+        "Drift, Injective; OKX by a copy of its help of November 2022; Binance assumed), or stays "
+        "an open deficit (elsewhere, assumed)."
+    ),
+}
+
 API = "Binance USDⓈ-M API, ADL Risk"
 
 
@@ -358,7 +397,7 @@ GENERAL: tuple[Rule, ...] = (
     *(Rule(f"CORE-{number:02d}", text, "", "official") for number, text in enumerate(_TEXTS, 1)),
     *(
         Rule(f"CORE-{number}", text, "", "official")
-        for texts in (_SNAPSHOTS, _CAPS, _SAFETY)
+        for texts in (_SNAPSHOTS, _TERMS, _CAPS, _SAFETY)
         for number, text in texts.items()
     ),
     *COLLATERAL,

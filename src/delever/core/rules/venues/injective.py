@@ -71,5 +71,13 @@ INJECTIVE = RuleSet(
             "official",
             "sizing `not_applicable`",
         ),
+        Rule(
+            "INJ-06",
+            "At a market's settlement the fund pays first, then the haircuts of INJ-02 to INJ-04.",
+            CODE,
+            "official",
+            "winners pay by realized PnL, at most their equity; the other tiers are not modeled",
+        ),
     ),
+    winners_pay_settlement=True,
 )

@@ -75,6 +75,7 @@ OKX = RuleSet(
         Case(Illiquidity(WAIT), PRICE),
     ),
     sizing=Sizing.WHOLE,
+    winners_pay_settlement=True,
     ranking=RANKING,
     rules=(
         *_SHARED,
@@ -98,6 +99,7 @@ OKX_2025 = RuleSet(
         Case(Illiquidity(WAIT), PRICE),
     ),
     sizing=Sizing.WHOLE,
+    winners_pay_settlement=True,
     ranking=RANKING,
     rules=(
         *_SHARED,

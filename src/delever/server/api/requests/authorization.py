@@ -14,15 +14,19 @@ from litestar.handlers.base import BaseRouteHandler
 
 from delever.config import Config, Role
 from delever.core.messages import (
+    AmendContract,
+    AmendPool,
     CancelAdl,
     Command,
     Compensate,
     ConfirmMark,
+    DelistContract,
     ForceAdl,
     FundPool,
     MoveContract,
     PauseAdl,
     SetTime,
+    SettleContract,
 )
 from delever.server.api.requests.errors import ApiError, RequestError
 from delever.server.api.requests.masking import Masking
@@ -30,7 +34,19 @@ from delever.server.transport.api_keys import ApiKey, Keyring
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
-OPERATOR_COMMANDS = (FundPool, MoveContract, CancelAdl, PauseAdl, ForceAdl, ConfirmMark, Compensate)
+OPERATOR_COMMANDS = (
+    FundPool,
+    MoveContract,
+    AmendContract,
+    AmendPool,
+    DelistContract,
+    SettleContract,
+    CancelAdl,
+    PauseAdl,
+    ForceAdl,
+    ConfirmMark,
+    Compensate,
+)
 """Commands that need the role operate, and a note with their reason."""
 
 

@@ -50,8 +50,8 @@ class AccountEndpoints:
 
     async def positions_v3(self, product: str, account: str, request: Request) -> object:
         """Return open positions with their ADL quantile."""
-        markets = self._requested(product, request)
-        reading, snapshot = await self._read(account), self._markets.snapshot
+        reading = await self._read(account)
+        markets, snapshot = self._requested(product, request), self._markets.snapshot
         owner = reading.account
         return [
             account_payloads.position_v3(
@@ -67,8 +67,8 @@ class AccountEndpoints:
 
     async def positions_v2(self, product: str, account: str, request: Request) -> object:
         """Return open positions in the older form, without a quantile."""
-        markets = self._requested(product, request)
         reading = await self._read(account)
+        markets = self._requested(product, request)
         owner = reading.account
         return [
             account_payloads.position_v2(
@@ -289,7 +289,8 @@ def _open_positions(
     """Yield each open position with its market at the mark of the account reading."""
     for market in markets:
         for position in reading.account.positions_in(market.instrument.contract):
-            yield replace(market, mark_ticks=reading.marks[position.contract]), position
+            as_of = market.at(reading.account.as_of)
+            yield replace(as_of, mark_ticks=reading.marks[position.contract]), position
 
 
 def _quantile(

@@ -73,6 +73,7 @@ class Markets:
             contract.cash_decimals,
             contract.mark_ticks,
             contract.marked_ms,
+            contract.status,
         )
 
     # --- answers ---

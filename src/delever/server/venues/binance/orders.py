@@ -92,7 +92,7 @@ class OrderEndpoints:
             row | ({"tranId": str(row["tranId"])} if as_text else {})
             for order in self._orders(product, account, request)
             for row in account_payloads.income_rows(
-                self._markets.of_contract(order.event.contract), order.event, time_ms=order.time_ms
+                self._market(order), order.event, time_ms=order.time_ms
             )
             if kind in {None, row["incomeType"]}
         ]
@@ -157,14 +157,13 @@ class OrderEndpoints:
     ) -> list[payloads.Json]:
         hedge_mode = (await self._read(account)).hedge_mode
         return [
-            row(
-                self._markets.of_contract(order.event.contract),
-                order.event,
-                hedge_mode=hedge_mode,
-                time_ms=order.time_ms,
-            )
+            row(self._market(order), order.event, hedge_mode=hedge_mode, time_ms=order.time_ms)
             for order in orders
         ]
+
+    def _market(self, order: ForcedOrder) -> payloads.Market:
+        """Return the market of an order, with the units of its time."""
+        return self._markets.of_contract(order.event.contract).at(order.sequence)
 
     async def _read(self, account: str) -> AccountSnapshot:
         """Read the account; BinanceRequestError if the venue has not submitted it yet."""

@@ -6,14 +6,14 @@ Binance's derivatives API documentation, by the pages that docs/reference/binanc
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import msgspec
 
 from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
-from delever.core.messages import DefineContract, Rating, RiskLevel
+from delever.core.messages import DefineContract, Rating, RiskLevel, TradingStatus
 from delever.core.units import COLUMN_LIMIT, Mark, div_floor, format_scaled
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
@@ -148,6 +148,14 @@ def timing_error(timestamp_ms: int, recv_window_ms: int, now_ms: int) -> Binance
 
 # --- markets ---
 
+STATUSES = {
+    TradingStatus.TRADING: "TRADING",
+    TradingStatus.CLOSE_ONLY: "PRE_SETTLE",
+    TradingStatus.SETTLING: "SETTLING",
+    TradingStatus.SETTLED: "CLOSE",
+}
+"""Binance's `status` (USDS-M) and `contractStatus` (COIN-M) of a contract."""
+
 
 @dataclass(frozen=True, slots=True)
 class Market:
@@ -159,6 +167,11 @@ class Market:
     cash_decimals: int
     mark_ticks: Mark = 0
     marked_ms: int = 0
+    status: TradingStatus = TradingStatus.TRADING
+
+    def at(self, sequence: int) -> "Market":
+        """Return the market with the units of the events of a sequence."""
+        return replace(self, terms=self.terms.at(sequence))
 
     @property
     def symbol(self) -> str:
@@ -284,11 +297,12 @@ def _rate_limit(kind: str, limit: int) -> Json:
 def _terms(market: Market) -> Json:
     instrument, terms = market.instrument, market.terms
     percent = format_scaled(int(terms.tier_rate_ppm[0]), 4)
+    status = STATUSES[market.status]
     kind: Json = (
-        {"status": "TRADING", "settlePlan": 0}
+        {"status": status, "settlePlan": 0}
         if instrument.linear
         else {
-            "contractStatus": "TRADING",
+            "contractStatus": status,
             "contractSize": _number(terms.multiplier),
             "equalQtyPrecision": 4,
         }
@@ -305,7 +319,7 @@ def _terms(market: Market) -> Json:
         "baseAsset": instrument.base,
         "quoteAsset": instrument.quote,
         "marginAsset": terms.settle,
-        "pricePrecision": _decimals(market.price(1)),
+        "pricePrecision": _decimals(market.price(market.terms.price_step)),
         "quantityPrecision": _decimals(market.quantity(1)),
         "baseAssetPrecision": 8,
         "quotePrecision": 8,
@@ -331,9 +345,9 @@ def _filters(market: Market) -> list[Json]:
     return [
         {
             "filterType": "PRICE_FILTER",
-            "minPrice": market.price(1),
+            "minPrice": market.price(market.terms.price_step),
             "maxPrice": market.price(MAX_TICKS),
-            "tickSize": market.price(1),
+            "tickSize": market.price(market.terms.price_step),
         },
         {"filterType": "LOT_SIZE", **lots},
         {"filterType": "MARKET_LOT_SIZE", **lots},

@@ -23,7 +23,9 @@ from delever.core.messages import (
     Event,
     FillCancelled,
     LossSocialized,
+    PositionsClosed,
     PositionsNetted,
+    SettlementLossShared,
     TakenOver,
 )
 from delever.server.engine.account_snapshot import AccountSnapshot, account_snapshot_of
@@ -220,14 +222,17 @@ class UserDataStreams:
             events = [event for event in committed.events if _affected(event) & accounts]
             if events:
                 time_ms = committed.command.time_ms
-                task = asyncio.create_task(self._publish(time_ms, events, accounts))
+                publish = self._publish(committed.sequence, time_ms, events, accounts)
+                task = asyncio.create_task(publish)
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
     def _has_subscribers(self, stream: UserDataStream) -> bool:
         return any(self._hub.count(_topic(layout, stream.key)) for layout in ("ws", "stream"))
 
-    async def _publish(self, time_ms: int, events: Sequence[Event], accounts: set[str]) -> None:
+    async def _publish(
+        self, sequence: int, time_ms: int, events: Sequence[Event], accounts: set[str]
+    ) -> None:
         """Publish each subscribed account's events with its balances and positions after them."""
         affected = sorted(accounts & set().union(*map(_affected, events)))
 
@@ -241,21 +246,21 @@ class UserDataStreams:
         for account in found:
             if account is not None:
                 own = [event for event in events if account.account in _affected(event)]
-                self._publish_account(time_ms, own, account)
+                self._publish_account(sequence, time_ms, own, account)
 
     def _publish_account(
-        self, time_ms: int, events: Sequence[Event], account: AccountSnapshot
+        self, sequence: int, time_ms: int, events: Sequence[Event], account: AccountSnapshot
     ) -> None:
         for stream in list(self._streams.values()):
             if stream.account != account.account or not self._has_subscribers(stream):
                 continue
             for product, fs in PRODUCTS[stream.api]:
                 own = [e for e in events if self._markets.product(_contract(e)) == product]
-                for event in self._messages(time_ms, own, account):
+                for event in self._messages(sequence, time_ms, own, account):
                     self._send(stream, event | ({"fs": fs} if fs else {}))
 
     def _messages(
-        self, time_ms: int, events: Sequence[Event], account: AccountSnapshot
+        self, sequence: int, time_ms: int, events: Sequence[Event], account: AccountSnapshot
     ) -> Iterable[payloads.Json]:
         """Yield each order as new and as filled, then the account's balances and positions."""
         if not events:
@@ -263,7 +268,7 @@ class UserDataStreams:
         mode, sent_ms = account.hedge_mode, self._runner.now_ms()
         forced = [event for event in events if isinstance(event, ForcedEvent)]
         for event in forced:
-            market = self._markets.of_contract(event.contract)
+            market = self._markets.of_contract(event.contract).at(sequence)
             for status in (account_payloads.NEW, account_payloads.FILLED):
                 yield account_payloads.order_update(
                     market, event, status, hedge_mode=mode, time_ms=time_ms, sent_ms=sent_ms
@@ -299,19 +304,19 @@ class UserDataStreams:
         """Yield the open and the closed positions of each contract in the events."""
         mode = account.hedge_mode
         for contract in dict.fromkeys(map(_contract, events)):
-            market = self._markets.of_contract(contract)
+            market = self._markets.of_contract(contract).at(account.as_of)
             held = account.positions_in(contract)
             for position in held:
                 yield account_payloads.position_row(market, position, hedge_mode=mode)
             closed = {
-                event.side: event
+                event.side: _is_isolated(event, account.account)
                 for event in events
-                if isinstance(event, ForcedEvent) and event.contract == contract
+                if isinstance(event, ForcedEvent | PositionsClosed) and event.contract == contract
             }
-            for side, event in closed.items():
+            for side, isolated in closed.items():
                 if not held or (mode and side not in {p.side for p in held}):
                     yield account_payloads.closed_row(
-                        market, side, hedge_mode=mode, isolated=_is_isolated(event)
+                        market, side, hedge_mode=mode, isolated=isolated
                     )
 
 
@@ -382,7 +387,7 @@ def _affected(event: Event) -> set[str]:
             return {event.account}
         case FillCancelled():
             return {event.fill.account}
-        case LossSocialized():
+        case LossSocialized() | PositionsClosed() | SettlementLossShared():
             return set(event.accounts)
         case _:
             return set()
@@ -392,11 +397,20 @@ def _contract(event: Event) -> str:
     match event:
         case AdlFilled() | TakenOver() | PositionsNetted() | LossSocialized():
             return event.contract
+        case PositionsClosed() | SettlementLossShared():
+            return event.contract
         case FillCancelled():
             return event.fill.contract
         case _:
             return ""
 
 
-def _is_isolated(event: ForcedEvent) -> bool:
-    return event.isolated if isinstance(event, AdlFilled) else event.margin_cash > 0
+def _is_isolated(event: ForcedEvent | PositionsClosed, account: str) -> bool:
+    match event:
+        case AdlFilled():
+            return event.isolated
+        case TakenOver():
+            return event.margin_cash > 0
+        case PositionsClosed():
+            margins = zip(event.accounts, event.margin_cash, strict=True)
+            return any(margin for name, margin in margins if name == account)

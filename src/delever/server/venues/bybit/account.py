@@ -26,9 +26,10 @@ class BybitAccount:
         self._reading = reading
         self.hedge_mode = reading.account.hedge_mode
 
-    def market(self, contract: str) -> account_payloads.BybitMarket:
-        """Return the market of a contract."""
-        return market_of(self._snapshot, self._symbols, contract)
+    def market(self, contract: str, sequence: int | None = None) -> account_payloads.BybitMarket:
+        """Return the market of a contract, with the units of a sequence or of the reading."""
+        market = market_of(self._snapshot, self._symbols, contract)
+        return market.at(self._reading.account.as_of if sequence is None else sequence)
 
     def rows(self, contract: str) -> Iterator[dict[str, Any]]:
         """Yield the account's position rows in one contract, the long side first."""
@@ -99,7 +100,9 @@ class BybitAccount:
             mark_ticks=self._reading.marks[position.contract],
             indicator=indicator,
             status=_status(contract, position, indicator),
-            liquidation_ticks=self._reading.liquidation(position, contract.terms),
+            liquidation_ticks=self._reading.liquidation(
+                position, contract.terms.at(self._reading.account.as_of)
+            ),
             sequence=self._reading.account.as_of,
             time_ms=self._reading.account.time_ms,
         )

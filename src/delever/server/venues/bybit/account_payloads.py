@@ -6,7 +6,7 @@ order, a takeover one of type BustTrade.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -35,6 +35,10 @@ class BybitMarket:
     instrument: Instrument
     terms: ContractTerms
     cash_decimals: int
+
+    def at(self, sequence: int) -> "BybitMarket":
+        """Return the market with the units of the events of a sequence."""
+        return replace(self, terms=self.terms.at(sequence))
 
     @property
     def category(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
+from delever.core.messages import TradingStatus
 from delever.core.units import COLUMN_LIMIT, PPM, Mark, div_floor, div_nearest
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
@@ -209,20 +210,31 @@ def server_time(now_ms: int) -> bytes:
     return b'{"timeSecond":"%d","timeNano":"%d000000"}' % (div_floor(now_ms, 1000), now_ms)
 
 
-def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, Any]:
+STATUSES = {
+    TradingStatus.TRADING: "Trading",
+    TradingStatus.CLOSE_ONLY: "Trading",
+    TradingStatus.SETTLING: "Delivering",
+    TradingStatus.SETTLED: "Closed",
+}
+"""Bybit's `status` of a contract; it has none for trading that only closes."""
+
+
+def contract_row(
+    instrument: Instrument, terms: ContractTerms, status: TradingStatus = TradingStatus.TRADING
+) -> dict[str, Any]:
     """Return a contract as in instruments-info; limits are the engine's own bounds.
 
     Fields unknown to delever are "0" where Bybit has numbers, else empty.
     """
     min_quantity = amounts.units(terms, 1)
     max_quantity = amounts.units(terms, div_floor(COLUMN_LIMIT, terms.factor))
-    tick = amounts.price(terms, 1)
+    tick = amounts.price(terms, terms.price_step)
     largest = amounts.max_leverage(int(terms.tier_rate_ppm[0]))
     return {
         "symbolId": 0,
         "symbol": instrument.bybit,
         "contractType": "LinearPerpetual" if instrument.linear else "InversePerpetual",
-        "status": "Trading",
+        "status": STATUSES[status],
         "baseCoin": instrument.base,
         "quoteCoin": instrument.quote,
         "symbolType": "",

@@ -15,7 +15,9 @@ from delever.core.messages import (
     Event,
     FillCancelled,
     LossSocialized,
+    PositionsClosed,
     PositionsNetted,
+    SettlementLossShared,
     TakenOver,
 )
 from delever.server.engine.runner import Committed, Runner, StoppedError
@@ -92,7 +94,7 @@ class PrivateTopics:
         symbols = self._symbol_maps.of(snapshot)
         rows = [
             account_payloads.execution_frame(
-                market_of(snapshot, symbols, order.event.contract), order
+                market_of(snapshot, symbols, order.event.contract).at(order.sequence), order
             )
             for order in change.orders
         ]
@@ -102,8 +104,8 @@ class PrivateTopics:
     def _orders(change: _AccountChange, owner: BybitAccount, orders: Mapping[str, str]) -> Frames:
         rows: list[dict[str, object]] = []
         cancelled: dict[str, tuple[str, int]] = {}
-        for _, time_ms, event in change.orders:
-            market = owner.market(event.contract)
+        for sequence, time_ms, event in change.orders:
+            market = owner.market(event.contract, sequence)
             row = account_payloads.order_frame(market, event, time_ms, hedge_mode=owner.hedge_mode)
             rows.append(row)
             if isinstance(event, AdlFilled):
@@ -169,7 +171,11 @@ def _affected(event: Event) -> list[tuple[str, str]]:
             return [(account, contract)]
         case FillCancelled(fill=fill):
             return [(fill.account, fill.contract)]
-        case LossSocialized(accounts=accounts, contract=contract):
+        case (
+            LossSocialized(accounts=accounts, contract=contract)
+            | PositionsClosed(accounts=accounts, contract=contract)
+            | SettlementLossShared(accounts=accounts, contract=contract)
+        ):
             return [(account, contract) for account in accounts]
         case _:
             return []

@@ -168,20 +168,22 @@ class BybitApi:
         if category not in {*payloads.CATEGORIES, "spot"}:
             return payloads.PARAMETER.with_values(why=f"category {category!r} is unknown")
         symbol, base = params.get("symbol"), params.get("baseCoin")
-        trading = params.get("status", "Trading") == "Trading"
-        found = [
-            listed
-            for listed in sorted(self._symbols.all, key=lambda listed: listed.bybit)
-            if trading and payloads.category_of(listed) == category
-            if symbol in {None, listed.bybit} and base in {None, listed.base}
+        wanted = params.get("status", "" if symbol else "Trading")
+        listed = [
+            instrument
+            for instrument in sorted(self._symbols.all, key=lambda each: each.bybit)
+            if payloads.category_of(instrument) == category
+            if symbol in {None, instrument.bybit} and base in {None, instrument.base}
         ]
-        if symbol and not found and trading:
+        if symbol and not listed:
             return payloads.PARAMETER.with_values(why=f"symbol {symbol!r} is unknown")
         contracts = self._runner.market_snapshot.contracts
-        rows = [
-            (listed.bybit, payloads.contract_row(listed, contracts[listed.contract].terms))
-            for listed in found
+        found = [
+            payloads.contract_row(instrument, contract.terms, contract.status)
+            for instrument in listed
+            for contract in [contracts[instrument.contract]]
         ]
+        rows = [(row["symbol"], row) for row in found if wanted in {"", row["status"]}]
         return _page_of(rows, category, params, default_limit=500, max_limit=1000)
 
     def _listed(self, params: Params) -> list[Instrument] | payloads.BybitErrorCode:
@@ -340,7 +342,8 @@ class BybitApi:
         )
 
     def _market(self, order: ForcedOrder) -> account_payloads.BybitMarket:
-        return market_of(self._runner.market_snapshot, self._symbols, order.event.contract)
+        snapshot = self._runner.market_snapshot
+        return market_of(snapshot, self._symbols, order.event.contract).at(order.sequence)
 
     async def _wallet(self, key: ApiKey, params: Params) -> Result:
         """Return the account's balances, as in the wallet topic of the stream."""

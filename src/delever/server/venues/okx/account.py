@@ -42,21 +42,17 @@ class OkxAccount:
 
     def _position(self, instrument: Instrument, position: PositionSnapshot) -> payloads.Row:
         contract = self._snapshot.contracts[position.contract]
+        terms = contract.terms.at(self._reading.account.as_of)
         context = payloads.OkxPositionContext(
             account=self.name,
             mark_ticks=self._reading.marks[position.contract],
             indicator=self._reading.indicator(self._snapshot, position),
-            liquidation_ticks=self._reading.liquidation(position, contract.terms),
+            liquidation_ticks=self._reading.liquidation(position, terms),
             usd_price=usd_price(self._snapshot, self._symbols, instrument.settle),
             time_ms=self.time_ms,
         )
         return payloads.position_row(
-            instrument,
-            contract.terms,
-            contract.cash_decimals,
-            position,
-            context,
-            hedge_mode=self.hedge_mode,
+            instrument, terms, contract.cash_decimals, position, context, hedge_mode=self.hedge_mode
         )
 
     def closed_positions(self, contract: str) -> Iterator[payloads.Row]:

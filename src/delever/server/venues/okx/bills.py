@@ -227,9 +227,8 @@ class BillQuery:
         if instrument is None:
             return None
         contract = snapshot.contracts[bill.event.contract]
-        return build(
-            bill, instrument, contract.terms, contract.cash_decimals, hedge_mode=hedge_mode
-        )
+        terms = contract.terms.at(bill.sequence)
+        return build(bill, instrument, terms, contract.cash_decimals, hedge_mode=hedge_mode)
 
     def _matches(self, row: Mapping[str, str], params: Params) -> bool:
         """Return whether a row's fields have the values that a request names."""

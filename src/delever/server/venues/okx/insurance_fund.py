@@ -12,8 +12,12 @@ from delever.core.messages import (
     AdlFilled,
     AdlStarted,
     AdlStopped,
+    ContractSettled,
     Event,
+    InventoryClosed,
     PoolObserved,
+    PositionsClosed,
+    SettlementLossShared,
     TakenOver,
     Unwound,
     WalletSettled,
@@ -80,13 +84,19 @@ class FundLog:
 def _fund_change(event: Event) -> tuple[str, int] | None:
     """Return (contract, signed amount) of an event that changes a contract's pool, or None."""
     match event:
-        case TakenOver(contract=contract, to_pool_cash=amount):
+        case (
+            TakenOver(contract=contract, to_pool_cash=amount)
+            | WalletSettled(contract=contract, amount_cash=amount)
+            | Unwound(contract=contract, realized_pnl_cash=amount)
+            | AdlFilled(contract=contract, pool_realized_pnl_cash=amount)
+            | ContractSettled(contract=contract, rounding_cash=amount)
+        ):
             return contract, amount
-        case WalletSettled(contract=contract, amount_cash=amount):
-            return contract, amount
-        case Unwound(contract=contract, realized_pnl_cash=amount):
-            return contract, amount
-        case AdlFilled(contract=contract, pool_realized_pnl_cash=amount):
-            return contract, amount
+        case (
+            PositionsClosed(contract=contract, to_pool_cash=amounts)
+            | InventoryClosed(contract=contract, realized_pnl_cash=amounts)
+            | SettlementLossShared(contract=contract, amount_cash=amounts)
+        ):
+            return contract, sum(amounts)
         case _:
             return None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from delever.core.market.contract_terms import ContractTerms
-from delever.core.messages import Reason, Side
+from delever.core.messages import Reason, Side, TradingStatus
 from delever.core.units import COLUMN_LIMIT, Mark, div_floor
 from delever.server.engine.account_snapshot import (
     CollateralSnapshot,
@@ -80,7 +80,18 @@ def error_answer(error: OkxErrorCode) -> bytes:
     return msgspec.json.encode({"code": error.code, "msg": error.message, "data": []})
 
 
-def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, str]:
+STATES = {
+    TradingStatus.TRADING: "live",
+    TradingStatus.CLOSE_ONLY: "live",
+    TradingStatus.SETTLING: "suspend",
+    TradingStatus.SETTLED: "suspend",
+}
+"""OKX's `state` of a contract; a contract that has gone has none at OKX, which lists it no more."""
+
+
+def contract_row(
+    instrument: Instrument, terms: ContractTerms, status: TradingStatus = TradingStatus.TRADING
+) -> dict[str, str]:
     """Return a contract as in public/instruments; limits are the engine's own bounds."""
     lot = amounts.contracts(terms, 1)
     largest = amounts.contracts(terms, div_floor(COLUMN_LIMIT, terms.factor))
@@ -103,11 +114,11 @@ def contract_row(instrument: Instrument, terms: ContractTerms) -> dict[str, str]
         "listTime": "0",
         "expTime": "",
         "lever": str(amounts.max_leverage(int(terms.tier_rate_ppm[0]))),
-        "tickSz": amounts.price(terms, 1),
+        "tickSz": amounts.price(terms, terms.price_step),
         "lotSz": lot,
         "minSz": lot,
         "alias": "",
-        "state": "live",
+        "state": STATES[status],
         **dict.fromkeys(sizes, largest),
         "maxLmtAmt": "",
         "maxMktAmt": "",

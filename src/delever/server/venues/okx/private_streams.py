@@ -16,7 +16,9 @@ from delever.core.messages import (
     Event,
     FillCancelled,
     LossSocialized,
+    PositionsClosed,
     PositionsNetted,
+    SettlementLossShared,
     TakenOver,
 )
 from delever.server.engine.runner import Committed, Runner, StoppedError
@@ -230,7 +232,9 @@ def _affected_positions(event: Event) -> list[tuple[str, str]]:
             return [(event.account, event.contract)]
         case FillCancelled(fill=fill):
             return [(fill.account, fill.contract)]
-        case LossSocialized(accounts=accounts, contract=contract):
+        case LossSocialized(accounts=accounts) | PositionsClosed(accounts=accounts):
+            return [(account, event.contract) for account in accounts]
+        case SettlementLossShared(accounts=accounts, contract=contract):
             return [(account, contract) for account in accounts]
         case _:
             return []

@@ -157,7 +157,11 @@ class OkxApi:
         if name and not found:
             return payloads.UNKNOWN_CONTRACT
         contracts = self._runner.market_snapshot.contracts
-        return [payloads.contract_row(each, contracts[each.contract].terms) for each in found]
+        of_found = [contracts[each.contract] for each in found]
+        return [
+            payloads.contract_row(each, contract.terms, contract.status)
+            for each, contract in zip(found, of_found, strict=True)
+        ]
 
     def _chosen(self, params: Params) -> list[Instrument] | payloads.OkxErrorCode:
         """Return the contracts of a request's type, id, underlying and family, by id."""
