@@ -139,9 +139,11 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
 
 
 def _marks_set(book: Book, marks: dict[str, Mark]) -> m.MarksSet:
+    on_grid = tuple(mark for mark in marks.values() if isinstance(mark, int))
+    if len(on_grid) == len(marks):
+        return m.MarksSet(contracts=tuple(marks), mark_ticks=on_grid)
     split = [book.contracts[name].terms.split_mark(mark) for name, mark in marks.items()]
-    ticks, fractions = zip(*split, strict=True) if split else ((), ())
-    fractions = fractions if any(fractions) else ()
+    ticks, fractions = zip(*split, strict=True)
     return m.MarksSet(contracts=tuple(marks), mark_ticks=ticks, mark_fractions=fractions)
 
 
