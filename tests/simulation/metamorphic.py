@@ -87,7 +87,7 @@ def renamed(commands: Sequence[m.Command]) -> tuple[list[m.Command], dict[str, s
                 transformed.append(changed(command, positions=tuple(map(row, command.positions))))
             case m.SetBalances():
                 transformed.append(changed(command, balances=tuple(map(row, command.balances))))
-            case m.DefineAccount() | m.Takeover():
+            case m.DefineAccount() | m.Takeover() | m.SetAccountMargin():
                 transformed.append(row(command))
             case _:
                 transformed.append(command)
