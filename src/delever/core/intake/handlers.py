@@ -172,13 +172,12 @@ def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
 
 
 def _marks_set(book: Book, marks: dict[str, Mark]) -> m.MarksSet:
-    contracts, whole = tuple(marks), tuple(mark for mark in marks.values() if type(mark) is int)
-    if len(whole) == len(contracts):
-        return m.MarksSet(contracts=contracts, mark_ticks=whole)
+    on_grid = tuple(mark for mark in marks.values() if isinstance(mark, int))
+    if len(on_grid) == len(marks):
+        return m.MarksSet(contracts=tuple(marks), mark_ticks=on_grid)
     split = [book.contracts[name].terms.split_mark(mark) for name, mark in marks.items()]
     ticks, fractions = zip(*split, strict=True)
-    fractions = fractions if any(fractions) else ()
-    return m.MarksSet(contracts=contracts, mark_ticks=ticks, mark_fractions=fractions)
+    return m.MarksSet(contracts=tuple(marks), mark_ticks=ticks, mark_fractions=fractions)
 
 
 def _read_mark(book: Book, name: str, price: m.Amount) -> Mark:

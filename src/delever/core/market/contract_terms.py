@@ -130,6 +130,8 @@ class ContractTerms:
         stands for no division.
         """
         signed, units, units_per_tick = side.sign * self.factor, ticks.numerator, ticks.denominator
+        if self.linear and units_per_tick == 1:
+            return signed * units, 0, 0
         if self.linear:
             return mixed_fraction(signed * units, units_per_tick)
         return mixed_fraction(-signed * units_per_tick, units)
@@ -304,7 +306,7 @@ class ContractTerms:
 
         The second number is in units of the last of the mark's decimals (10^-`mark_decimals`).
         """
-        if type(mark) is int:  # much the most frequent
+        if not isinstance(mark, Fraction):
             return mark, 0
         ticks = floor_ticks(mark)
         return ticks, int((mark - ticks) * self._tick_units)
@@ -316,9 +318,8 @@ class ContractTerms:
     def max_lot_value(self, mark: Mark) -> int:
         """Return an upper bound, in Cash, on a lot's value at a mark; for inverse at 1 tick."""
         if self.linear:
-            if type(mark) is int:
-                return self.factor * mark
-            return div_ceil(self.factor * mark.numerator, mark.denominator)
+            value = self.factor * mark
+            return value if isinstance(value, int) else div_ceil(value.numerator, value.denominator)
         if mark >= 1 or mark == 0:
             return self.factor
         return div_ceil(self.factor * mark.denominator, mark.numerator)

@@ -6,6 +6,7 @@ columns of one event have equal length; an empty column stands for its default i
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 import msgspec
 
@@ -149,8 +150,8 @@ class MarksSet(Event, tag="marks_set", frozen=True, kw_only=True):
 
     def rows(self) -> Iterable[tuple[str, int, int]]:
         """Return (contract, ticks, fraction) of each mark."""
-        fractions = self.mark_fractions or (0,) * len(self.contracts)
-        return zip(self.contracts, self.mark_ticks, fractions, strict=True)
+        fractions = self.mark_fractions or repeat(0)
+        return zip(self.contracts, self.mark_ticks, fractions)  # noqa: B905 - zeros have no end
 
 
 class MarkRejected(Event, tag="mark_rejected", frozen=True, kw_only=True):
