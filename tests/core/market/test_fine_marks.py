@@ -78,7 +78,9 @@ def test_a_mark_is_split_and_joined_exactly(kind: ContractKind, mark: Fraction) 
 @given(st.builds(Fraction, st.integers(1, 10**9), st.integers(1, 10**5)))
 def test_an_adl_price_at_a_mark_is_rounded_for_the_counterparties(mark: Fraction) -> None:
     """CORE-36: down for long inventory, which shorts buy; up for short inventory; from one tick."""
-    low, high = on_tick(mark, Side.LONG), on_tick(mark, Side.SHORT)
+    world = World("okx", 1000)
+    world.contract("X")
+    low, high = (on_tick(world.state("X"), mark, side) for side in Side)
     assert mark - 1 < low <= mark or low == 1
     assert mark <= high < mark + 1
 

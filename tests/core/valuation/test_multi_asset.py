@@ -233,7 +233,7 @@ def test_values_beyond_the_numeric_range_are_rejected() -> None:
     rejected = world.rejected(too_high)
     assert (rejected.reason, rejected.field) == (m.Reason.EXCEEDS_NUMERIC_RANGE, "prices")
     rows = (m.BalanceRow(account="ann", asset="BTC", balance=400_000),)
-    rejected = world.rejected(m.SetBalances(time_ms=0, version=9, balances=rows))
+    rejected = world.rejected(m.SetBalances(time_ms=0, version=9, strict=True, balances=rows))
     assert (rejected.field, rejected.value) == ("balances", "USDT")
     world.wallets(asset="BTC", ann=1)
     world.submit(m.SetIndexPrices, prices={"BTC": 80_000})

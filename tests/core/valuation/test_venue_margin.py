@@ -7,6 +7,7 @@ from world import World
 from delever.core import messages as m
 from delever.core.kernels import compiled
 from delever.core.messages import Amount, Reason, Side
+from delever.core.risk.publication.cache import rank_contracts
 from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import rank_side
 from delever.core.valuation.bankruptcy import open_positions
@@ -146,8 +147,8 @@ def test_published_ranks_use_the_submitted_margin(
         for equity in (None, 300, 5000):
             submit(world, "ann", equity, None if equity is None else 10)
             world.submit(m.RefreshIndicators)
-            side = world.book.publication_cache["X"].sides[Side.LONG]
-            ranks.append(side.rank.tolist())
+            ranked = rank_contracts(world.book, [world.state("X")])["X"]
+            ranks.append(ranked.sides[Side.LONG].rank.tolist())
         assert ranks == [[1, 2], [1, 2], [2, 1]]
 
 

@@ -150,7 +150,7 @@ def close_own_accounts(
 def _queue_against(book: Book, state: ContractState, side: Side, rules: RuleSet) -> Queue:
     """Return the queue that faces a side of the inventory."""
     ranking = rules.ranking
-    valuation = value_side(book, state, side.opposite, net_exposure=ranking.net_exposure)
+    valuation = value_side(book, state, side.opposite, net_exposure=ranking.closes_net_lots)
     return rank_side(valuation, ranking)
 
 

@@ -167,9 +167,14 @@ class Ranking:
     cap_ppm: int = PPM
 
     @property
+    def closes_net_lots(self) -> bool:
+        """Whether of a cross hedge only the lots beyond the other side are closed."""
+        return self.net_exposure or self.both_legs
+
+    @property
     def closes_whole(self) -> bool:
         """Whether a round may close all of every position that it ranks."""
-        return not self.net_exposure and not self.both_legs and self.cap_ppm == PPM
+        return not self.closes_net_lots and self.cap_ppm == PPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +229,7 @@ def rank_side(valuation: SideValuation, ranking: Ranking) -> Queue:
 
 def _closable(valuation: SideValuation, ranking: Ranking) -> Ints:
     """Return the lots of each position that one round may close."""
-    netted = ranking.net_exposure or ranking.both_legs
-    lots = valuation.net_lots if netted else valuation.lots
+    lots = valuation.net_lots if ranking.closes_net_lots else valuation.lots
     if ranking.cap_ppm == PPM:
         return lots
     whole = div_floor(lots, PPM)  # split, so that no product leaves int64

@@ -187,7 +187,7 @@ def _rank_side_by_side(
 
     def fill(side: tuple[ContractState, Side]) -> None:
         state, which = side
-        valuation = value_side(book, state, which, net_exposure=ranking.net_exposure)
+        valuation = value_side(book, state, which, net_exposure=ranking.closes_net_lots)
         queue, table = rank_side(valuation, ranking), state.tables[which]
         place = table.place[: table.size]
         batch.set_side(table.number, place, queue.rank, queue.indicator)
