@@ -86,6 +86,8 @@ def _odd_lots(model: Model, contract: Contract, command: m.AmendContract) -> lis
         return Reason.ODD_LOTS
     if not contract.mark:
         return Reason.MISSING_MARK_PRICE
+    if contract.unconfirmed:
+        return Reason.MARK_UNCONFIRMED
     events: list[Event] = []
     for side in SIDES:
         events += _close(contract, side, whole)

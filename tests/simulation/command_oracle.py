@@ -163,7 +163,8 @@ def _guarded(model: Model, names: Iterable[str], command: m.SetMarks) -> Iterato
         contract = model.contracts[name]
         mark = Fraction(command.marks[name]) / contract.tick
         limit = contract.mark_limits.max_move
-        if not contract.mark or contract.mark_limits == m.MarkLimits():
+        is_guarded = contract.mark_limits != m.MarkLimits() or contract.unconfirmed
+        if not is_guarded or not contract.mark or contract.status == "settled":
             continue
         known = (contract.mark, contract.confirmed_mark)
         moves = [abs(mark - before) / Fraction(before) for before in known]
@@ -195,7 +196,8 @@ def _unconfirmed(
 
 def too_old(model: Model) -> Iterator[Event]:
     """Yield which marks have become too old."""
-    for contract in model.contracts.values():
+    open_ = (contract for contract in model.contracts.values() if contract.status != "settled")
+    for contract in open_:
         limit, age_ms = contract.mark_limits.max_age_ms, model.time_ms - contract.marked_ms
         if limit is not None and contract.mark and not contract.unconfirmed and age_ms > limit:
             numbers = {"age_ms": age_ms, "max_age_ms": limit}

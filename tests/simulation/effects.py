@@ -352,7 +352,7 @@ def _contract_settled(model: Model, event: m.ContractSettled) -> None:
         expect(not contract.tranches[side], "inventory outlives its contract", contract.name)
     expect(not contract.active, "ADL goes on in a settled contract", contract.name)
     model.earn(contract, event.rounding_cash)
-    contract.status = "settled"
+    contract.status, contract.unconfirmed = "settled", False
     contract.bids = contract.asks = ()
     contract.depth_known = False
     contract.missing_since = dict.fromkeys(SIDES)

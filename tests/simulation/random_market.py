@@ -148,15 +148,16 @@ class RandomMarket:
             ),
             adl_exempt=self.random.random() < 0.05,
             limits=self._limits(pool.rules) if self.random.random() < 0.2 else m.TriggerLimits(),
-            mark_limits=self._mark_limits(),
+            mark_limits=self._mark_limits(self.random),
         )
 
-    def _mark_limits(self) -> m.MarkLimits:
-        if self.random.random() < 0.8:
+    @staticmethod
+    def _mark_limits(draw: random.Random) -> m.MarkLimits:
+        if draw.random() < 0.8:
             return m.MarkLimits()
         return m.MarkLimits(
-            max_move=self.random.choice([None, "0.1", "0.5"]),
-            max_age_ms=self.random.choice([None, 5_000, 600_000]),
+            max_move=draw.choice([None, "0.1", "0.5"]),
+            max_age_ms=draw.choice([None, 5_000, 600_000]),
         )
 
     @staticmethod
@@ -195,6 +196,7 @@ class RandomMarket:
             ),
             "adl_exempt": draw.random() < 0.1,
             "limits": self._limits(rules, draw),
+            "mark_limits": self._mark_limits(draw),
         }
         offered = list(terms)[2:] if self.coarse else list(terms)
         named = draw.sample(offered, draw.choice([1, 1, 2]))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from collateral_oracle import pooled, pooled_numbers
 from event_reader import Reader
 from model import SIDES, Contract, Model, Position, decimals_of, expect, pro_rata, sign
 
@@ -139,8 +140,10 @@ def check_loss_shared(reader: Reader, command: m.SettleContract) -> None:
 
 
 def _equity(model: Model, contract: Contract, account: str) -> int:
-    pnl = sum(c.unrealized_pnl(s, p) for c, s, _, p in model.cross(account, contract.settle))
-    return max(model.wallet(account, contract.settle) + pnl, 0)
+    if pooled(model, account, contract.settle):
+        rows = model.cross(account, contract.settle)
+        return max(pooled_numbers(model, account, contract.settle, rows, haircut=False)[0], 0)
+    return max(model.margin(account, contract.settle)[0], 0)
 
 
 def _capped(amount: int, weights: dict[str, int], caps: dict[str, int]) -> dict[str, int]:

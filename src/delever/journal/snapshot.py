@@ -140,9 +140,6 @@ class ContractRecord(StateRecord):
     """Fields of `ContractState`; an inventory is stored as its tranches, in order."""
 
     definition: DefineContract
-    price_unit: str
-    amendments: int
-    former_units: list[FormerUnits]
     pool: str
     mark: int | str
     previous_mark: int | str
@@ -166,6 +163,9 @@ class ContractRecord(StateRecord):
     status: TradingStatus = TradingStatus.TRADING
     fund_pays: bool = True
     settlement_price: str = ""
+    price_unit: str = ""
+    amendments: int = 0
+    former_units: list[FormerUnits] = []
     mark_rejected: bool = False
     marked_ms: int = 0
     mark_unconfirmed: bool = False
@@ -178,7 +178,6 @@ class PoolRecord(StateRecord):
 
     definition: DefinePool
     rules_digest: str
-    amended: bool
     balance: int
     balance_peak: RollingPeakRecord
     equity_peak: RollingPeakRecord
@@ -188,6 +187,7 @@ class PoolRecord(StateRecord):
     withdrawal_haircut_ppm: int
     observed: PoolObserved | None
     collateral: dict[str, HeldCollateral]
+    amended: bool = False
 
 
 class BookRecord(StateRecord):

@@ -254,6 +254,7 @@ class Book:
             self._set_monitored(state)
             self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)
+        self._list_mark_limits()
         for fill in self.outstanding_fills.values():
             self._fills_of.setdefault(fill.account, []).append(fill.fill)
 
@@ -301,6 +302,10 @@ class Book:
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
         self._list_mark_limits()
+
+    def _list_mark_limits(self) -> None:
+        limited = (state for state in self.contracts.values() if state.mark_limits is not None)
+        self.with_mark_limits = [state for state in limited if not state.is_settled]
 
     def _collateral_defined(self, event: m.CollateralDefined) -> None:
         definition = event.definition
@@ -628,6 +633,7 @@ class Book:
             state.add_to_wallets(side, rows, asset.wallets)
             self._changed_sides.add((state.name, side))
         self._rescale_outstanding(state.name, before, terms)
+        self._list_mark_limits()
         self._update_bounds(state)
         self._record_change(state)
 
@@ -695,6 +701,7 @@ class Book:
             del self.open_orders[key]
         self._credit_pool(state, event.rounding_cash)
         state.settle(event.price)
+        self._list_mark_limits()
         self._stale.discard(state.key)
         self._update_bounds(state)
         self._record_change(state)

@@ -165,6 +165,11 @@ class ContractState:
         """Whether no position may open or grow any more."""
         return self.status is not TradingStatus.TRADING
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the contract has ended: its marks mean nothing any more."""
+        return self.status is TradingStatus.SETTLED
+
     def settle(self, price: str) -> None:
         """Settle the contract, whose positions and inventory are closed."""
         self.status, self.settlement_price = TradingStatus.SETTLED, price
@@ -174,6 +179,7 @@ class ContractState:
         self.warned.clear()
         self.exhausted.clear()
         self.stale.clear()
+        self.mark_unconfirmed = False
         self.rating = None
 
     # --- marks and values ---
@@ -337,7 +343,7 @@ class ContractState:
         depth. An observed contract stays monitored: PnL that returned to 0 still has a peak. A
         settled one is not: it has no PnL to come.
         """
-        if self.status is TradingStatus.SETTLED:
+        if self.is_settled:
             return False
         waits = set(self.depth_insufficient_since_ms.values()) != {None}
         pnl = self.realized_pnl or self.injected

@@ -16,6 +16,7 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
 from delever.core.intake.closing import close_inventory, close_positions
+from delever.core.intake.mark_guards import reject_unconfirmed
 from delever.core.market.contract_terms import ContractTerms, terms_of
 from delever.core.market.validation import Rejection, reject_unless
 from delever.core.messages import Event, OddLots, Reason
@@ -42,7 +43,8 @@ def amend_contract(book: Book, state: ContractState, command: m.AmendContract) -
     lots_ratio = ratio_of(state.terms.lot, terms.lot)
     price_ratio = ratio_of(state.terms.tick, terms.tick)
     fits = amendment_fits(book, state, terms, lots_ratio, price_ratio)
-    fits &= terms.divides_exactly(scale_mark(state.mark, price_ratio))
+    marks = (scale_mark(mark, price_ratio) for mark in (state.mark, state.confirmed_mark))
+    fits &= all(map(terms.divides_exactly, marks))
     field = "tick_size" if command.tick_size is not None else "lot_size"
     reject_unless(fits, field, getattr(definition, field), Reason.EXCEEDS_NUMERIC_RANGE)
     yield from _odd_lots(book, state, command.odd_lots, lots_ratio)
@@ -111,6 +113,7 @@ def _odd_lots(
         if fill.contract == state.name and fill.lots % whole:
             raise Rejection(f"fills.{number}", _quantity(state.terms, fill.lots), Reason.ODD_LOTS)
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
+    reject_unconfirmed(state, "contract")
     mark = state.terms.decimal_of(state.mark)
     for side, table in state.tables.items():
         odd = table.lots[: table.size] % whole

@@ -6,6 +6,8 @@ accounts lack; what it does not have is shared by the contract's winners where t
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
@@ -16,6 +18,7 @@ from delever.core.messages import Event, Reason, TradingStatus
 from delever.core.rules import rule_set_of
 from delever.core.rules.policies.allocation import share
 from delever.core.units import div_ceil, format_scaled
+from delever.core.valuation.multi_asset import bucket_columns
 from delever.core.valuation.numeric_range import POOL_LIMIT, check_range, takeover_fits
 
 
@@ -162,6 +165,7 @@ def _gains(events: Iterable[Event]) -> dict[str, int]:
 
 
 def _equity(book: Book, state: ContractState, name: str) -> int:
-    """Return an account's equity in its cross wallet, and 0 where it is negative."""
-    wallets, account = book.asset_of(state).wallets, book.accounts.index[name]
-    return max(int(wallets.balance[account] + wallets.unrealized_pnl[account]), 0)
+    """Return the equity of an account's cross margin, and 0 where it is negative."""
+    account = np.array([book.accounts.index[name]])
+    balance, pnl, _ = bucket_columns(book, state.terms.settle, account)
+    return max(int(balance[0] + pnl[0]), 0)

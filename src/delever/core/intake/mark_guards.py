@@ -21,13 +21,14 @@ def check_moves(book: Book, marks: Mapping[str, Mark]) -> Iterator[Event]:
     for name, mark in marks.items():
         state = book.contracts[name]
         limits = state.mark_limits
-        if limits is None or not state.mark:
+        is_guarded = limits is not None or state.mark_unconfirmed  # limits may have been lifted
+        if not is_guarded or not state.mark or state.is_settled:
             continue
         before = {state.mark, state.confirmed_mark}
-        within = any(limits.allows_move(known, mark) for known in before)
+        within = limits is None or any(limits.allows_move(known, mark) for known in before)
         if within and state.mark_unconfirmed:
             yield MarkConfirmed(contract=name, mark_ticks=floor_ticks(mark), note="")
-        elif not within and not state.mark_unconfirmed:
+        elif limits and not within and not state.mark_unconfirmed:
             yield _moved_too_far(state, limits, mark)
 
 
