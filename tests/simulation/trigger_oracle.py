@@ -109,7 +109,8 @@ def ignores_a_limit(limits: object, rules: str) -> bool:
 
 def limits_read(rules: str) -> list[str]:
     """Return the limits that a trigger of the rule set reads."""
-    return sorted({name for trigger in TRIGGERS[rules] for name in LIMITS.get(trigger, ())})
+    triggers = TRIGGERS[rules.partition("+")[0]]
+    return sorted({name for trigger in triggers for name in LIMITS.get(trigger, ())})
 
 
 def limits_of(model: Model, contract: Contract, trigger: str) -> Limits:

@@ -15,7 +15,7 @@ from table import Row, cases, rows_of
 def crashed(rules: str, fund: str, lots: int, bids: tuple[tuple[str, int], ...]) -> World:
     """Return the world at 89.25, where a long of so many lots at 100 is bankrupt below 90.45."""
     needed = RULE_SETS[rules].managed_limits
-    limits = m.TriggerLimits(**dict.fromkeys(needed, "0"))
+    limits = m.TriggerLimits(**dict.fromkeys(needed, "0.000001"))
     world = World(rules, balance=fund, managed=True, max_slippage="0.1", limits=limits)
     world.contract("X")
     world.wallets(bust=cash_text(lots * 955_000_000), winner=10_000)

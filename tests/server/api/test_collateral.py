@@ -48,6 +48,7 @@ def test_margin_of_an_account_and_collateral_of_a_fund(server: LiveServer) -> No
         "balance": "2",
         "equity": "2",
         "maintenance_margin": "0",
+        "venue_margin": False,
         "index_price": "60000",
         "value": "120000",
         "value_after_haircut": "117600",

@@ -633,7 +633,6 @@ class Book:
             state.add_to_wallets(side, rows, asset.wallets)
             self._changed_sides.add((state.name, side))
         self._rescale_outstanding(state.name, before, terms)
-        self._list_mark_limits()
         self._update_bounds(state)
         self._record_change(state)
 
@@ -944,10 +943,6 @@ class Book:
         self.asset(pool.asset).pool_balance += amount_cash
         self._changed[f"pool {pool.name}"] = pool
         self.unobserved_pools.add(pool.name)
-
-    def _list_mark_limits(self) -> None:
-        limited = (state for state in self.contracts.values() if state.mark_limits is not None)
-        self.with_mark_limits = list(limited)
 
     def _record_change(self, state: ContractState) -> None:
         """Record that a contract's own numbers changed, and whether it is monitored now."""
