@@ -6,8 +6,7 @@ maintenance margin at the current marks are updated along with it, so equity is 
 
 import itertools
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, get_args
 
@@ -15,19 +14,20 @@ import msgspec
 import numpy as np
 
 from delever.core import messages as m
-from delever.core.book.account_tables import Accounts, Wallets
-from delever.core.book.contract_state import ContractState, MarkedContracts, OutstandingLoss
+from delever.core.book.account_tables import Accounts
+from delever.core.book.contract_state import ContractState, MarkedContracts
 from delever.core.book.inventory import Tranche
+from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock, PositionColumns
 from delever.core.kernels import ParallelMap
 from delever.core.market.collateral import read_index_price, unit_collateral
-from delever.core.market.contract_terms import ContractTerms, terms_of
+from delever.core.market.contract_terms import terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text, ratio_of, share_floor
+from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text, ratio_of
 
 DEFAULT_CASH_DECIMALS = 8
 
@@ -64,9 +64,7 @@ class Book:
         self.pools: dict[str, PoolState] = {}
         self.margin_currency = ""
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
-        self.outstanding_fills: dict[int, m.AdlFilled] = {}
-        self.outstanding_losses: dict[str, list[OutstandingLoss]] = {}
-        self.outstanding_compensations: dict[str, list[m.Compensated]] = {}
+        self.outstanding = Outstanding()
         self.last_fill = 0
         self.last_takeover = 0
         self.indicators: m.IndicatorsPublished | None = None
@@ -79,7 +77,6 @@ class Book:
         self._stale: set[str] = set()
         self._monitored: dict[str, ContractState] = {}
         self._monitored_in_order: list[ContractState] | None = None
-        self._fills_of: dict[str, list[int]] = {}
         self._changed: dict[str, ContractState | PoolState | AssetState] = {}
         self._changed_sides: set[tuple[str, Side]] = set()
 
@@ -123,15 +120,6 @@ class Book:
     def has_stale_rows(self) -> bool:
         """Whether the newest row of any position or balance was rejected."""
         return bool(self._stale)
-
-    def outstanding_fills_of(self, account: str) -> list[m.AdlFilled]:
-        """Return an account's fills that snapshots may not include yet, oldest first."""
-        return [self.outstanding_fills[fill] for fill in self._fills_of.get(account, ())]
-
-    def accounts_with_outstanding(self) -> set[str]:
-        """Return the accounts with fills or losses that snapshots may not include yet."""
-        with_fills = {name for name, fills in self._fills_of.items() if fills}
-        return with_fills | self.outstanding_losses.keys() | self.outstanding_compensations.keys()
 
     def cache_publication(self, cache: object) -> None:
         """Cache the published ranks of contracts, so that unchanged ones are not computed again.
@@ -237,11 +225,8 @@ class Book:
             return
         self.revision += 1
         self._execute_fills(fills)
-        numbers = fills.columns["fill"]
-        self.outstanding_fills.update(zip(numbers, fills.events, strict=True))
-        for account, number in zip(fills.columns["account"], numbers, strict=True):
-            self._fills_of.setdefault(account, []).append(number)
-        self.last_fill = numbers[-1]
+        self.outstanding.add_fills(fills.events)
+        self.last_fill = fills.events[-1].fill
 
     def reindex(self) -> None:
         """Compute what follows from the rest of the book, after a snapshot was restored."""
@@ -254,8 +239,7 @@ class Book:
             self._set_monitored(state)
             self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)
-        for fill in self.outstanding_fills.values():
-            self._fills_of.setdefault(fill.account, []).append(fill.fill)
+        self.outstanding.reindex()
 
     # --- events: commands ---
 
@@ -478,15 +462,6 @@ class Book:
             margin = event.equity_cash, event.maintenance_cash
         wallets.set_margin(account, event.version, margin)
 
-    @contextmanager
-    def _followed_margins(self, wallets: Wallets, accounts: Iterable[int]) -> Iterator[None]:
-        """Carry changes of accounts' own margin over to the margin that the venue submitted."""
-        followed = [a for a in set(accounts) if wallets.margins.margin_of(a)]
-        before = [wallets.own_margin(account) for account in followed]
-        yield
-        for account, own in zip(followed, before, strict=True):
-            wallets.margins.follow(account, own, wallets.own_margin(account))
-
     def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
         key = (event.account, event.contract)
         self.open_orders.pop(key, None)
@@ -494,43 +469,14 @@ class Book:
             self.open_orders[key] = event.orders
 
     def _acknowledge(self, column: Ints, account: int, name: str, last_fill: int) -> None:
-        """Record the last fill that a snapshot includes; drop what no snapshot can miss any more.
-
-        A fill is dropped once positions and balances both include it, a loss once positions do, a
-        compensation once balances do.
-        """
+        """Record the last fill that a snapshot of an account includes."""
         if column.item(account) < last_fill:
             column[account] = last_fill
-        if not any(name in changes for changes in self._outstanding_by_account()):
-            return
-        included = self.accounts.positions_fill.item(account)
-        paid = self.accounts.balances_fill.item(account)
-        for fill in self.outstanding_fills_of(name):
-            if fill.fill <= min(included, paid):
-                self._drop_fill(fill)
-        owed = self.outstanding_compensations.pop(name, ())
-        if owed := [event for event in owed if event.compensation > paid]:
-            self.outstanding_compensations[name] = owed
-        losses = [loss for loss in self.outstanding_losses.pop(name, ()) if loss.fill > included]
-        if losses:
-            self.outstanding_losses[name] = losses
+        self.outstanding.acknowledge(self.accounts, name)
 
     def _acknowledge_all(self, column: Ints, accounts: Ints, last_fill: int) -> None:
-        """Acknowledge for many accounts, few of which have anything outstanding."""
         column[accounts] = np.maximum(column[accounts], last_fill)
-        if not any(self._outstanding_by_account()):
-            return
-        submitted = set(accounts.tolist())
-        for name in sorted(self.accounts_with_outstanding()):
-            if self.accounts.index[name] in submitted:
-                self._acknowledge(column, self.accounts.index[name], name, last_fill)
-
-    def _outstanding_by_account(self) -> tuple[Mapping[str, object], ...]:
-        return self._fills_of, self.outstanding_losses, self.outstanding_compensations
-
-    def _drop_fill(self, fill: m.AdlFilled) -> None:
-        del self.outstanding_fills[fill.fill]
-        self._fills_of[fill.account].remove(fill.fill)
+        self.outstanding.acknowledge_all(self.accounts, accounts)
 
     # --- events: market data ---
 
@@ -627,24 +573,10 @@ class Book:
         for side, rows in sides:
             state.add_to_wallets(side, rows, asset.wallets)
             self._changed_sides.add((state.name, side))
-        self._rescale_outstanding(state.name, before, terms)
+        lots_ratio, price_ratio = ratio_of(before.lot, terms.lot), ratio_of(before.tick, terms.tick)
+        self.outstanding.rescale(state.name, lots_ratio, price_ratio)
         self._update_bounds(state)
         self._record_change(state)
-
-    def _rescale_outstanding(
-        self, contract: str, before: ContractTerms, terms: ContractTerms
-    ) -> None:
-        """Express outstanding fills of a contract in its new units."""
-        lots_ratio, price_ratio = ratio_of(before.lot, terms.lot), ratio_of(before.tick, terms.tick)
-        for number, fill in self.outstanding_fills.items():
-            if fill.contract == contract:
-                self.outstanding_fills[number] = msgspec.structs.replace(
-                    fill,
-                    lots=share_floor(fill.lots, *lots_ratio),
-                    quantity_ahead_lots=share_floor(fill.quantity_ahead_lots, *lots_ratio),
-                    price_ticks=share_floor(fill.price_ticks, *price_ratio),
-                    takeover_price_ticks=share_floor(fill.takeover_price_ticks, *price_ratio),
-                )
 
     def _pool_amended(self, event: m.PoolAmended) -> None:
         pool, definition = self.pools[event.pool], event.definition
@@ -668,7 +600,7 @@ class Book:
         columns = (getattr(event, name) for name in ("accounts", "positions", *names))
         for name, position, lots, cost, margin, realized, to_pool in zip(*columns, strict=True):
             account = self.accounts.index[name]
-            with self._followed_margins(wallets, (account,)):
+            with wallets.followed_margins((account,)):
                 self._reduce_position(state, event.side, (account, position), (lots, cost, margin))
                 wallets.add(account, realized + margin - to_pool)
         self._credit_pool(state, sum(event.to_pool_cash))
@@ -704,7 +636,7 @@ class Book:
         wallets = self.asset_of(state).wallets
         for name, amount in zip(event.accounts, event.amount_cash, strict=True):
             account = self.accounts.index[name]
-            with self._followed_margins(wallets, (account,)):
+            with wallets.followed_margins((account,)):
                 wallets.add(account, -amount)
         self._credit_pool(state, sum(event.amount_cash))
 
@@ -719,7 +651,7 @@ class Book:
         state = self.contracts[event.contract]
         asset, account = self.asset_of(state), self.accounts.index[event.account]
         amounts = event.lots, event.cost_cash, event.margin_cash
-        with self._followed_margins(asset.wallets, (account,)):
+        with asset.wallets.followed_margins((account,)):
             self._reduce_position(state, event.side, (account, event.position), amounts)
             asset.wallets.add(account, event.to_wallet_cash)
         self._credit_pool(state, event.to_pool_cash)
@@ -741,7 +673,7 @@ class Book:
     def _positions_netted(self, event: m.PositionsNetted) -> None:
         state, account = self.contracts[event.contract], self.accounts.index[event.account]
         wallets = self.asset_of(state).wallets
-        with self._followed_margins(wallets, (account,)):
+        with wallets.followed_margins((account,)):
             for side, position, cost in (
                 (Side.LONG, event.long_position, event.long_cost_cash),
                 (Side.SHORT, event.short_position, event.short_cost_cash),
@@ -764,7 +696,7 @@ class Book:
 
     def _wallet_settled(self, event: m.WalletSettled) -> None:
         wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
-        with self._followed_margins(wallets, (account,)):
+        with wallets.followed_margins((account,)):
             wallets.add(account, -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)
 
@@ -822,21 +754,20 @@ class Book:
 
     def _adl_filled(self, event: m.AdlFilled) -> None:
         self._execute_fill(event, 1)
-        self.outstanding_fills[event.fill] = event
-        self._fills_of.setdefault(event.account, []).append(event.fill)
+        self.outstanding.add_fills((event,))
         self.last_fill = event.fill
 
     def _fill_cancelled(self, event: m.FillCancelled) -> None:
         self._execute_fill(event.fill, -1)
         self._update_bounds(self.contracts[event.fill.contract])
-        self._drop_fill(event.fill)
+        self.outstanding.drop_fill(event.fill)
 
     def _compensated(self, event: m.Compensated) -> None:
         pool = self.pools[event.pool]
         self.asset(event.asset).wallets.add(self.accounts.index[event.account], event.amount_cash)
         self._add_to_pool(pool, -event.amount_cash)
         pool.shift_past(-event.amount_cash)  # as a withdrawal, it is no drawdown
-        self.outstanding_compensations.setdefault(event.account, []).append(event)
+        self.outstanding.add_compensation(event)
         self.last_fill = event.compensation
 
     def _round_closed(self, event: m.RoundClosed) -> None:
@@ -851,10 +782,9 @@ class Book:
         wallets = self.asset_of(state).wallets
         for name, side, position, amount in zip(*columns, strict=True):
             key = self.accounts.index[name], position
-            with self._followed_margins(wallets, key[:1]):
+            with wallets.followed_margins(key[:1]):
                 self._reduce_position(state, side, key, (0, -amount, 0))
-            loss = OutstandingLoss(event.fill, state.name, side, position, amount)
-            self.outstanding_losses.setdefault(name, []).append(loss)
+        self.outstanding.add_losses(event)
         self.last_fill = event.fill
         self._credit_pool(state, sum(event.amount_cash))
         self._update_bounds(state)
@@ -869,7 +799,7 @@ class Book:
         amounts = fill.lots, fill.cost_cash, fill.margin_returned_cash
         lots, cost, margin = (direction * amount for amount in amounts)
         paid = fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-        with self._followed_margins(asset.wallets, key[:1]):
+        with asset.wallets.followed_margins(key[:1]):
             self._reduce_position(state, fill.side, key, (lots, cost, margin))
             asset.wallets.add(key[0], direction * paid)
         asset.fees += direction * fill.fee_cash
@@ -893,7 +823,7 @@ class Book:
             fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
             for fill in fills.events
         ]
-        with self._followed_margins(asset.wallets, fills.accounts):
+        with asset.wallets.followed_margins(fills.accounts):
             state.reduce_positions(side, asset.wallets, np.array(fills.accounts), *closed)
             asset.wallets.add_all(fills.accounts, paid)
         asset.fees += sum(columns["fee_cash"])

@@ -25,18 +25,6 @@ from delever.core.units import (
     share_floor,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class OutstandingLoss:
-    """A position's share of a socialized loss that the venue's snapshots may not include yet."""
-
-    fill: int
-    contract: str
-    side: Side
-    position: int
-    amount_cash: int
-
-
 UNCHANGED: Ratio = (1, 1)
 """The ratio of a unit that stays as it is."""
 

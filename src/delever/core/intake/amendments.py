@@ -81,7 +81,7 @@ def _prices(book: Book, state: ContractState) -> Iterator[int]:
     yield from (price for price, _ in (*state.bids, *state.asks))
     for inventory in state.inventory.values():
         yield from (tranche.price_ticks for tranche in inventory.tranches.values())
-    for fill in book.outstanding_fills.values():
+    for fill in book.outstanding.fills.values():
         if fill.contract == state.name:
             yield from (fill.price_ticks, fill.takeover_price_ticks)
 
@@ -107,7 +107,7 @@ def _odd_lots(
     quantity = _quantity(state.terms, lots)
     closes = odd_lots is OddLots.CLOSE_AT_MARK and not field.startswith("fills")
     reject_unless(closes, field, quantity, Reason.ODD_LOTS)
-    for number, fill in book.outstanding_fills.items():
+    for number, fill in book.outstanding.fills.items():
         if fill.contract == state.name and fill.lots % whole:
             raise Rejection(f"fills.{number}", _quantity(state.terms, fill.lots), Reason.ODD_LOTS)
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
@@ -135,7 +135,7 @@ def _odd_quantities(book: Book, state: ContractState, whole: int) -> Iterator[tu
         for number, (_, lots) in enumerate(levels):
             if lots % whole:
                 yield f"{name}[{number}].quantity", lots
-    for number, fill in book.outstanding_fills.items():
+    for number, fill in book.outstanding.fills.items():
         if fill.contract == state.name and fill.lots % whole:
             yield f"fills.{number}", fill.lots
 

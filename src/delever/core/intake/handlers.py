@@ -433,7 +433,7 @@ def _amend_pool(book: Book, command: m.AmendPool) -> list[Event]:
 
 
 def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
-    fill = book.outstanding_fills.get(command.fill)
+    fill = book.outstanding.fills.get(command.fill)
     if fill is None:
         raise Rejection("fill", command.fill, Reason.FILL_NOT_OUTSTANDING)
     account = book.accounts.index[fill.account]
@@ -451,7 +451,7 @@ def _compensate(book: Book, command: m.Compensate) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     known = 0 < command.fill <= book.last_fill
     reject_unless(known, "fill", command.fill, Reason.UNKNOWN_FILL)
-    fill, position = book.outstanding_fills.get(command.fill), (command.account, state.name)
+    fill, position = book.outstanding.fills.get(command.fill), (command.account, state.name)
     is_own = fill is None or (fill.account, fill.contract) == position
     reject_unless(is_own, "fill", command.fill, Reason.FILL_OF_OTHER_POSITION)
     asset, pool = book.asset_of(state), book.pool_of(state)
