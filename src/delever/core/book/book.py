@@ -16,10 +16,9 @@ import numpy as np
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
 from delever.core.book.contract_state import ContractState, MarkedContracts
-from delever.core.book.inventory import Tranche
 from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
-from delever.core.book.position_table import PositionBlock, PositionColumns
+from delever.core.book.position_table import PositionBlock
 from delever.core.kernels import ParallelMap
 from delever.core.market.collateral import read_index_price, unit_collateral
 from delever.core.market.contract_terms import terms_of
@@ -368,51 +367,30 @@ class Book:
 
     def _positions_set(self, event: m.PositionsSet) -> None:
         state = self.contracts[event.contract]
-        table, wallets = state.tables[event.side], self.asset_of(state).wallets
+        table, accounts = state.tables[event.side], self._indices(event.accounts)
         bounds = table.bounds
-        closed: list[tuple[int, int]] = []
-        all_amounts = zip(event.lots, event.cost_cash, event.margin_cash, strict=True)
-        all_flags = zip(
-            event.isolated, event.leverage_hundredths, event.under_liquidation, strict=True
-        )
-        rows = zip(event.accounts, event.positions, all_amounts, all_flags, strict=True)
-        for name, position, amounts, flags in rows:
-            account = self.accounts.index[name]
-            state.set_position(event.side, (account, position), amounts, flags, wallets)
-            if amounts[0] == 0:
-                closed.append((account, position))
-            self.accounts.positions_version[account] = event.version
-            self._acknowledge(self.accounts.positions_fill, account, name, event.last_fill)
+        state.set_positions(event, accounts, self.asset_of(state).wallets)
         self._changed_sides.add((state.name, event.side))
         if table.bounds != bounds:
             self._update_bounds(state)
-        for key in closed:
-            table.remove(table.row_of(*key))
+        for account, name in zip(accounts, event.accounts, strict=True):
+            self.accounts.positions_version[account] = event.version
+            self._acknowledge(self.accounts.positions_fill, account, name, event.last_fill)
         if state.stale:
             self._unmark_stale(state, event.side, zip(event.accounts, event.positions, strict=True))
 
     def _position_columns_set(self, event: m.PositionColumnsSet) -> None:
         state = self.contracts[event.contract]
-        table, wallets = state.tables[event.side], self.asset_of(state).wallets
         accounts = unpack_column(event.account, "<i4", 0)
-        size = table.size
-        rows = table.upsert_all(accounts, unpack_column(event.position, "<i4", len(accounts)))
-        state.subtract_from_wallets(event.side, rows, wallets)
-        table.set_rows(rows, PositionColumns.of_event(event))
+        positions = unpack_column(event.position, "<i4", len(accounts))
+        state.set_position_columns(event, accounts, positions, self.asset_of(state).wallets)
         self._changed_sides.add((state.name, event.side))
-        state.add_to_wallets(event.side, rows, wallets)
         self._update_bounds(state)
-        closed = rows[table.lots[rows] == 0]
-        if len(closed):
-            table.remove_all(closed)
-        if table.size > 2 * size:
-            table.sort()
         self.accounts.positions_version[accounts] = event.version
         self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
         if state.stale:
             names = map(self.accounts.names.__getitem__, accounts.tolist())
-            positions = unpack_column(event.position, "<i4", len(accounts)).tolist()
-            self._unmark_stale(state, event.side, zip(names, positions, strict=True))
+            self._unmark_stale(state, event.side, zip(names, positions.tolist(), strict=True))
 
     def _row_rejected(self, event: m.RowRejected) -> None:
         self._mark_stale(event, ((event.account, event.position),))
@@ -432,8 +410,7 @@ class Book:
             self._stale.add(event.asset)
         state = self.contracts.get(event.contract)
         if state is not None and event.side is not None:
-            state.stale |= {(event.side, name, position) for name, position in rows}
-            state.tables[event.side].changed_at = self.sequence
+            state.mark_stale(event.side, rows, self.sequence)
             self._stale.add(state.key)
             self._changed[state.key] = state
 
@@ -529,15 +506,10 @@ class Book:
     def _pool_funded(self, event: m.PoolFunded) -> None:
         pool = self.pools[event.pool]
         self._add_to_pool(pool, event.amount_cash)
-        withdrawn = min(event.amount_cash, 0)  # a withdrawal is no drawdown: peaks move with it
-        pool.shift_past(withdrawn)
-        pool.equity_opening.shift(event.amount_cash)
-        pool.equity_falls.shift(event.amount_cash)
+        pool.shift_funding(event.amount_cash)
         if event.contract is not None:
             state = self.contracts[event.contract]
-            state.injected += event.amount_cash
-            state.contract_pnl_peak.shift(withdrawn)
-            state.contract_pnl_opening.shift(event.amount_cash)
+            state.inject(event.amount_cash)
             self._record_change(state)
 
     def _pool_observed(self, event: m.PoolObserved) -> None:
@@ -565,14 +537,9 @@ class Book:
         terms = terms_of(definition, asset.cash_decimals, event.price_unit)
         terms = before.amended_to(terms, self.sequence)
         limits = exact_limits(definition.limits, asset.cash_decimals)
-        sides = [(side, np.arange(table.size)) for side, table in state.tables.items()]
-        for side, rows in sides:
-            state.subtract_from_wallets(side, rows, asset.wallets)
-        state.amend(definition, event.price_unit, terms, limits)
+        state.amend(definition, event.price_unit, terms, limits, asset.wallets)
         self._list_mark_limits()
-        for side, rows in sides:
-            state.add_to_wallets(side, rows, asset.wallets)
-            self._changed_sides.add((state.name, side))
+        self._changed_sides |= state.sides
         lots_ratio, price_ratio = ratio_of(before.lot, terms.lot), ratio_of(before.tick, terms.tick)
         self.outstanding.rescale(state.name, lots_ratio, price_ratio)
         self._update_bounds(state)
@@ -595,24 +562,16 @@ class Book:
 
     def _positions_closed(self, event: m.PositionsClosed) -> None:
         state = self.contracts[event.contract]
-        wallets = self.asset_of(state).wallets
-        names = "lots", "cost_cash", "margin_cash", "realized_pnl_cash", "to_pool_cash"
-        columns = (getattr(event, name) for name in ("accounts", "positions", *names))
-        for name, position, lots, cost, margin, realized, to_pool in zip(*columns, strict=True):
-            account = self.accounts.index[name]
-            with wallets.followed_margins((account,)):
-                self._reduce_position(state, event.side, (account, position), (lots, cost, margin))
-                wallets.add(account, realized + margin - to_pool)
+        accounts = self._indices(event.accounts)
+        state.close_positions(event, accounts, self.asset_of(state).wallets)
+        self._changed_sides.add((state.name, event.side))
         self._credit_pool(state, sum(event.to_pool_cash))
 
     def _inventory_closed(self, event: m.InventoryClosed) -> None:
         state = self.contracts[event.contract]
         columns = event.takeovers, event.lots, event.cost_cash
         for takeover, lots, cost in zip(*columns, strict=True):
-            state.inventory[event.side].reduce(takeover, lots, cost)
-        state.exhausted.pop(event.side, None)
-        self._changed_sides.add((state.name, event.side))
-        self.asset_of(state).inventory_cost -= sum(event.cost_cash)
+            self._reduce_inventory(state, event.side, takeover, lots, cost)
         self._credit_pool(state, sum(event.realized_pnl_cash))
 
     def _contract_status_set(self, event: m.ContractStatusSet) -> None:
@@ -650,36 +609,16 @@ class Book:
     def _taken_over(self, event: m.TakenOver) -> None:
         state = self.contracts[event.contract]
         asset, account = self.asset_of(state), self.accounts.index[event.account]
-        amounts = event.lots, event.cost_cash, event.margin_cash
-        with asset.wallets.followed_margins((account,)):
-            self._reduce_position(state, event.side, (account, event.position), amounts)
-            asset.wallets.add(account, event.to_wallet_cash)
-        self._credit_pool(state, event.to_pool_cash)
-        tranche = Tranche(
-            takeover=event.takeover,
-            account=event.account,
-            lots=event.lots,
-            cost=event.value_cash,
-            price_ticks=event.price_ticks,
-            equity=event.equity_cash,
-            maintenance=event.maintenance_cash,
-        )
-        state.inventory[event.side].add(tranche)
+        state.take_over(event, account, asset.wallets)
         self._changed_sides.add((state.name, event.side))
+        self._credit_pool(state, event.to_pool_cash)
         asset.inventory_cost += event.value_cash
         self.last_takeover = event.takeover
-        self._record_change(state)
 
     def _positions_netted(self, event: m.PositionsNetted) -> None:
         state, account = self.contracts[event.contract], self.accounts.index[event.account]
-        wallets = self.asset_of(state).wallets
-        with wallets.followed_margins((account,)):
-            for side, position, cost in (
-                (Side.LONG, event.long_position, event.long_cost_cash),
-                (Side.SHORT, event.short_position, event.short_cost_cash),
-            ):
-                self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
-            wallets.add(account, event.realized_pnl_cash)
+        state.net_positions(event, account, self.asset_of(state).wallets)
+        self._changed_sides |= state.sides
         self._record_change(state)
 
     def _inventory_netted(self, event: m.InventoryNetted) -> None:
@@ -688,10 +627,7 @@ class Book:
             (Side.LONG, event.long_takeover, event.long_cost_cash),
             (Side.SHORT, event.short_takeover, event.short_cost_cash),
         ):
-            state.inventory[side].reduce(takeover, event.lots, cost)
-            state.exhausted.pop(side, None)
-            self._changed_sides.add((state.name, side))
-            self.asset_of(state).inventory_cost -= cost
+            self._reduce_inventory(state, side, takeover, event.lots, cost)
         self._credit_pool(state, event.realized_pnl_cash)
 
     def _wallet_settled(self, event: m.WalletSettled) -> None:
@@ -717,11 +653,8 @@ class Book:
         self.unobserved_pools.add(pool.name)
 
     def _unwound(self, event: m.Unwound) -> None:
-        state = self.contracts[event.contract]
-        state.inventory[event.side].reduce(event.takeover, event.lots, event.cost_cash)
-        state.exhausted.pop(event.side, None)
-        self._changed_sides.add((state.name, event.side))
-        self.asset_of(state).inventory_cost -= event.cost_cash
+        state, closed = self.contracts[event.contract], (event.takeover, event.lots)
+        self._reduce_inventory(state, event.side, *closed, event.cost_cash)
         self._credit_pool(state, event.realized_pnl_cash)
 
     # --- events: ADL ---
@@ -778,12 +711,8 @@ class Book:
 
     def _loss_socialized(self, event: m.LossSocialized) -> None:
         state = self.contracts[event.contract]
-        columns = event.accounts, event.sides, event.positions, event.amount_cash
-        wallets = self.asset_of(state).wallets
-        for name, side, position, amount in zip(*columns, strict=True):
-            key = self.accounts.index[name], position
-            with wallets.followed_margins(key[:1]):
-                self._reduce_position(state, side, key, (0, -amount, 0))
+        state.share_loss(event, self._indices(event.accounts), self.asset_of(state).wallets)
+        self._changed_sides |= {(state.name, side) for side in event.sides}
         self.outstanding.add_losses(event)
         self.last_fill = event.fill
         self._credit_pool(state, sum(event.amount_cash))
@@ -792,46 +721,22 @@ class Book:
     def _execute_fill(self, fill: m.AdlFilled, direction: int) -> None:
         """Execute an ADL fill (direction 1) or reverse it (direction -1)."""
         state = self.contracts[fill.contract]
-        asset = self.asset_of(state)
-        key = (self.accounts.index[fill.account], fill.position)
-        if direction < 0:
-            state.reopen_position(key, fill)
-        amounts = fill.lots, fill.cost_cash, fill.margin_returned_cash
-        lots, cost, margin = (direction * amount for amount in amounts)
-        paid = fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-        with asset.wallets.followed_margins(key[:1]):
-            self._reduce_position(state, fill.side, key, (lots, cost, margin))
-            asset.wallets.add(key[0], direction * paid)
+        asset, account = self.asset_of(state), self.accounts.index[fill.account]
+        state.execute_fill(fill, direction, account, asset.wallets)
+        self._changed_sides |= state.sides
         asset.fees += direction * fill.fee_cash
-        inventory = state.inventory[fill.side.opposite]
-        self._changed_sides.add((state.name, fill.side.opposite))
-        if direction > 0:
-            inventory.reduce(fill.takeover, fill.lots, fill.pool_cost_cash)
-        else:
-            inventory.restore(fill)
         asset.inventory_cost -= direction * fill.pool_cost_cash
         self._credit_pool(state, direction * fill.pool_realized_pnl_cash, fill.pool)
 
     def _execute_fills(self, fills: FillBatch) -> None:
         """Execute a batch of fills, with the result of executing them one by one."""
         first, columns = fills.first, fills.columns
-        side, state = first.side, self.contracts[first.contract]
-        asset, inventory = self.asset_of(state), state.inventory[side.opposite]
-        names = "position", "lots", "cost_cash", "margin_returned_cash"
-        closed = (np.array(columns[name], np.int64) for name in names)
-        paid = [
-            fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-            for fill in fills.events
-        ]
-        with asset.wallets.followed_margins(fills.accounts):
-            state.reduce_positions(side, asset.wallets, np.array(fills.accounts), *closed)
-            asset.wallets.add_all(fills.accounts, paid)
+        state = self.contracts[first.contract]
+        asset = self.asset_of(state)
+        state.execute_fills(fills, asset.wallets)
+        self._changed_sides |= state.sides
         asset.fees += sum(columns["fee_cash"])
-        reduced = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
-        for takeover, lots, cost in zip(*reduced, strict=True):
-            inventory.reduce(takeover, lots, cost)
         asset.inventory_cost -= sum(columns["pool_cost_cash"])
-        self._changed_sides |= {(state.name, side), (state.name, side.opposite)}
         self._credit_pool(state, sum(columns["pool_realized_pnl_cash"]), first.pool)
 
     # --- events: publication ---
@@ -846,11 +751,16 @@ class Book:
 
     # --- shared by several events ---
 
-    def _reduce_position(
-        self, state: ContractState, side: Side, key: tuple[int, int], amounts: tuple[int, int, int]
+    def _indices(self, names: Iterable[str]) -> list[int]:
+        """Return the account indices of names."""
+        return [self.accounts.index[name] for name in names]
+
+    def _reduce_inventory(
+        self, state: ContractState, side: Side, takeover: int, lots: int, cost_cash: int
     ) -> None:
-        state.reduce_position(side, key, amounts, self.asset_of(state).wallets)
+        state.reduce_inventory(side, takeover, lots, cost_cash)
         self._changed_sides.add((state.name, side))
+        self.asset_of(state).inventory_cost -= cost_cash
 
     def _credit_pool(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
         """Pay PnL of a contract's inventory into its pool, or into the named pool of a fill.

@@ -1,19 +1,37 @@
 """The state of one contract: terms, mark, depth, positions, inventory, PnL and ADL."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from delever.core.book.account_tables import Wallets
-from delever.core.book.inventory import Inventory
-from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
+from delever.core.book.inventory import Inventory, Tranche
+from delever.core.book.position_table import (
+    PositionBlock,
+    PositionBounds,
+    PositionColumns,
+    PositionTable,
+)
 from delever.core.kernels import kernels_for
 from delever.core.market.contract_terms import ContractTerms, FormerUnits
 from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
-from delever.core.messages import AdlFilled, DefineContract, Rating, Side, TradingStatus
+from delever.core.messages import (
+    AdlFilled,
+    DefineContract,
+    LossSocialized,
+    PositionColumnsSet,
+    PositionsClosed,
+    PositionsNetted,
+    PositionsSet,
+    Rating,
+    Side,
+    TakenOver,
+    TradingStatus,
+)
+from delever.core.messages.fill_batch import FillBatch
 from delever.core.units import (
     Ints,
     Mark,
@@ -113,15 +131,29 @@ class ContractState:
         self.contract_pnl_peak.observe(time_ms, contract_pnl_cash)
         self.contract_pnl_opening.observe(time_ms, contract_pnl_cash)
 
+    def inject(self, amount_cash: int) -> None:
+        """Add what an operator paid in for the contract; a withdrawal is no drawdown."""
+        self.injected += amount_cash
+        self.contract_pnl_peak.shift(min(amount_cash, 0))
+        self.contract_pnl_opening.shift(amount_cash)
+
     # --- amendment ---
 
     def amend(
-        self, definition: DefineContract, price_unit: str, terms: ContractTerms, limits: Limits
+        self,
+        definition: DefineContract,
+        price_unit: str,
+        terms: ContractTerms,
+        limits: Limits,
+        wallets: Wallets,
     ) -> None:
         """Replace the terms; express lots and prices in the new units, with the same money.
 
-        Positions must be valued again afterwards: their margin tiers may be others.
+        Positions are valued again: their margin tiers may be others.
         """
+        sides = [(side, np.arange(table.size)) for side, table in self.tables.items()]
+        for side, rows in sides:
+            self.subtract_from_wallets(side, rows, wallets)
         lots_ratio = ratio_of(self.terms.lot, terms.lot)
         price_ratio = ratio_of(self.terms.tick, terms.tick)
         if (lots_ratio, price_ratio) != (UNCHANGED, UNCHANGED):
@@ -132,6 +164,8 @@ class ContractState:
         self.former_units = list(terms.former)
         self.amendments += 1
         self.exhausted.clear()
+        for side, rows in sides:
+            self.add_to_wallets(side, rows, wallets)
 
     def _rescale(self, lots_ratio: Ratio, price_ratio: Ratio) -> None:
         for side, table in self.tables.items():
@@ -252,7 +286,114 @@ class ContractState:
             row = table.upsert(*key)
             table.isolated[row], table.leverage[row] = fill.isolated, fill.leverage_hundredths
 
+    def take_over(self, event: TakenOver, account: int, wallets: Wallets) -> None:
+        """Move lots of a position into the inventory, and pay the account its part."""
+        key, amounts = (account, event.position), (event.lots, event.cost_cash, event.margin_cash)
+        with wallets.followed_margins((account,)):
+            self.reduce_position(event.side, key, amounts, wallets)
+            wallets.add(account, event.to_wallet_cash)
+        tranche = Tranche(
+            takeover=event.takeover,
+            account=event.account,
+            lots=event.lots,
+            cost=event.value_cash,
+            price_ticks=event.price_ticks,
+            equity=event.equity_cash,
+            maintenance=event.maintenance_cash,
+        )
+        self.inventory[event.side].add(tranche)
+
+    def net_positions(self, event: PositionsNetted, account: int, wallets: Wallets) -> None:
+        """Close the same lots of both sides of an account, and pay it the PnL."""
+        with wallets.followed_margins((account,)):
+            for side, position, cost in (
+                (Side.LONG, event.long_position, event.long_cost_cash),
+                (Side.SHORT, event.short_position, event.short_cost_cash),
+            ):
+                self.reduce_position(side, (account, position), (event.lots, cost, 0), wallets)
+            wallets.add(account, event.realized_pnl_cash)
+
+    def execute_fill(self, fill: AdlFilled, direction: int, account: int, wallets: Wallets) -> None:
+        """Execute an ADL fill (direction 1) or reverse it (direction -1)."""
+        key = (account, fill.position)
+        if direction < 0:
+            self.reopen_position(key, fill)
+        amounts = fill.lots, fill.cost_cash, fill.margin_returned_cash
+        lots, cost, margin = (direction * amount for amount in amounts)
+        paid = fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
+        with wallets.followed_margins((account,)):
+            self.reduce_position(fill.side, key, (lots, cost, margin), wallets)
+            wallets.add(account, direction * paid)
+        inventory = self.inventory[fill.side.opposite]
+        if direction > 0:
+            inventory.reduce(fill.takeover, fill.lots, fill.pool_cost_cash)
+        else:
+            inventory.restore(fill)
+
     # --- many rows ---
+
+    def set_positions(self, event: PositionsSet, accounts: list[int], wallets: Wallets) -> None:
+        """Set the positions of accounts, by index; those without lots are removed at the end."""
+        table, keys = self.tables[event.side], list(zip(accounts, event.positions, strict=True))
+        all_amounts = zip(event.lots, event.cost_cash, event.margin_cash, strict=True)
+        all_flags = zip(
+            event.isolated, event.leverage_hundredths, event.under_liquidation, strict=True
+        )
+        for key, amounts, flags in zip(keys, all_amounts, all_flags, strict=True):
+            self.set_position(event.side, key, amounts, flags, wallets)
+        for key, lots in zip(keys, event.lots, strict=True):
+            if lots == 0:
+                table.remove(table.row_of(*key))
+
+    def set_position_columns(
+        self, event: PositionColumnsSet, accounts: Ints, positions: Ints, wallets: Wallets
+    ) -> None:
+        """Set the positions of accounts, by index, as columns; remove those without lots."""
+        table = self.tables[event.side]
+        size, rows = table.size, table.upsert_all(accounts, positions)
+        self.subtract_from_wallets(event.side, rows, wallets)
+        table.set_rows(rows, PositionColumns.of_event(event))
+        self.add_to_wallets(event.side, rows, wallets)
+        closed = rows[table.lots[rows] == 0]
+        if len(closed):
+            table.remove_all(closed)
+        if table.size > 2 * size:
+            table.sort()
+
+    def close_positions(
+        self, event: PositionsClosed, accounts: list[int], wallets: Wallets
+    ) -> None:
+        """Close lots that the venue closed, and pay PnL and margin less the pool's part."""
+        names = "lots", "cost_cash", "margin_cash", "realized_pnl_cash", "to_pool_cash"
+        columns = accounts, event.positions, *(getattr(event, name) for name in names)
+        for account, position, *amounts, realized, to_pool in zip(*columns, strict=True):
+            lots, cost, margin = amounts
+            with wallets.followed_margins((account,)):
+                self.reduce_position(event.side, (account, position), (lots, cost, margin), wallets)
+                wallets.add(account, realized + margin - to_pool)
+
+    def share_loss(self, event: LossSocialized, accounts: list[int], wallets: Wallets) -> None:
+        """Add each position's share of a socialized loss to its cost."""
+        columns = accounts, event.sides, event.positions, event.amount_cash
+        for account, side, position, amount in zip(*columns, strict=True):
+            with wallets.followed_margins((account,)):
+                self.reduce_position(side, (account, position), (0, -amount, 0), wallets)
+
+    def execute_fills(self, fills: FillBatch, wallets: Wallets) -> None:
+        """Execute a batch of fills, with the result of executing them one by one."""
+        side, columns = fills.first.side, fills.columns
+        names = "position", "lots", "cost_cash", "margin_returned_cash"
+        closed = (np.array(columns[name], np.int64) for name in names)
+        paid = [
+            fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
+            for fill in fills.events
+        ]
+        with wallets.followed_margins(fills.accounts):
+            self.reduce_positions(side, wallets, np.array(fills.accounts), *closed)
+            wallets.add_all(fills.accounts, paid)
+        reduced = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
+        for takeover, lots, cost in zip(*reduced, strict=True):
+            self.inventory[side.opposite].reduce(takeover, lots, cost)
 
     def subtract_from_wallets(self, side: Side, rows: Ints, wallets: Wallets) -> None:
         """Subtract the rows' unrealized PnL and maintenance margin from their cross wallets."""
@@ -293,7 +434,17 @@ class ContractState:
             wallets.sequence,
         )
 
+    def mark_stale(self, side: Side, rows: Iterable[tuple[str, int]], sequence: int) -> None:
+        """Mark (account, position id) of a side as stale: their newest row was rejected."""
+        self.stale |= {(side, name, position) for name, position in rows}
+        self.tables[side].changed_at = sequence
+
     # --- inventory ---
+
+    def reduce_inventory(self, side: Side, takeover: int, lots: int, cost_cash: int) -> None:
+        """Close lots of a tranche, which ends the exhaustion of its side."""
+        self.inventory[side].reduce(takeover, lots, cost_cash)
+        self.exhausted.pop(side, None)
 
     def inventory_value(self, side: Side) -> int:
         """Return the value of inventory at the confirmed mark in Cash; its cost without a mark."""
@@ -413,6 +564,11 @@ class ContractState:
             *((pack_mark(self.last_confirmed_mark),) if self.mark_unconfirmed else ()),
             *(("stale", *sorted(self.stale)) if self.stale else ()),
         )
+
+    @property
+    def sides(self) -> set[tuple[str, Side]]:
+        """The contract's name with each side, as changes of both are recorded."""
+        return {(self.name, side) for side in Side}
 
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and tranches of one side that changed since the last call."""

@@ -141,6 +141,12 @@ class PoolState:
         self.equity_peak.shift(amount_cash)
         self.equity_mean.shift(amount_cash)
 
+    def shift_funding(self, amount_cash: int) -> None:
+        """Shift the past by what an operator paid in, so that it is neither a rise nor a fall."""
+        self.shift_past(min(amount_cash, 0))
+        self.equity_opening.shift(amount_cash)
+        self.equity_falls.shift(amount_cash)
+
     def scalars(self) -> tuple[object, ...]:
         """Return the pool's own numbers, for the hash of changes."""
         held = [(name, each.amount, each.cost) for name, each in self.collateral.items()]
