@@ -152,7 +152,7 @@ def change_a_position_without_its_stamp(book: Book) -> None:
 
 
 def leave_out_a_monitored_contract(book: Book) -> None:
-    book._monitored_in_order = []
+    book._monitored._in_order = []
 
 
 def reverse_the_order_of_names(book: Book) -> None:

@@ -20,7 +20,7 @@ from delever.core.messages import Command, Event, Side
 from delever.journal import snapshot
 from delever.journal.snapshot import decode_book, encode_book
 
-NOT_CHANGED = {"changed", "_changed", "_changed_sides", "changed_at", "layout_version"}
+NOT_CHANGED = {"changed", "_changes", "changed_at", "layout_version"}
 NOT_CHANGED |= {"changed_batches"}
 """Changes since the last hash, of which a snapshot has none, and the steps of those changes."""
 
@@ -35,7 +35,6 @@ DERIVED = {
         "revision",
         "with_mark_limits",
         "_monitored",
-        "_monitored_in_order",
         "_stale",
     },
     Outstanding: {"_fills_of"},
@@ -47,7 +46,7 @@ DERIVED = {
     AssetState: {"collateral", "collateral_at", "exposure", "exposure_at_mark", "key"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
     | {"exposure_at_mark_bound", "key", "largest_holding", "mark_limits"},
-    PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
+    PoolState: {"name", "key", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},
     RollingVolatility: set(),

@@ -12,7 +12,7 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import overload
 from zlib import crc32
 
@@ -309,6 +309,12 @@ class Accounts(Table):
             self.owners.pop(row, None)
         else:
             self.owners[row] = owner
+
+    def set_owners(self, rows: Ints, owners: Sequence[str]) -> None:
+        """Set the owners of accounts; without any, each account is its own."""
+        if owners or self.owners:
+            for row, owner in zip(rows.tolist(), owners or repeat(""), strict=False):
+                self.set_owner(row, owner)
 
     def define(
         self, name: str, *, hedge_mode: bool, adl_exempt: bool, multi_asset: bool = False

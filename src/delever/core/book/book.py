@@ -4,18 +4,16 @@ Events carry finished numbers, so `apply` only adds, subtracts and sets. Unreali
 maintenance margin at the current marks are updated along with it, so equity is never summed again.
 """
 
-import itertools
 import pickle
 from collections.abc import Callable, Iterable, Mapping
-from operator import attrgetter
 from typing import Any, get_args
 
-import msgspec
 import numpy as np
 
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
-from delever.core.book.contract_state import ContractState, MarkedContracts
+from delever.core.book.changes import Changes
+from delever.core.book.contract_state import ContractState, MarkedContracts, MonitoredContracts
 from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock
@@ -26,14 +24,12 @@ from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text, ratio_of
+from delever.core.units import COLUMN_LIMIT, Ints, ratio_of
 
 DEFAULT_CASH_DECIMALS = 8
 
 BATCH_THRESHOLD = 8
 """Size of a fill batch from which applying it as columns is faster than fill by fill."""
-
-_encoder = msgspec.msgpack.Encoder()
 
 
 class Book:
@@ -74,10 +70,8 @@ class Book:
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
         self.revision = 0
         self._stale: set[str] = set()
-        self._monitored: dict[str, ContractState] = {}
-        self._monitored_in_order: list[ContractState] | None = None
-        self._changed: dict[str, ContractState | PoolState | AssetState] = {}
-        self._changed_sides: set[tuple[str, Side]] = set()
+        self._monitored = MonitoredContracts()
+        self._changes = Changes()
 
     # --- queries ---
 
@@ -110,10 +104,7 @@ class Book:
 
     def monitored(self) -> list[ContractState]:
         """Return the contracts that each step observes, in order of definition."""
-        if self._monitored_in_order is None:
-            by_definition = attrgetter("definition_order")
-            self._monitored_in_order = sorted(self._monitored.values(), key=by_definition)
-        return self._monitored_in_order  # replaced, never changed: callers may iterate over it
+        return self._monitored.in_order()
 
     @property
     def has_stale_rows(self) -> bool:
@@ -144,19 +135,7 @@ class Book:
 
     def take_changes(self) -> bytes:
         """Return all changes since the last call, in one canonical encoding."""
-        rows: list[tuple[str, Any]] = [
-            (key, self._changed[key].scalars()) for key in sorted(self._changed)
-        ]
-        rows += [(name, self.assets[name].wallets.take_changes()) for name in sorted(self.assets)]
-        for name, side in sorted(self._changed_sides):
-            rows.append((name + " " + side, self.contracts[name].take_changes(side)))
-        self._changed.clear()
-        self._changed_sides.clear()
-        changes = [row for row in rows if row[1]]
-        try:
-            return _encoder.encode(changes)
-        except OverflowError:
-            return _encoder.encode(long_integers_as_text(changes))
+        return self._changes.take(self.assets, self.contracts)
 
     # --- copies ---
 
@@ -235,7 +214,7 @@ class Book:
             self._stale |= {asset.name} if asset.wallets.stale else set()
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
-            self._set_monitored(state)
+            self._monitored.update(state)
             self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)
         self.outstanding.reindex()
@@ -307,7 +286,7 @@ class Book:
     ) -> None:
         margin_decimals = self.assets[self.margin_currency].cash_decimals
         asset.set_collateral(definition, index_price, margin_decimals, self.sequence)
-        self._changed[asset.key] = asset
+        self._changes.record(asset)
         with_collateral = (name for name, pool in self.pools.items() if pool.collateral)
         self.unobserved_pools.update(with_collateral)
 
@@ -327,10 +306,7 @@ class Book:
         exempt = unpack_column(event.adl_exempt, "<i1", n).astype(bool)
         multi_asset = unpack_column(event.multi_asset, "<i1", n).astype(bool)
         rows = self.accounts.define_all(event.accounts, hedge_mode, exempt, multi_asset)
-        owners = event.owners or itertools.repeat("")
-        if event.owners or self.accounts.owners:
-            for row, owner in zip(rows.tolist(), owners, strict=False):
-                self.accounts.set_owner(row, owner)
+        self.accounts.set_owners(rows, event.owners)
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[rows] = self.sequence
@@ -370,7 +346,7 @@ class Book:
         table, accounts = state.tables[event.side], self._indices(event.accounts)
         bounds = table.bounds
         state.set_positions(event, accounts, self.asset_of(state).wallets)
-        self._changed_sides.add((state.name, event.side))
+        self._changes.record_side(state, event.side)
         if table.bounds != bounds:
             self._update_bounds(state)
         for account, name in zip(accounts, event.accounts, strict=True):
@@ -384,7 +360,7 @@ class Book:
         accounts = unpack_column(event.account, "<i4", 0)
         positions = unpack_column(event.position, "<i4", len(accounts))
         state.set_position_columns(event, accounts, positions, self.asset_of(state).wallets)
-        self._changed_sides.add((state.name, event.side))
+        self._changes.record_side(state, event.side)
         self._update_bounds(state)
         self.accounts.positions_version[accounts] = event.version
         self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
@@ -412,7 +388,7 @@ class Book:
         if state is not None and event.side is not None:
             state.mark_stale(event.side, rows, self.sequence)
             self._stale.add(state.key)
-            self._changed[state.key] = state
+            self._changes.record(state)
 
     def _unmark_stale(
         self, state: ContractState, side: Side, rows: Iterable[tuple[str, int]]
@@ -422,7 +398,7 @@ class Book:
             hedges = self.accounts.hedge_mode[self.accounts.index[name]]
             for each in (side,) if hedges else Side:
                 state.stale.discard((each, name, position))
-        self._changed[state.key] = state
+        self._changes.record(state)
         if not state.stale:
             self._stale.discard(state.key)
 
@@ -462,7 +438,7 @@ class Book:
         for name, ticks, fraction in event.rows():
             state = self.contracts[name]
             marked.add(state, ticks, fraction, self.time_ms)
-            self._changed[state.key] = state  # a mark alone does not make a contract monitored
+            self._changes.record(state)  # a mark alone does not make a contract monitored
         for name, growth in marked.growth.items():
             asset, block = self.asset(name), self.positions
             sides = marked.sides(block, name, self.sequence)
@@ -475,7 +451,7 @@ class Book:
         state = self.contracts.get(event.contract)
         if state is not None and not state.mark_rejected:
             state.mark_rejected = True
-            self._changed[state.key] = state
+            self._changes.record(state)
 
     def _mark_unconfirmed(self, event: m.MarkUnconfirmed) -> None:
         state = self.contracts[event.contract]
@@ -539,7 +515,7 @@ class Book:
         limits = exact_limits(definition.limits, asset.cash_decimals)
         state.amend(definition, event.price_unit, terms, limits, asset.wallets)
         self._list_mark_limits()
-        self._changed_sides |= state.sides
+        self._changes.record_sides(state)
         lots_ratio, price_ratio = ratio_of(before.lot, terms.lot), ratio_of(before.tick, terms.tick)
         self.outstanding.rescale(state.name, lots_ratio, price_ratio)
         self._update_bounds(state)
@@ -548,23 +524,21 @@ class Book:
     def _pool_amended(self, event: m.PoolAmended) -> None:
         pool, definition = self.pools[event.pool], event.definition
         limits = exact_limits(definition.limits, self.asset(pool.asset).cash_decimals)
-        rules_change = definition.rules != pool.definition.rules
+        new_rules = definition.rules != pool.definition.rules
         slippage = slippage_ppm(definition)
         pool.amend(self.time_ms, definition, limits, slippage, event.rules_digest)
         for state in self.members(pool):
-            state.contract_pnl_peak.resize(self.time_ms, definition.peak_window_ms)
-            if rules_change:
-                state.exhausted.clear()
-                state.warned.clear()
+            window_ms = definition.peak_window_ms
+            state.follow_amended_pool(self.time_ms, window_ms, new_rules=new_rules)
             self._record_change(state)
-        self._changed[f"pool {pool.name}"] = pool
+        self._changes.record(pool)
         self.unobserved_pools.add(pool.name)
 
     def _positions_closed(self, event: m.PositionsClosed) -> None:
         state = self.contracts[event.contract]
         accounts = self._indices(event.accounts)
         state.close_positions(event, accounts, self.asset_of(state).wallets)
-        self._changed_sides.add((state.name, event.side))
+        self._changes.record_side(state, event.side)
         self._credit_pool(state, sum(event.to_pool_cash))
 
     def _inventory_closed(self, event: m.InventoryClosed) -> None:
@@ -602,7 +576,7 @@ class Book:
     def _withdrawal_haircut_set(self, event: m.WithdrawalHaircutSet) -> None:
         pool = self.pools[event.pool]
         pool.withdrawal_haircut_ppm = event.haircut_ppm
-        self._changed[f"pool {pool.name}"] = pool
+        self._changes.record(pool)
 
     # --- events: takeover and unwinding ---
 
@@ -610,7 +584,7 @@ class Book:
         state = self.contracts[event.contract]
         asset, account = self.asset_of(state), self.accounts.index[event.account]
         state.take_over(event, account, asset.wallets)
-        self._changed_sides.add((state.name, event.side))
+        self._changes.record_side(state, event.side)
         self._credit_pool(state, event.to_pool_cash)
         asset.inventory_cost += event.value_cash
         self.last_takeover = event.takeover
@@ -618,7 +592,7 @@ class Book:
     def _positions_netted(self, event: m.PositionsNetted) -> None:
         state, account = self.contracts[event.contract], self.accounts.index[event.account]
         state.net_positions(event, account, self.asset_of(state).wallets)
-        self._changed_sides |= state.sides
+        self._changes.record_sides(state)
         self._record_change(state)
 
     def _inventory_netted(self, event: m.InventoryNetted) -> None:
@@ -649,7 +623,7 @@ class Book:
 
     def _move_collateral(self, pool: PoolState, asset: str, amount: int, cost: int) -> None:
         pool.add_collateral(asset, amount, cost)
-        self._changed[f"pool {pool.name}"] = pool
+        self._changes.record(pool)
         self.unobserved_pools.add(pool.name)
 
     def _unwound(self, event: m.Unwound) -> None:
@@ -712,7 +686,8 @@ class Book:
     def _loss_socialized(self, event: m.LossSocialized) -> None:
         state = self.contracts[event.contract]
         state.share_loss(event, self._indices(event.accounts), self.asset_of(state).wallets)
-        self._changed_sides |= {(state.name, side) for side in event.sides}
+        for side in event.sides:
+            self._changes.record_side(state, side)
         self.outstanding.add_losses(event)
         self.last_fill = event.fill
         self._credit_pool(state, sum(event.amount_cash))
@@ -723,7 +698,7 @@ class Book:
         state = self.contracts[fill.contract]
         asset, account = self.asset_of(state), self.accounts.index[fill.account]
         state.execute_fill(fill, direction, account, asset.wallets)
-        self._changed_sides |= state.sides
+        self._changes.record_sides(state)
         asset.fees += direction * fill.fee_cash
         asset.inventory_cost -= direction * fill.pool_cost_cash
         self._credit_pool(state, direction * fill.pool_realized_pnl_cash, fill.pool)
@@ -734,7 +709,7 @@ class Book:
         state = self.contracts[first.contract]
         asset = self.asset_of(state)
         state.execute_fills(fills, asset.wallets)
-        self._changed_sides |= state.sides
+        self._changes.record_sides(state)
         asset.fees += sum(columns["fee_cash"])
         asset.inventory_cost -= sum(columns["pool_cost_cash"])
         self._credit_pool(state, sum(columns["pool_realized_pnl_cash"]), first.pool)
@@ -759,7 +734,7 @@ class Book:
         self, state: ContractState, side: Side, takeover: int, lots: int, cost_cash: int
     ) -> None:
         state.reduce_inventory(side, takeover, lots, cost_cash)
-        self._changed_sides.add((state.name, side))
+        self._changes.record_side(state, side)
         self.asset_of(state).inventory_cost -= cost_cash
 
     def _credit_pool(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
@@ -775,7 +750,7 @@ class Book:
     def _add_to_pool(self, pool: PoolState, amount_cash: int) -> None:
         pool.balance += amount_cash
         self.asset(pool.asset).pool_balance += amount_cash
-        self._changed[f"pool {pool.name}"] = pool
+        self._changes.record(pool)
         self.unobserved_pools.add(pool.name)
 
     def _list_mark_limits(self) -> None:
@@ -784,14 +759,8 @@ class Book:
 
     def _record_change(self, state: ContractState) -> None:
         """Record that a contract's own numbers changed, and whether it is monitored now."""
-        self._changed[state.key] = state
-        self._set_monitored(state)
-
-    def _set_monitored(self, state: ContractState) -> None:
-        if state.is_monitored != (state.name in self._monitored):
-            if self._monitored.pop(state.name, None) is None:
-                self._monitored[state.name] = state
-            self._monitored_in_order = None
+        self._changes.record(state)
+        self._monitored.update(state)
 
     # --- bounds on equity (delever.core.valuation.numeric_range) ---
 
@@ -805,8 +774,7 @@ class Book:
         asset.wallets.largest = asset.wallets.max_balance()
         for state in self.contracts.values():
             if self.asset_of(state) is asset:
-                for table in state.tables.values():
-                    table.reset_bounds()
+                state.reset_bounds()
                 self._update_bounds(state)
 
 

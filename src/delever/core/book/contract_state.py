@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 
@@ -166,6 +167,13 @@ class ContractState:
         self.exhausted.clear()
         for side, rows in sides:
             self.add_to_wallets(side, rows, wallets)
+
+    def follow_amended_pool(self, time_ms: int, window_ms: int, *, new_rules: bool) -> None:
+        """Apply the pool's window; what was found under former rules is found again."""
+        self.contract_pnl_peak.resize(time_ms, window_ms)
+        if new_rules:
+            self.exhausted.clear()
+            self.warned.clear()
 
     def _rescale(self, lots_ratio: Ratio, price_ratio: Ratio) -> None:
         for side, table in self.tables.items():
@@ -508,6 +516,11 @@ class ContractState:
         exposure = lots * terms.max_lot_value(mark) + cost
         return exposure, exposure
 
+    def reset_bounds(self) -> None:
+        """Set the bounds of both sides to those of the open positions."""
+        for table in self.tables.values():
+            table.reset_bounds()
+
     def update_exposure(self) -> tuple[int, int]:
         """Set both exposure bounds to what they are now; return by how much each has grown."""
         exposure, at_mark = self.exposures(self.mark, {})
@@ -565,14 +578,31 @@ class ContractState:
             *(("stale", *sorted(self.stale)) if self.stale else ()),
         )
 
-    @property
-    def sides(self) -> set[tuple[str, Side]]:
-        """The contract's name with each side, as changes of both are recorded."""
-        return {(self.name, side) for side in Side}
-
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and tranches of one side that changed since the last call."""
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]
+
+
+class MonitoredContracts:
+    """The contracts that each step observes."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, ContractState] = {}
+        self._in_order: list[ContractState] | None = None
+
+    def update(self, state: ContractState) -> None:
+        """Add or remove a contract whose own numbers have changed."""
+        if state.is_monitored != (state.name in self._by_name):
+            if self._by_name.pop(state.name, None) is None:
+                self._by_name[state.name] = state
+            self._in_order = None
+
+    def in_order(self) -> list[ContractState]:
+        """Return the contracts in order of definition."""
+        if self._in_order is None:
+            by_definition = attrgetter("definition_order")
+            self._in_order = sorted(self._by_name.values(), key=by_definition)
+        return self._in_order  # replaced, never changed: callers may iterate over it
 
 
 @dataclass(slots=True)

@@ -87,6 +87,7 @@ class PoolState:
         self.limits = limits
         self.max_slippage_ppm = max_slippage_ppm
         self.name = definition.pool
+        self.key = f"pool {self.name}"
         self.asset = definition.asset
         self.rules_digest = ""
         self.amended = False
