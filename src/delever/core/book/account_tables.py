@@ -587,11 +587,19 @@ class Wallets(Table):
         for account, own in zip(followed, before, strict=True):
             self.margins.follow(account, own, self.own_margin(account))
 
-    def set_margin(self, account: int, version: int, margin: tuple[int, int] | None) -> None:
+    def set_margin(
+        self, account: int, version: int, equity: int | None, maintenance: int | None
+    ) -> None:
         """Set an account's equity and maintenance margin to the venue's; None ends that."""
+        margin = None if equity is None or maintenance is None else (equity, maintenance)
         self.margins.resize(self.size)
         self.margins.set(account, version, margin)
         self.changed_at[account] = self.sequence
+
+    def add_followed(self, account: int, amount_cash: int) -> None:
+        """Add cash to an account's wallet, and to the equity that the venue submitted."""
+        with self.followed_margins((account,)):
+            self.add(account, amount_cash)
 
     def own_margin(self, account: int) -> tuple[int, int]:
         """Return equity and maintenance margin of an account, as sums over its positions."""

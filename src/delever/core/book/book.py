@@ -24,7 +24,7 @@ from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints, ratio_of
+from delever.core.units import COLUMN_LIMIT, Ints
 
 DEFAULT_CASH_DECIMALS = 8
 
@@ -296,9 +296,7 @@ class Book:
             event.account, hedge_mode=hedge_mode, adl_exempt=exempt, multi_asset=event.multi_asset
         )
         self.accounts.set_owner(row, event.owner)
-        for asset in self.assets.values():
-            asset.wallets.resize(self.accounts.size)
-            asset.wallets.changed_at[row] = self.sequence
+        self._open_wallets(row)
 
     def _accounts_defined(self, event: m.AccountsDefined) -> None:
         n = len(event.accounts)
@@ -307,6 +305,9 @@ class Book:
         multi_asset = unpack_column(event.multi_asset, "<i1", n).astype(bool)
         rows = self.accounts.define_all(event.accounts, hedge_mode, exempt, multi_asset)
         self.accounts.set_owners(rows, event.owners)
+        self._open_wallets(rows)
+
+    def _open_wallets(self, rows: int | Ints) -> None:
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[rows] = self.sequence
@@ -393,11 +394,7 @@ class Book:
     def _unmark_stale(
         self, state: ContractState, side: Side, rows: Iterable[tuple[str, int]]
     ) -> None:
-        """End the staleness of positions that have been set; in one-way mode, of both sides."""
-        for name, position in rows:
-            hedges = self.accounts.hedge_mode[self.accounts.index[name]]
-            for each in (side,) if hedges else Side:
-                state.stale.discard((each, name, position))
+        state.unmark_stale(side, rows, self.accounts)
         self._changes.record(state)
         if not state.stale:
             self._stale.discard(state.key)
@@ -410,10 +407,7 @@ class Book:
 
     def _account_margin_set(self, event: m.AccountMarginSet) -> None:
         wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
-        margin = None
-        if event.equity_cash is not None and event.maintenance_cash is not None:
-            margin = event.equity_cash, event.maintenance_cash
-        wallets.set_margin(account, event.version, margin)
+        wallets.set_margin(account, event.version, event.equity_cash, event.maintenance_cash)
 
     def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
         key = (event.account, event.contract)
@@ -455,10 +449,7 @@ class Book:
 
     def _mark_unconfirmed(self, event: m.MarkUnconfirmed) -> None:
         state = self.contracts[event.contract]
-        state.mark_unconfirmed = True
-        state.last_confirmed_mark = state.terms.join_mark(
-            event.confirmed_ticks, event.confirmed_fraction
-        )
+        state.unconfirm_mark(event.confirmed_ticks, event.confirmed_fraction)
         self._record_change(state)
 
     def _mark_confirmed(self, event: m.MarkConfirmed) -> None:
@@ -509,15 +500,13 @@ class Book:
     def _contract_amended(self, event: m.ContractAmended) -> None:
         state = self.contracts[event.contract]
         asset, definition = self.asset_of(state), event.definition
-        before = state.terms
         terms = terms_of(definition, asset.cash_decimals, event.price_unit)
-        terms = before.amended_to(terms, self.sequence)
+        terms = state.terms.amended_to(terms, self.sequence)
         limits = exact_limits(definition.limits, asset.cash_decimals)
-        state.amend(definition, event.price_unit, terms, limits, asset.wallets)
+        ratios = state.amend(definition, event.price_unit, terms, limits, asset.wallets)
+        self.outstanding.rescale(state.name, *ratios)
         self._list_mark_limits()
         self._changes.record_sides(state)
-        lots_ratio, price_ratio = ratio_of(before.lot, terms.lot), ratio_of(before.tick, terms.tick)
-        self.outstanding.rescale(state.name, lots_ratio, price_ratio)
         self._update_bounds(state)
         self._record_change(state)
 
@@ -525,8 +514,7 @@ class Book:
         pool, definition = self.pools[event.pool], event.definition
         limits = exact_limits(definition.limits, self.asset(pool.asset).cash_decimals)
         new_rules = definition.rules != pool.definition.rules
-        slippage = slippage_ppm(definition)
-        pool.amend(self.time_ms, definition, limits, slippage, event.rules_digest)
+        pool.amend(self.time_ms, definition, limits, slippage_ppm(definition), event.rules_digest)
         for state in self.members(pool):
             window_ms = definition.peak_window_ms
             state.follow_amended_pool(self.time_ms, window_ms, new_rules=new_rules)
@@ -550,8 +538,7 @@ class Book:
 
     def _contract_status_set(self, event: m.ContractStatusSet) -> None:
         state = self.contracts[event.contract]
-        state.status, state.fund_pays = event.status, event.fund_pays
-        state.exhausted.clear()
+        state.set_status(event.status, fund_pays=event.fund_pays)
         self._record_change(state)
 
     def _contract_settled(self, event: m.ContractSettled) -> None:
@@ -568,9 +555,7 @@ class Book:
         state = self.contracts[event.contract]
         wallets = self.asset_of(state).wallets
         for name, amount in zip(event.accounts, event.amount_cash, strict=True):
-            account = self.accounts.index[name]
-            with wallets.followed_margins((account,)):
-                wallets.add(account, -amount)
+            wallets.add_followed(self.accounts.index[name], -amount)
         self._credit_pool(state, sum(event.amount_cash))
 
     def _withdrawal_haircut_set(self, event: m.WithdrawalHaircutSet) -> None:
@@ -606,8 +591,7 @@ class Book:
 
     def _wallet_settled(self, event: m.WalletSettled) -> None:
         wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
-        with wallets.followed_margins((account,)):
-            wallets.add(account, -event.amount_cash)
+        wallets.add_followed(account, -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)
 
     def _collateral_taken_over(self, event: m.CollateralTakenOver) -> None:
@@ -635,15 +619,12 @@ class Book:
 
     def _adl_started(self, event: m.AdlStarted) -> None:
         state = self.contracts[event.contract]
-        state.active[event.trigger] = self.time_ms
-        state.warned.discard(event.trigger)
+        state.start_adl(event.trigger, self.time_ms)
         self._record_change(state)
 
     def _adl_stopped(self, event: m.AdlStopped) -> None:
         state = self.contracts[event.contract]
-        del state.active[event.trigger]
-        if not state.active:
-            state.exhausted.clear()
+        state.stop_adl(event.trigger)
         self._record_change(state)
 
     def _adl_paused(self, event: m.AdlPaused) -> None:

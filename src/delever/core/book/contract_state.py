@@ -6,7 +6,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from delever.core.book.account_tables import Wallets
+from delever.core.book.account_tables import Accounts, Wallets
 from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.position_table import (
     PositionBlock,
@@ -147,10 +147,11 @@ class ContractState:
         terms: ContractTerms,
         limits: Limits,
         wallets: Wallets,
-    ) -> None:
+    ) -> tuple[Ratio, Ratio]:
         """Replace the terms; express lots and prices in the new units, with the same money.
 
-        Positions are valued again: their margin tiers may be others.
+        Return by what lots and prices were multiplied. Positions are valued again: their margin
+        tiers may be others.
         """
         sides = [(side, np.arange(table.size)) for side, table in self.tables.items()]
         for side, rows in sides:
@@ -167,6 +168,7 @@ class ContractState:
         self.exhausted.clear()
         for side, rows in sides:
             self.add_to_wallets(side, rows, wallets)
+        return lots_ratio, price_ratio
 
     def follow_amended_pool(self, time_ms: int, window_ms: int, *, new_rules: bool) -> None:
         """Apply the pool's window; what was found under former rules is found again."""
@@ -195,6 +197,11 @@ class ContractState:
         """Whether no position may open or grow any more."""
         return self.status is not TradingStatus.TRADING
 
+    def set_status(self, status: TradingStatus, *, fund_pays: bool) -> None:
+        """Set the status before the settlement, and whether the pool takes part."""
+        self.status, self.fund_pays = status, fund_pays
+        self.exhausted.clear()
+
     def settle(self, price: str) -> None:
         """Settle the contract, whose positions and inventory are closed."""
         self.status, self.settlement_price = TradingStatus.SETTLED, price
@@ -205,6 +212,19 @@ class ContractState:
         self.exhausted.clear()
         self.stale.clear()
         self.rating = None
+
+    # --- ADL ---
+
+    def start_adl(self, trigger: str, time_ms: int) -> None:
+        """Start the ADL of a trigger, which ends its warning."""
+        self.active[trigger] = time_ms
+        self.warned.discard(trigger)
+
+    def stop_adl(self, trigger: str) -> None:
+        """Stop the ADL of a trigger; after the last one no side is exhausted any more."""
+        del self.active[trigger]
+        if not self.active:
+            self.exhausted.clear()
 
     # --- marks and values ---
 
@@ -231,6 +251,11 @@ class ContractState:
         self.mark, self.marked_ms = mark, time_ms
         self.mark_rejected = False
         self.volatility.observe(time_ms, mark)
+
+    def unconfirm_mark(self, confirmed_ticks: int, confirmed_fraction: int) -> None:
+        """Set that the mark is beyond the limits, and the last one that was not."""
+        self.mark_unconfirmed = True
+        self.last_confirmed_mark = self.terms.join_mark(confirmed_ticks, confirmed_fraction)
 
     def pnl_and_maintenance(self, side: Side, lots: Ints, cost: Ints) -> tuple[Ints, Ints]:
         """Return unrealized PnL and maintenance margin of rows in Cash; 0 before the first mark."""
@@ -446,6 +471,13 @@ class ContractState:
         """Mark (account, position id) of a side as stale: their newest row was rejected."""
         self.stale |= {(side, name, position) for name, position in rows}
         self.tables[side].changed_at = sequence
+
+    def unmark_stale(self, side: Side, rows: Iterable[tuple[str, int]], accounts: Accounts) -> None:
+        """End the staleness of positions that have been set; in one-way mode, of both sides."""
+        for name, position in rows:
+            hedges = accounts.hedge_mode[accounts.index[name]]
+            for each in (side,) if hedges else Side:
+                self.stale.discard((each, name, position))
 
     # --- inventory ---
 
