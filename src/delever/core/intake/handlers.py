@@ -11,14 +11,14 @@ from typing import Any
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.intake.amendments import amend_contract, amend_pool, amended_pool
 from delever.core.intake.bulk_snapshots import (
     define_accounts,
     set_balance_columns,
     set_position_columns,
 )
 from delever.core.intake.collateral import convert_collateral, define_collateral, set_index_prices
-from delever.core.intake.delisting import delist_contract, settle_contract
+from delever.core.intake.live_terms.amendments import amend_contract, amend_pool, amended_pool
+from delever.core.intake.live_terms.delisting import delist_contract, settle_contract
 from delever.core.intake.mark_guards import check_moves, confirm_mark, reject_unconfirmed
 from delever.core.intake.snapshots import (
     fill_exceeds_position,
