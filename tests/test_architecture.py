@@ -99,6 +99,11 @@ STATE_CHANGES |= {"reduce_position", "remove_all", "remove_each", "reopen_positi
 STATE_CHANGES |= {"reset_bounds", "reset_for_pool", "resize", "restore", "revalue", "set_all"}
 STATE_CHANGES |= {"set_mark", "set_position", "set_row", "set_rows", "shift", "shift_past"}
 STATE_CHANGES |= {"subtract", "subtract_from_wallets", "track", "upsert", "upsert_all"}
+STATE_CHANGES |= {"acknowledge", "acknowledge_all", "add_compensation", "add_fills", "add_followed"}
+STATE_CHANGES |= {"add_losses", "drop_fill", "execute_fill", "execute_fills", "inject", "rescale"}
+STATE_CHANGES |= {"net_positions", "reduce_inventory", "reduce_positions", "set_positions"}
+STATE_CHANGES |= {"set_position_columns", "set_status", "share_loss", "start_adl", "stop_adl"}
+STATE_CHANGES |= {"shift_funding", "unconfirm_mark", "mark_stale", "unmark_stale"}
 CONTAINER_CHANGES = {"add", "append", "clear", "extend", "insert", "pop", "remove", "update"}
 
 MAY_IMPORT = {

@@ -92,7 +92,7 @@ def test_balances_that_do_not_include_a_compensation_are_corrected() -> None:
     assert world.wallet("cyd") == "650"
     world.wallets(cyd=10, last_fill=3)
     assert world.wallet("cyd") == "10"
-    assert world.book.outstanding_compensations == {}
+    assert world.book.outstanding.compensations == {}
 
 
 def test_a_fill_that_the_venue_has_read_can_be_compensated() -> None:

@@ -80,7 +80,7 @@ def bounds_on_equity(book: Book) -> object:
 
 def outstanding_fills(book: Book) -> object:
     """Outstanding fills are indexed by account."""
-    return {name: book.outstanding_fills_of(name) for name in book.accounts.names}
+    return {name: book.outstanding.fills_of(name) for name in book.accounts.names}
 
 
 def flags_of_books(book: Book) -> object:
@@ -135,7 +135,7 @@ def during_adl() -> Book:
     for command in crash():
         step(book, command)
         publish(book)
-        if book.outstanding_fills:
+        if book.outstanding.fills:
             break
     published_ranks(book)
     return book
@@ -152,7 +152,7 @@ def change_a_position_without_its_stamp(book: Book) -> None:
 
 
 def leave_out_a_monitored_contract(book: Book) -> None:
-    book._monitored_in_order = []
+    book._monitored._in_order = []
 
 
 def reverse_the_order_of_names(book: Book) -> None:
@@ -169,7 +169,7 @@ def remember_another_row(book: Book) -> None:
 
 
 def forget_a_fill(book: Book) -> None:
-    next(fills for fills in book._fills_of.values() if fills).clear()
+    next(fills for fills in book.outstanding._fills_of.values() if fills).clear()
 
 
 def lower_an_exposure(book: Book) -> None:

@@ -11,6 +11,7 @@ from delever.core.book import Book
 from delever.core.book.account_tables import Accounts, Table, VenueMargins, Wallets
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Inventory
+from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionTable
 from delever.core.engine import step
@@ -19,7 +20,7 @@ from delever.core.messages import Command, Event, Side
 from delever.journal import snapshot
 from delever.journal.snapshot import decode_book, encode_book
 
-NOT_CHANGED = {"changed", "_changed", "_changed_sides", "changed_at", "layout_version"}
+NOT_CHANGED = {"changed", "_changes", "changed_at", "layout_version"}
 NOT_CHANGED |= {"changed_batches"}
 """Changes since the last hash, of which a snapshot has none, and the steps of those changes."""
 
@@ -34,10 +35,9 @@ DERIVED = {
         "revision",
         "with_mark_limits",
         "_monitored",
-        "_monitored_in_order",
-        "_fills_of",
         "_stale",
     },
+    Outstanding: {"_fills_of"},
     Accounts: {"index", "any_exempt", "any_hedges", "any_multi_asset", "_capacity"}
     | {"_sorted_by_name", "_name_order"},
     VenueMargins: {"_capacity"},
@@ -46,7 +46,7 @@ DERIVED = {
     AssetState: {"collateral", "collateral_at", "exposure", "exposure_at_mark", "key"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
     | {"exposure_at_mark_bound", "key", "largest_holding", "mark_limits"},
-    PoolState: {"name", "asset", "limits", "max_slippage_ppm"},
+    PoolState: {"name", "key", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},
     RollingVolatility: set(),
@@ -55,6 +55,7 @@ DERIVED = {
 
 RECORDS = {
     Book: snapshot.BookRecord,
+    Outstanding: snapshot.OutstandingRecord,
     Accounts: snapshot.AccountsRecord,
     VenueMargins: snapshot.TableRecord,
     Wallets: snapshot.WalletsRecord,
@@ -86,7 +87,16 @@ def objects_in(book: Book) -> Iterator[object]:
     """Yield one object of every class that a book is made of."""
     asset, state = next(iter(book.assets.values())), next(iter(book.contracts.values()))
     pool = next(iter(book.pools.values()))
-    yield from (book, book.accounts, asset, asset.wallets, state, state.tables[Side.LONG], pool)
+    yield from (
+        book,
+        book.outstanding,
+        book.accounts,
+        asset,
+        asset.wallets,
+        state,
+        state.tables[Side.LONG],
+        pool,
+    )
     yield from (pool.balance_peak, pool.equity_mean, state.volatility, asset.wallets.margins)
 
 

@@ -120,7 +120,7 @@ def check(venue: Venue, path: Path, money: tuple[int, int]) -> None:
         inventory = {side: held.total_lots for side, held in state.inventory.items()}
         assert inventory[Side.LONG] - inventory[Side.SHORT] == venue.inventory
         assert sum(account.lots for account in market.accounts.values()) == -venue.inventory
-        assert not book.outstanding_fills
+        assert not book.outstanding.fills
         pool = book.pools[POOL]
         collateral = pool.collateral.get(tiny_venue.COIN, HeldCollateral())
         assert collateral.amount == venue.fund_coins

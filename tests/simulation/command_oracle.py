@@ -388,7 +388,9 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
     submitted = {(row.account, row.contract, row.position, row.side) for row in command.positions}
     rejected: list[m.RowRejected] = []
     for number, row in enumerate(command.positions):
-        fault = row_oracle.position_fault(model, row) or _one_way_fault(model, row, opened)
+        fault = row_oracle.position_fault(model, row) or row_oracle.one_way_fault(
+            model, row, opened
+        )
         stale = _stale(model, "positions", number, row.account, command.version)
         if fault and command.strict:
             raise RejectedError(fault[0])
@@ -406,7 +408,7 @@ def _positions(model: Model, command: m.SetPositions) -> list[Event]:
             if key == (row.contract, row.side, row.position):
                 notices += _too_large_change(change, held)
                 _apply_later(held, change)
-        if grown := _growth_fault(model.contracts[row.contract], row, held):
+        if grown := row_oracle.growth_fault(model.contracts[row.contract], row, held):
             if command.strict:
                 raise RejectedError(grown)
             key = (row.account, row.contract, row.position, row.side)
@@ -444,27 +446,6 @@ def _close_other_sides(
                 and against not in submitted
             ):
                 tables.setdefault((name, other(side)), {})[account, number] = Position()
-
-
-def _growth_fault(contract: Contract, row: m.PositionRow, held: Position) -> Reason | None:
-    """Return why a position of a delisted contract is rejected: it is new or has grown."""
-    known = contract.positions[row.side].get((row.account, row.position), Position())
-    if contract.status == "trading" or held.lots <= known.lots:
-        return None
-    return Reason.CONTRACT_SETTLED if contract.status == "settled" else Reason.CLOSE_ONLY
-
-
-def _one_way_fault(
-    model: Model, row: m.PositionRow, opened: set[tuple[str, str, int, Side]]
-) -> row_oracle.Fault | None:
-    """Return the fault of a second open side in one-way mode; record the side if it is open."""
-    if Fraction(row.quantity) == 0:
-        return None
-    against = (row.account, row.contract, row.position, other(row.side))
-    if against in opened and not model.accounts[row.account].hedge:
-        return Reason.HEDGE_MODE_REQUIRED, "side", row.side
-    opened.add((row.account, row.contract, row.position, row.side))
-    return None
 
 
 def _position(contract: Contract, row: m.PositionRow) -> Position:

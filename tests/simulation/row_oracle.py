@@ -3,10 +3,10 @@
 import re
 from fractions import Fraction
 
-from model import Contract, Model
+from model import Contract, Model, Position, other
 
 from delever.core import messages as m
-from delever.core.messages import Event, Reason
+from delever.core.messages import Event, Reason, Side
 
 Fault = tuple[Reason, str, object]
 """The reason, the field and the value."""
@@ -34,6 +34,27 @@ def _quantity_fault(contract: Contract, row: m.PositionRow) -> Fault | None:
         return Reason.INVALID_LOT_MULTIPLE, "quantity", row.quantity
     if row.side == "long" and Fraction(row.quantity) < 0:
         return Reason.SIDE_SIGN_MISMATCH, "side", row.side
+    return None
+
+
+def growth_fault(contract: Contract, row: m.PositionRow, held: Position) -> Reason | None:
+    """Return why a position of a delisted contract is rejected: it is new or has grown."""
+    known = contract.positions[row.side].get((row.account, row.position), Position())
+    if contract.status == "trading" or held.lots <= known.lots:
+        return None
+    return Reason.CONTRACT_SETTLED if contract.status == "settled" else Reason.CLOSE_ONLY
+
+
+def one_way_fault(
+    model: Model, row: m.PositionRow, opened: set[tuple[str, str, int, Side]]
+) -> Fault | None:
+    """Return the fault of a second open side in one-way mode; record the side if it is open."""
+    if Fraction(row.quantity) == 0:
+        return None
+    against = (row.account, row.contract, row.position, other(row.side))
+    if against in opened and not model.accounts[row.account].hedge:
+        return Reason.HEDGE_MODE_REQUIRED, "side", row.side
+    opened.add((row.account, row.contract, row.position, row.side))
     return None
 
 

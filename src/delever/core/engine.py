@@ -22,9 +22,9 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage, round_key
 from delever.core.execution.notices import notices_of, unallocated_funds
-from delever.core.intake.closing import settle_closed
-from delever.core.intake.delisting import share_settlement_loss
 from delever.core.intake.handlers import admit, take_over_named
+from delever.core.intake.live_terms.closing import settle_closed
+from delever.core.intake.live_terms.delisting import share_settlement_loss
 from delever.core.intake.mark_guards import check_ages
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (

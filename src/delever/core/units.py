@@ -191,6 +191,15 @@ def scale_mark(mark: Mark, ratio: Ratio) -> Mark:
     return int(scaled_mark) if scaled_mark.denominator == 1 else scaled_mark
 
 
+def exact_ratio(numerator: Mark, denominator: Mark) -> Fraction:
+    """Return numerator / denominator, exactly; the denominator is not 0.
+
+    >>> exact_ratio(900, 1000), exact_ratio(3, Fraction(3, 2))
+    (Fraction(9, 10), Fraction(2, 1))
+    """
+    return Fraction(numerator) / denominator
+
+
 def mixed_fraction(numerator: int, denominator: int) -> tuple[int, int, int]:
     """Return (whole, rest, divisor) with numerator / denominator = whole + rest / divisor.
 

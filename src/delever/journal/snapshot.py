@@ -12,10 +12,10 @@ from typing import TypeVar
 import msgspec
 
 from delever.core.book import Book
-from delever.core.book.account_index import AccountIndex
-from delever.core.book.account_tables import Table, VenueMargins, Wallets
-from delever.core.book.contract_state import ContractState, OutstandingLoss
+from delever.core.book.account_tables import AccountIndex, Table, VenueMargins, Wallets
+from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Inventory, Tranche
+from delever.core.book.outstanding import OutstandingLoss
 from delever.core.book.pool_state import AssetState, HeldCollateral, PoolState
 from delever.core.book.position_table import PositionBlock, PositionTable
 from delever.core.market.contract_terms import FormerUnits, terms_of
@@ -190,6 +190,14 @@ class PoolRecord(StateRecord):
     amended: bool = False
 
 
+class OutstandingRecord(StateRecord):
+    """Fields of `Outstanding`."""
+
+    fills: dict[int, AdlFilled]
+    losses: dict[str, list[OutstandingLoss]]
+    compensations: dict[str, list[Compensated]]
+
+
 class BookRecord(StateRecord):
     """Fields of `Book`; assets, contracts and pools are in order of definition."""
 
@@ -201,9 +209,7 @@ class BookRecord(StateRecord):
     positions: PositionsRecord
     pools: list[PoolRecord]
     open_orders: dict[tuple[str, str], tuple[str, ...]]
-    outstanding_fills: dict[int, AdlFilled]
-    outstanding_losses: dict[str, list[OutstandingLoss]]
-    outstanding_compensations: dict[str, list[Compensated]]
+    outstanding: OutstandingRecord
     last_fill: int
     last_takeover: int
     indicators: IndicatorsPublished | None
@@ -260,6 +266,7 @@ def record_of(book: Book) -> BookRecord:
             )
             for pool in book.pools.values()
         ],
+        outstanding=_copy_fields(OutstandingRecord, book.outstanding),
         unobserved_pools=sorted(book.unobserved_pools),
     )
 
@@ -328,8 +335,12 @@ def restore_book(record: BookRecord) -> Book:
     _assign_fields(
         book,
         record,
-        skip=("accounts", "assets", "contracts", "positions", "pools", "unobserved_pools"),
+        skip=(
+            *("accounts", "assets", "contracts", "positions", "pools"),
+            *("outstanding", "unobserved_pools"),
+        ),
     )
+    _assign_fields(book.outstanding, record.outstanding, skip=())
     book.unobserved_pools = set(record.unobserved_pools)
     _load_table(book.accounts, record.accounts)
     book.accounts.load_names(AccountIndex.of_bytes(*record.accounts.names))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delever.core.book.account_index import AccountIndex, IndexByName
+from delever.core.book.account_tables import AccountIndex, IndexByName
 
 account_names = st.text(max_size=3) | st.sampled_from(["ann", "bob", "Ä", "é", ""])
 

@@ -121,7 +121,7 @@ def test_one_counterparty_is_closed_against_several_takeovers_in_order() -> None
 
 
 def _all_fills(world: World) -> list[m.AdlFilled]:
-    return [fill for fill in world.book.outstanding_fills.values() if fill.account == "ann"]
+    return [fill for fill in world.book.outstanding.fills.values() if fill.account == "ann"]
 
 
 def test_inventory_of_each_side_is_closed_against_the_other_side() -> None:

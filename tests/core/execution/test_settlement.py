@@ -96,7 +96,7 @@ def test_a_batch_of_fills_equals_the_fills_one_by_one(
 
 def traits(book: Book) -> Iterator[str]:
     """Yield the traits of the round that a book has just had."""
-    fills, table = list(book.outstanding_fills.values()), book.contracts["X"].tables[Side.SHORT]
+    fills, table = list(book.outstanding.fills.values()), book.contracts["X"].tables[Side.SHORT]
     yield "together" if len(fills) >= BATCH_THRESHOLD else "one by one"
     positions = Counter((book.accounts.index[fill.account], fill.position) for fill in fills)
     different = {

@@ -126,7 +126,7 @@ def test_prices_and_money_are_those_of_before(tick_size: str) -> None:
     amend(world, tick_size=tick_size)
     assert prices(world) == before
     assert columns(world.book) == rows
-    fill = next(iter(world.book.outstanding_fills.values()))
+    fill = next(iter(world.book.outstanding.fills.values()))
     assert world.price(fill) == "100.3"
 
 
@@ -166,7 +166,7 @@ def test_amounts_of_earlier_events_are_read_in_their_units() -> None:
 
 def test_a_fill_of_before_is_cancelled_in_full() -> None:
     world = traded()
-    fill = next(iter(world.book.outstanding_fills.values()))
+    fill = next(iter(world.book.outstanding.fills.values()))
     lots, closed = world.lots("cyd", "BTC", Side.SHORT), fill.lots
     assert fill.account == "cyd"
     amend(world, lot_size="0.05")
@@ -177,7 +177,7 @@ def test_a_fill_of_before_is_cancelled_in_full() -> None:
 
 def test_a_fill_of_before_is_applied_to_snapshots_that_lack_it() -> None:
     world = traded()
-    fill = next(iter(world.book.outstanding_fills.values()))
+    fill = next(iter(world.book.outstanding.fills.values()))
     amend(world, lot_size="0.05")
     world.positions(world.row("cyd", "BTC", Side.SHORT, 4, at="107.77"), last_fill=0)
     assert world.lots("cyd", "BTC", Side.SHORT) == 80 - 2 * fill.lots

@@ -238,7 +238,7 @@ def test_positions_submitted_without_a_loss_still_include_it(
     world.fund(1000)
     world.positions(world.row("ann", "X", Side.SHORT, 6, at=100), last_fill=last_fill)
     assert equities(world)[0] == then
-    assert len(world.book.outstanding_losses.get("ann", [])) == losses
+    assert len(world.book.outstanding.losses.get("ann", [])) == losses
     world.positions(world.row("ann", "X", Side.SHORT, 0, at=100), last_fill=0)
     world.positions(world.row("ann", "X", Side.SHORT, 3, at=100, position=1), last_fill=0)
     assert equities(world)[0] == "1090"

@@ -2,13 +2,13 @@
 
 Read the modules in this order:
 
- 1. account_index   account names <-> account indices
- 2. account_tables  tables of accounts and of wallets
- 3. position_index  (account, position id) -> row
- 4. position_table  all positions in one block of columns; one side of a contract
- 5. inventory       positions taken over by a pool, in tranches
- 6. contract_state  one contract: terms, mark, depth, positions, inventory, PnL, ADL
- 7. pool_state      one settle asset; one insurance pool
+ 1. account_tables  account names <-> account indices; tables of accounts and of wallets
+ 2. position_table  all positions in one block of columns; one side of a contract
+ 3. inventory       positions taken over by a pool, in tranches
+ 4. contract_state  one contract: terms, mark, depth, positions, inventory, PnL, ADL
+ 5. pool_state      one settle asset; one insurance pool
+ 6. outstanding     fills, losses and compensations that snapshots may not include yet
+ 7. changes         what has changed since the journal last hashed the changes
  8. book            the book, and how each event changes it
 """
 

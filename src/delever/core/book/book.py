@@ -4,37 +4,32 @@ Events carry finished numbers, so `apply` only adds, subtracts and sets. Unreali
 maintenance margin at the current marks are updated along with it, so equity is never summed again.
 """
 
-import itertools
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
-import msgspec
 import numpy as np
 
 from delever.core import messages as m
-from delever.core.book.account_tables import Accounts, Wallets
-from delever.core.book.contract_state import ContractState, MarkedContracts, OutstandingLoss
-from delever.core.book.inventory import Tranche
+from delever.core.book.account_tables import Accounts
+from delever.core.book.changes import Changes
+from delever.core.book.contract_state import ContractState, MarkedContracts, MonitoredContracts
+from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
-from delever.core.book.position_table import PositionBlock, PositionColumns
+from delever.core.book.position_table import PositionBlock
 from delever.core.kernels import ParallelMap
 from delever.core.market.collateral import read_index_price, unit_collateral
-from delever.core.market.contract_terms import ContractTerms, terms_of
+from delever.core.market.contract_terms import terms_of
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.units import COLUMN_LIMIT, Ints, long_integers_as_text, ratio_of, share_floor
+from delever.core.units import COLUMN_LIMIT, Ints
 
 DEFAULT_CASH_DECIMALS = 8
 
 BATCH_THRESHOLD = 8
 """Size of a fill batch from which applying it as columns is faster than fill by fill."""
-
-_encoder = msgspec.msgpack.Encoder()
 
 
 class Book:
@@ -64,9 +59,7 @@ class Book:
         self.pools: dict[str, PoolState] = {}
         self.margin_currency = ""
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
-        self.outstanding_fills: dict[int, m.AdlFilled] = {}
-        self.outstanding_losses: dict[str, list[OutstandingLoss]] = {}
-        self.outstanding_compensations: dict[str, list[m.Compensated]] = {}
+        self.outstanding = Outstanding()
         self.last_fill = 0
         self.last_takeover = 0
         self.indicators: m.IndicatorsPublished | None = None
@@ -77,11 +70,8 @@ class Book:
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
         self.revision = 0
         self._stale: set[str] = set()
-        self._monitored: dict[str, ContractState] = {}
-        self._monitored_in_order: list[ContractState] | None = None
-        self._fills_of: dict[str, list[int]] = {}
-        self._changed: dict[str, ContractState | PoolState | AssetState] = {}
-        self._changed_sides: set[tuple[str, Side]] = set()
+        self._monitored = MonitoredContracts()
+        self._changes = Changes()
 
     # --- queries ---
 
@@ -114,24 +104,12 @@ class Book:
 
     def monitored(self) -> list[ContractState]:
         """Return the contracts that each step observes, in order of definition."""
-        if self._monitored_in_order is None:
-            by_definition = attrgetter("definition_order")
-            self._monitored_in_order = sorted(self._monitored.values(), key=by_definition)
-        return self._monitored_in_order  # replaced, never changed: callers may iterate over it
+        return self._monitored.in_order()
 
     @property
     def has_stale_rows(self) -> bool:
         """Whether the newest row of any position or balance was rejected."""
         return bool(self._stale)
-
-    def outstanding_fills_of(self, account: str) -> list[m.AdlFilled]:
-        """Return an account's fills that snapshots may not include yet, oldest first."""
-        return [self.outstanding_fills[fill] for fill in self._fills_of.get(account, ())]
-
-    def accounts_with_outstanding(self) -> set[str]:
-        """Return the accounts with fills or losses that snapshots may not include yet."""
-        with_fills = {name for name, fills in self._fills_of.items() if fills}
-        return with_fills | self.outstanding_losses.keys() | self.outstanding_compensations.keys()
 
     def cache_publication(self, cache: object) -> None:
         """Cache the published ranks of contracts, so that unchanged ones are not computed again.
@@ -157,19 +135,7 @@ class Book:
 
     def take_changes(self) -> bytes:
         """Return all changes since the last call, in one canonical encoding."""
-        rows: list[tuple[str, Any]] = [
-            (key, self._changed[key].scalars()) for key in sorted(self._changed)
-        ]
-        rows += [(name, self.assets[name].wallets.take_changes()) for name in sorted(self.assets)]
-        for name, side in sorted(self._changed_sides):
-            rows.append((name + " " + side, self.contracts[name].take_changes(side)))
-        self._changed.clear()
-        self._changed_sides.clear()
-        changes = [row for row in rows if row[1]]
-        try:
-            return _encoder.encode(changes)
-        except OverflowError:
-            return _encoder.encode(long_integers_as_text(changes))
+        return self._changes.take(self.assets, self.contracts)
 
     # --- copies ---
 
@@ -237,11 +203,8 @@ class Book:
             return
         self.revision += 1
         self._execute_fills(fills)
-        numbers = fills.columns["fill"]
-        self.outstanding_fills.update(zip(numbers, fills.events, strict=True))
-        for account, number in zip(fills.columns["account"], numbers, strict=True):
-            self._fills_of.setdefault(account, []).append(number)
-        self.last_fill = numbers[-1]
+        self.outstanding.add_fills(fills.events)
+        self.last_fill = fills.events[-1].fill
 
     def reindex(self) -> None:
         """Compute what follows from the rest of the book, after a snapshot was restored."""
@@ -251,12 +214,11 @@ class Book:
             self._stale |= {asset.name} if asset.wallets.stale else set()
         for number, state in enumerate(self.contracts.values()):
             state.definition_order = number
-            self._set_monitored(state)
+            self._monitored.update(state)
             self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)
         self._list_mark_limits()
-        for fill in self.outstanding_fills.values():
-            self._fills_of.setdefault(fill.account, []).append(fill.fill)
+        self.outstanding.reindex()
 
     # --- events: commands ---
 
@@ -329,7 +291,7 @@ class Book:
     ) -> None:
         margin_decimals = self.assets[self.margin_currency].cash_decimals
         asset.set_collateral(definition, index_price, margin_decimals, self.sequence)
-        self._changed[asset.key] = asset
+        self._changes.record(asset)
         with_collateral = (name for name, pool in self.pools.items() if pool.collateral)
         self.unobserved_pools.update(with_collateral)
 
@@ -339,9 +301,7 @@ class Book:
             event.account, hedge_mode=hedge_mode, adl_exempt=exempt, multi_asset=event.multi_asset
         )
         self.accounts.set_owner(row, event.owner)
-        for asset in self.assets.values():
-            asset.wallets.resize(self.accounts.size)
-            asset.wallets.changed_at[row] = self.sequence
+        self._open_wallets(row)
 
     def _accounts_defined(self, event: m.AccountsDefined) -> None:
         n = len(event.accounts)
@@ -349,10 +309,10 @@ class Book:
         exempt = unpack_column(event.adl_exempt, "<i1", n).astype(bool)
         multi_asset = unpack_column(event.multi_asset, "<i1", n).astype(bool)
         rows = self.accounts.define_all(event.accounts, hedge_mode, exempt, multi_asset)
-        owners = event.owners or itertools.repeat("")
-        if event.owners or self.accounts.owners:
-            for row, owner in zip(rows.tolist(), owners, strict=False):
-                self.accounts.set_owner(row, owner)
+        self.accounts.set_owners(rows, event.owners)
+        self._open_wallets(rows)
+
+    def _open_wallets(self, rows: int | Ints) -> None:
         for asset in self.assets.values():
             asset.wallets.resize(self.accounts.size)
             asset.wallets.changed_at[rows] = self.sequence
@@ -389,51 +349,30 @@ class Book:
 
     def _positions_set(self, event: m.PositionsSet) -> None:
         state = self.contracts[event.contract]
-        table, wallets = state.tables[event.side], self.asset_of(state).wallets
+        table, accounts = state.tables[event.side], self._indices(event.accounts)
         bounds = table.bounds
-        closed: list[tuple[int, int]] = []
-        all_amounts = zip(event.lots, event.cost_cash, event.margin_cash, strict=True)
-        all_flags = zip(
-            event.isolated, event.leverage_hundredths, event.under_liquidation, strict=True
-        )
-        rows = zip(event.accounts, event.positions, all_amounts, all_flags, strict=True)
-        for name, position, amounts, flags in rows:
-            account = self.accounts.index[name]
-            state.set_position(event.side, (account, position), amounts, flags, wallets)
-            if amounts[0] == 0:
-                closed.append((account, position))
-            self.accounts.positions_version[account] = event.version
-            self._acknowledge(self.accounts.positions_fill, account, name, event.last_fill)
-        self._changed_sides.add((state.name, event.side))
+        state.set_positions(event, accounts, self.asset_of(state).wallets)
+        self._changes.record_side(state, event.side)
         if table.bounds != bounds:
             self._update_bounds(state)
-        for key in closed:
-            table.remove(table.row_of(*key))
+        for account, name in zip(accounts, event.accounts, strict=True):
+            self.accounts.positions_version[account] = event.version
+            self._acknowledge(self.accounts.positions_fill, account, name, event.last_fill)
         if state.stale:
             self._unmark_stale(state, event.side, zip(event.accounts, event.positions, strict=True))
 
     def _position_columns_set(self, event: m.PositionColumnsSet) -> None:
         state = self.contracts[event.contract]
-        table, wallets = state.tables[event.side], self.asset_of(state).wallets
         accounts = unpack_column(event.account, "<i4", 0)
-        size = table.size
-        rows = table.upsert_all(accounts, unpack_column(event.position, "<i4", len(accounts)))
-        state.subtract_from_wallets(event.side, rows, wallets)
-        table.set_rows(rows, PositionColumns.of_event(event))
-        self._changed_sides.add((state.name, event.side))
-        state.add_to_wallets(event.side, rows, wallets)
+        positions = unpack_column(event.position, "<i4", len(accounts))
+        state.set_position_columns(event, accounts, positions, self.asset_of(state).wallets)
+        self._changes.record_side(state, event.side)
         self._update_bounds(state)
-        closed = rows[table.lots[rows] == 0]
-        if len(closed):
-            table.remove_all(closed)
-        if table.size > 2 * size:
-            table.sort()
         self.accounts.positions_version[accounts] = event.version
         self._acknowledge_all(self.accounts.positions_fill, accounts, event.last_fill)
         if state.stale:
             names = map(self.accounts.names.__getitem__, accounts.tolist())
-            positions = unpack_column(event.position, "<i4", len(accounts)).tolist()
-            self._unmark_stale(state, event.side, zip(names, positions, strict=True))
+            self._unmark_stale(state, event.side, zip(names, positions.tolist(), strict=True))
 
     def _row_rejected(self, event: m.RowRejected) -> None:
         self._mark_stale(event, ((event.account, event.position),))
@@ -453,20 +392,15 @@ class Book:
             self._stale.add(event.asset)
         state = self.contracts.get(event.contract)
         if state is not None and event.side is not None:
-            state.stale |= {(event.side, name, position) for name, position in rows}
-            state.tables[event.side].changed_at = self.sequence
+            state.mark_stale(event.side, rows, self.sequence)
             self._stale.add(state.key)
-            self._changed[state.key] = state
+            self._changes.record(state)
 
     def _unmark_stale(
         self, state: ContractState, side: Side, rows: Iterable[tuple[str, int]]
     ) -> None:
-        """End the staleness of positions that have been set; in one-way mode, of both sides."""
-        for name, position in rows:
-            hedges = self.accounts.hedge_mode[self.accounts.index[name]]
-            for each in (side,) if hedges else Side:
-                state.stale.discard((each, name, position))
-        self._changed[state.key] = state
+        state.unmark_stale(side, rows, self.accounts)
+        self._changes.record(state)
         if not state.stale:
             self._stale.discard(state.key)
 
@@ -478,19 +412,7 @@ class Book:
 
     def _account_margin_set(self, event: m.AccountMarginSet) -> None:
         wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
-        margin = None
-        if event.equity_cash is not None and event.maintenance_cash is not None:
-            margin = event.equity_cash, event.maintenance_cash
-        wallets.set_margin(account, event.version, margin)
-
-    @contextmanager
-    def _followed_margins(self, wallets: Wallets, accounts: Iterable[int]) -> Iterator[None]:
-        """Carry changes of accounts' own margin over to the margin that the venue submitted."""
-        followed = [a for a in set(accounts) if wallets.margins.margin_of(a)]
-        before = [wallets.own_margin(account) for account in followed]
-        yield
-        for account, own in zip(followed, before, strict=True):
-            wallets.margins.follow(account, own, wallets.own_margin(account))
+        wallets.set_margin(account, event.version, event.equity_cash, event.maintenance_cash)
 
     def _open_orders_set(self, event: m.OpenOrdersSet) -> None:
         key = (event.account, event.contract)
@@ -499,43 +421,14 @@ class Book:
             self.open_orders[key] = event.orders
 
     def _acknowledge(self, column: Ints, account: int, name: str, last_fill: int) -> None:
-        """Record the last fill that a snapshot includes; drop what no snapshot can miss any more.
-
-        A fill is dropped once positions and balances both include it, a loss once positions do, a
-        compensation once balances do.
-        """
+        """Record the last fill that a snapshot of an account includes."""
         if column.item(account) < last_fill:
             column[account] = last_fill
-        if not any(name in changes for changes in self._outstanding_by_account()):
-            return
-        included = self.accounts.positions_fill.item(account)
-        paid = self.accounts.balances_fill.item(account)
-        for fill in self.outstanding_fills_of(name):
-            if fill.fill <= min(included, paid):
-                self._drop_fill(fill)
-        owed = self.outstanding_compensations.pop(name, ())
-        if owed := [event for event in owed if event.compensation > paid]:
-            self.outstanding_compensations[name] = owed
-        losses = [loss for loss in self.outstanding_losses.pop(name, ()) if loss.fill > included]
-        if losses:
-            self.outstanding_losses[name] = losses
+        self.outstanding.acknowledge(self.accounts, name)
 
     def _acknowledge_all(self, column: Ints, accounts: Ints, last_fill: int) -> None:
-        """Acknowledge for many accounts, few of which have anything outstanding."""
         column[accounts] = np.maximum(column[accounts], last_fill)
-        if not any(self._outstanding_by_account()):
-            return
-        submitted = set(accounts.tolist())
-        for name in sorted(self.accounts_with_outstanding()):
-            if self.accounts.index[name] in submitted:
-                self._acknowledge(column, self.accounts.index[name], name, last_fill)
-
-    def _outstanding_by_account(self) -> tuple[Mapping[str, object], ...]:
-        return self._fills_of, self.outstanding_losses, self.outstanding_compensations
-
-    def _drop_fill(self, fill: m.AdlFilled) -> None:
-        del self.outstanding_fills[fill.fill]
-        self._fills_of[fill.account].remove(fill.fill)
+        self.outstanding.acknowledge_all(self.accounts, accounts)
 
     # --- events: market data ---
 
@@ -544,7 +437,7 @@ class Book:
         for name, ticks, fraction in event.rows():
             state = self.contracts[name]
             marked.add(state, ticks, fraction, self.time_ms)
-            self._changed[state.key] = state  # a mark alone does not make a contract monitored
+            self._changes.record(state)  # a mark alone does not make a contract monitored
         for name, growth in marked.growth.items():
             asset, block = self.asset(name), self.positions
             sides = marked.sides(block, name, self.sequence)
@@ -557,14 +450,11 @@ class Book:
         state = self.contracts.get(event.contract)
         if state is not None and not state.mark_rejected:
             state.mark_rejected = True
-            self._changed[state.key] = state
+            self._changes.record(state)
 
     def _mark_unconfirmed(self, event: m.MarkUnconfirmed) -> None:
         state = self.contracts[event.contract]
-        state.mark_unconfirmed = True
-        state.last_confirmed_mark = state.terms.join_mark(
-            event.confirmed_ticks, event.confirmed_fraction
-        )
+        state.unconfirm_mark(event.confirmed_ticks, event.confirmed_fraction)
         self._record_change(state)
 
     def _mark_confirmed(self, event: m.MarkConfirmed) -> None:
@@ -588,15 +478,10 @@ class Book:
     def _pool_funded(self, event: m.PoolFunded) -> None:
         pool = self.pools[event.pool]
         self._add_to_pool(pool, event.amount_cash)
-        withdrawn = min(event.amount_cash, 0)  # a withdrawal is no drawdown: peaks move with it
-        pool.shift_past(withdrawn)
-        pool.equity_opening.shift(event.amount_cash)
-        pool.equity_falls.shift(event.amount_cash)
+        pool.shift_funding(event.amount_cash)
         if event.contract is not None:
             state = self.contracts[event.contract]
-            state.injected += event.amount_cash
-            state.contract_pnl_peak.shift(withdrawn)
-            state.contract_pnl_opening.shift(event.amount_cash)
+            state.inject(event.amount_cash)
             self._record_change(state)
 
     def _pool_observed(self, event: m.PoolObserved) -> None:
@@ -620,78 +505,45 @@ class Book:
     def _contract_amended(self, event: m.ContractAmended) -> None:
         state = self.contracts[event.contract]
         asset, definition = self.asset_of(state), event.definition
-        before = state.terms
         terms = terms_of(definition, asset.cash_decimals, event.price_unit)
-        terms = before.amended_to(terms, self.sequence)
+        terms = state.terms.amended_to(terms, self.sequence)
         limits = exact_limits(definition.limits, asset.cash_decimals)
-        sides = [(side, np.arange(table.size)) for side, table in state.tables.items()]
-        for side, rows in sides:
-            state.subtract_from_wallets(side, rows, asset.wallets)
-        state.amend(definition, event.price_unit, terms, limits)
+        ratios = state.amend(definition, event.price_unit, terms, limits, asset.wallets)
+        self.outstanding.rescale(state.name, *ratios)
         self._list_mark_limits()
-        for side, rows in sides:
-            state.add_to_wallets(side, rows, asset.wallets)
-            self._changed_sides.add((state.name, side))
-        self._rescale_outstanding(state.name, before, terms)
+        self._changes.record_sides(state)
         self._update_bounds(state)
         self._record_change(state)
-
-    def _rescale_outstanding(
-        self, contract: str, before: ContractTerms, terms: ContractTerms
-    ) -> None:
-        """Express outstanding fills of a contract in its new units."""
-        lots_ratio, price_ratio = ratio_of(before.lot, terms.lot), ratio_of(before.tick, terms.tick)
-        for number, fill in self.outstanding_fills.items():
-            if fill.contract == contract:
-                self.outstanding_fills[number] = msgspec.structs.replace(
-                    fill,
-                    lots=share_floor(fill.lots, *lots_ratio),
-                    quantity_ahead_lots=share_floor(fill.quantity_ahead_lots, *lots_ratio),
-                    price_ticks=share_floor(fill.price_ticks, *price_ratio),
-                    takeover_price_ticks=share_floor(fill.takeover_price_ticks, *price_ratio),
-                )
 
     def _pool_amended(self, event: m.PoolAmended) -> None:
         pool, definition = self.pools[event.pool], event.definition
         limits = exact_limits(definition.limits, self.asset(pool.asset).cash_decimals)
-        rules_change = definition.rules != pool.definition.rules
-        slippage = slippage_ppm(definition)
-        pool.amend(self.time_ms, definition, limits, slippage, event.rules_digest)
+        new_rules = definition.rules != pool.definition.rules
+        pool.amend(self.time_ms, definition, limits, slippage_ppm(definition), event.rules_digest)
         for state in self.members(pool):
-            state.contract_pnl_peak.resize(self.time_ms, definition.peak_window_ms)
-            if rules_change:
-                state.exhausted.clear()
-                state.warned.clear()
+            window_ms = definition.peak_window_ms
+            state.follow_amended_pool(self.time_ms, window_ms, new_rules=new_rules)
             self._record_change(state)
-        self._changed[f"pool {pool.name}"] = pool
+        self._changes.record(pool)
         self.unobserved_pools.add(pool.name)
 
     def _positions_closed(self, event: m.PositionsClosed) -> None:
         state = self.contracts[event.contract]
-        wallets = self.asset_of(state).wallets
-        names = "lots", "cost_cash", "margin_cash", "realized_pnl_cash", "to_pool_cash"
-        columns = (getattr(event, name) for name in ("accounts", "positions", *names))
-        for name, position, lots, cost, margin, realized, to_pool in zip(*columns, strict=True):
-            account = self.accounts.index[name]
-            with self._followed_margins(wallets, (account,)):
-                self._reduce_position(state, event.side, (account, position), (lots, cost, margin))
-                wallets.add(account, realized + margin - to_pool)
+        accounts = self._indices(event.accounts)
+        state.close_positions(event, accounts, self.asset_of(state).wallets)
+        self._changes.record_side(state, event.side)
         self._credit_pool(state, sum(event.to_pool_cash))
 
     def _inventory_closed(self, event: m.InventoryClosed) -> None:
         state = self.contracts[event.contract]
         columns = event.takeovers, event.lots, event.cost_cash
         for takeover, lots, cost in zip(*columns, strict=True):
-            state.inventory[event.side].reduce(takeover, lots, cost)
-        state.exhausted.pop(event.side, None)
-        self._changed_sides.add((state.name, event.side))
-        self.asset_of(state).inventory_cost -= sum(event.cost_cash)
+            self._reduce_inventory(state, event.side, takeover, lots, cost)
         self._credit_pool(state, sum(event.realized_pnl_cash))
 
     def _contract_status_set(self, event: m.ContractStatusSet) -> None:
         state = self.contracts[event.contract]
-        state.status, state.fund_pays = event.status, event.fund_pays
-        state.exhausted.clear()
+        state.set_status(event.status, fund_pays=event.fund_pays)
         self._record_change(state)
 
     def _contract_settled(self, event: m.ContractSettled) -> None:
@@ -709,51 +561,29 @@ class Book:
         state = self.contracts[event.contract]
         wallets = self.asset_of(state).wallets
         for name, amount in zip(event.accounts, event.amount_cash, strict=True):
-            account = self.accounts.index[name]
-            with self._followed_margins(wallets, (account,)):
-                wallets.add(account, -amount)
+            wallets.add_followed(self.accounts.index[name], -amount)
         self._credit_pool(state, sum(event.amount_cash))
 
     def _withdrawal_haircut_set(self, event: m.WithdrawalHaircutSet) -> None:
         pool = self.pools[event.pool]
         pool.withdrawal_haircut_ppm = event.haircut_ppm
-        self._changed[f"pool {pool.name}"] = pool
+        self._changes.record(pool)
 
     # --- events: takeover and unwinding ---
 
     def _taken_over(self, event: m.TakenOver) -> None:
         state = self.contracts[event.contract]
         asset, account = self.asset_of(state), self.accounts.index[event.account]
-        amounts = event.lots, event.cost_cash, event.margin_cash
-        with self._followed_margins(asset.wallets, (account,)):
-            self._reduce_position(state, event.side, (account, event.position), amounts)
-            asset.wallets.add(account, event.to_wallet_cash)
+        state.take_over(event, account, asset.wallets)
+        self._changes.record_side(state, event.side)
         self._credit_pool(state, event.to_pool_cash)
-        tranche = Tranche(
-            takeover=event.takeover,
-            account=event.account,
-            lots=event.lots,
-            cost=event.value_cash,
-            price_ticks=event.price_ticks,
-            equity=event.equity_cash,
-            maintenance=event.maintenance_cash,
-        )
-        state.inventory[event.side].add(tranche)
-        self._changed_sides.add((state.name, event.side))
         asset.inventory_cost += event.value_cash
         self.last_takeover = event.takeover
-        self._record_change(state)
 
     def _positions_netted(self, event: m.PositionsNetted) -> None:
         state, account = self.contracts[event.contract], self.accounts.index[event.account]
-        wallets = self.asset_of(state).wallets
-        with self._followed_margins(wallets, (account,)):
-            for side, position, cost in (
-                (Side.LONG, event.long_position, event.long_cost_cash),
-                (Side.SHORT, event.short_position, event.short_cost_cash),
-            ):
-                self._reduce_position(state, side, (account, position), (event.lots, cost, 0))
-            wallets.add(account, event.realized_pnl_cash)
+        state.net_positions(event, account, self.asset_of(state).wallets)
+        self._changes.record_sides(state)
         self._record_change(state)
 
     def _inventory_netted(self, event: m.InventoryNetted) -> None:
@@ -762,16 +592,12 @@ class Book:
             (Side.LONG, event.long_takeover, event.long_cost_cash),
             (Side.SHORT, event.short_takeover, event.short_cost_cash),
         ):
-            state.inventory[side].reduce(takeover, event.lots, cost)
-            state.exhausted.pop(side, None)
-            self._changed_sides.add((state.name, side))
-            self.asset_of(state).inventory_cost -= cost
+            self._reduce_inventory(state, side, takeover, event.lots, cost)
         self._credit_pool(state, event.realized_pnl_cash)
 
     def _wallet_settled(self, event: m.WalletSettled) -> None:
         wallets, account = self.asset(event.asset).wallets, self.accounts.index[event.account]
-        with self._followed_margins(wallets, (account,)):
-            wallets.add(account, -event.amount_cash)
+        wallets.add_followed(account, -event.amount_cash)
         self._credit_pool(self.contracts[event.contract], event.amount_cash)
 
     def _collateral_taken_over(self, event: m.CollateralTakenOver) -> None:
@@ -787,30 +613,24 @@ class Book:
 
     def _move_collateral(self, pool: PoolState, asset: str, amount: int, cost: int) -> None:
         pool.add_collateral(asset, amount, cost)
-        self._changed[f"pool {pool.name}"] = pool
+        self._changes.record(pool)
         self.unobserved_pools.add(pool.name)
 
     def _unwound(self, event: m.Unwound) -> None:
-        state = self.contracts[event.contract]
-        state.inventory[event.side].reduce(event.takeover, event.lots, event.cost_cash)
-        state.exhausted.pop(event.side, None)
-        self._changed_sides.add((state.name, event.side))
-        self.asset_of(state).inventory_cost -= event.cost_cash
+        state, closed = self.contracts[event.contract], (event.takeover, event.lots)
+        self._reduce_inventory(state, event.side, *closed, event.cost_cash)
         self._credit_pool(state, event.realized_pnl_cash)
 
     # --- events: ADL ---
 
     def _adl_started(self, event: m.AdlStarted) -> None:
         state = self.contracts[event.contract]
-        state.active[event.trigger] = self.time_ms
-        state.warned.discard(event.trigger)
+        state.start_adl(event.trigger, self.time_ms)
         self._record_change(state)
 
     def _adl_stopped(self, event: m.AdlStopped) -> None:
         state = self.contracts[event.contract]
-        del state.active[event.trigger]
-        if not state.active:
-            state.exhausted.clear()
+        state.stop_adl(event.trigger)
         self._record_change(state)
 
     def _adl_paused(self, event: m.AdlPaused) -> None:
@@ -828,21 +648,20 @@ class Book:
 
     def _adl_filled(self, event: m.AdlFilled) -> None:
         self._execute_fill(event, 1)
-        self.outstanding_fills[event.fill] = event
-        self._fills_of.setdefault(event.account, []).append(event.fill)
+        self.outstanding.add_fills((event,))
         self.last_fill = event.fill
 
     def _fill_cancelled(self, event: m.FillCancelled) -> None:
         self._execute_fill(event.fill, -1)
         self._update_bounds(self.contracts[event.fill.contract])
-        self._drop_fill(event.fill)
+        self.outstanding.drop_fill(event.fill)
 
     def _compensated(self, event: m.Compensated) -> None:
         pool = self.pools[event.pool]
         self.asset(event.asset).wallets.add(self.accounts.index[event.account], event.amount_cash)
         self._add_to_pool(pool, -event.amount_cash)
         pool.shift_past(-event.amount_cash)  # as a withdrawal, it is no drawdown
-        self.outstanding_compensations.setdefault(event.account, []).append(event)
+        self.outstanding.add_compensation(event)
         self.last_fill = event.compensation
 
     def _round_closed(self, event: m.RoundClosed) -> None:
@@ -853,14 +672,10 @@ class Book:
 
     def _loss_socialized(self, event: m.LossSocialized) -> None:
         state = self.contracts[event.contract]
-        columns = event.accounts, event.sides, event.positions, event.amount_cash
-        wallets = self.asset_of(state).wallets
-        for name, side, position, amount in zip(*columns, strict=True):
-            key = self.accounts.index[name], position
-            with self._followed_margins(wallets, key[:1]):
-                self._reduce_position(state, side, key, (0, -amount, 0))
-            loss = OutstandingLoss(event.fill, state.name, side, position, amount)
-            self.outstanding_losses.setdefault(name, []).append(loss)
+        state.share_loss(event, self._indices(event.accounts), self.asset_of(state).wallets)
+        for side in event.sides:
+            self._changes.record_side(state, side)
+        self.outstanding.add_losses(event)
         self.last_fill = event.fill
         self._credit_pool(state, sum(event.amount_cash))
         self._update_bounds(state)
@@ -868,46 +683,22 @@ class Book:
     def _execute_fill(self, fill: m.AdlFilled, direction: int) -> None:
         """Execute an ADL fill (direction 1) or reverse it (direction -1)."""
         state = self.contracts[fill.contract]
-        asset = self.asset_of(state)
-        key = (self.accounts.index[fill.account], fill.position)
-        if direction < 0:
-            state.reopen_position(key, fill)
-        amounts = fill.lots, fill.cost_cash, fill.margin_returned_cash
-        lots, cost, margin = (direction * amount for amount in amounts)
-        paid = fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-        with self._followed_margins(asset.wallets, key[:1]):
-            self._reduce_position(state, fill.side, key, (lots, cost, margin))
-            asset.wallets.add(key[0], direction * paid)
+        asset, account = self.asset_of(state), self.accounts.index[fill.account]
+        state.execute_fill(fill, direction, account, asset.wallets)
+        self._changes.record_sides(state)
         asset.fees += direction * fill.fee_cash
-        inventory = state.inventory[fill.side.opposite]
-        self._changed_sides.add((state.name, fill.side.opposite))
-        if direction > 0:
-            inventory.reduce(fill.takeover, fill.lots, fill.pool_cost_cash)
-        else:
-            inventory.restore(fill)
         asset.inventory_cost -= direction * fill.pool_cost_cash
         self._credit_pool(state, direction * fill.pool_realized_pnl_cash, fill.pool)
 
     def _execute_fills(self, fills: FillBatch) -> None:
         """Execute a batch of fills, with the result of executing them one by one."""
         first, columns = fills.first, fills.columns
-        side, state = first.side, self.contracts[first.contract]
-        asset, inventory = self.asset_of(state), state.inventory[side.opposite]
-        names = "position", "lots", "cost_cash", "margin_returned_cash"
-        closed = (np.array(columns[name], np.int64) for name in names)
-        paid = [
-            fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
-            for fill in fills.events
-        ]
-        with self._followed_margins(asset.wallets, fills.accounts):
-            state.reduce_positions(side, asset.wallets, np.array(fills.accounts), *closed)
-            asset.wallets.add_all(fills.accounts, paid)
+        state = self.contracts[first.contract]
+        asset = self.asset_of(state)
+        state.execute_fills(fills, asset.wallets)
+        self._changes.record_sides(state)
         asset.fees += sum(columns["fee_cash"])
-        reduced = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
-        for takeover, lots, cost in zip(*reduced, strict=True):
-            inventory.reduce(takeover, lots, cost)
         asset.inventory_cost -= sum(columns["pool_cost_cash"])
-        self._changed_sides |= {(state.name, side), (state.name, side.opposite)}
         self._credit_pool(state, sum(columns["pool_realized_pnl_cash"]), first.pool)
 
     # --- events: publication ---
@@ -922,11 +713,16 @@ class Book:
 
     # --- shared by several events ---
 
-    def _reduce_position(
-        self, state: ContractState, side: Side, key: tuple[int, int], amounts: tuple[int, int, int]
+    def _indices(self, names: Iterable[str]) -> list[int]:
+        """Return the account indices of names."""
+        return [self.accounts.index[name] for name in names]
+
+    def _reduce_inventory(
+        self, state: ContractState, side: Side, takeover: int, lots: int, cost_cash: int
     ) -> None:
-        state.reduce_position(side, key, amounts, self.asset_of(state).wallets)
-        self._changed_sides.add((state.name, side))
+        state.reduce_inventory(side, takeover, lots, cost_cash)
+        self._changes.record_side(state, side)
+        self.asset_of(state).inventory_cost -= cost_cash
 
     def _credit_pool(self, state: ContractState, amount_cash: int, pool: str = "") -> None:
         """Pay PnL of a contract's inventory into its pool, or into the named pool of a fill.
@@ -941,19 +737,13 @@ class Book:
     def _add_to_pool(self, pool: PoolState, amount_cash: int) -> None:
         pool.balance += amount_cash
         self.asset(pool.asset).pool_balance += amount_cash
-        self._changed[f"pool {pool.name}"] = pool
+        self._changes.record(pool)
         self.unobserved_pools.add(pool.name)
 
     def _record_change(self, state: ContractState) -> None:
         """Record that a contract's own numbers changed, and whether it is monitored now."""
-        self._changed[state.key] = state
-        self._set_monitored(state)
-
-    def _set_monitored(self, state: ContractState) -> None:
-        if state.is_monitored != (state.name in self._monitored):
-            if self._monitored.pop(state.name, None) is None:
-                self._monitored[state.name] = state
-            self._monitored_in_order = None
+        self._changes.record(state)
+        self._monitored.update(state)
 
     # --- bounds on equity (delever.core.valuation.numeric_range) ---
 
@@ -967,8 +757,7 @@ class Book:
         asset.wallets.largest = asset.wallets.max_balance()
         for state in self.contracts.values():
             if self.asset_of(state) is asset:
-                for table in state.tables.values():
-                    table.reset_bounds()
+                state.reset_bounds()
                 self._update_bounds(state)
 
 

@@ -1,19 +1,38 @@
 """The state of one contract: terms, mark, depth, positions, inventory, PnL and ADL."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 
-from delever.core.book.account_tables import Wallets
-from delever.core.book.inventory import Inventory
-from delever.core.book.position_table import PositionBlock, PositionBounds, PositionTable
+from delever.core.book.account_tables import Accounts, Wallets
+from delever.core.book.inventory import Inventory, Tranche
+from delever.core.book.position_table import (
+    PositionBlock,
+    PositionBounds,
+    PositionColumns,
+    PositionTable,
+)
 from delever.core.kernels import kernels_for
 from delever.core.market.contract_terms import ContractTerms, FormerUnits
 from delever.core.market.mark_limits import exact_mark_limits
 from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
-from delever.core.messages import AdlFilled, DefineContract, Rating, Side, TradingStatus
+from delever.core.messages import (
+    AdlFilled,
+    DefineContract,
+    LossSocialized,
+    PositionColumnsSet,
+    PositionsClosed,
+    PositionsNetted,
+    PositionsSet,
+    Rating,
+    Side,
+    TakenOver,
+    TradingStatus,
+)
+from delever.core.messages.fill_batch import FillBatch
 from delever.core.units import (
     Ints,
     Mark,
@@ -24,18 +43,6 @@ from delever.core.units import (
     scale_mark,
     share_floor,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class OutstandingLoss:
-    """A position's share of a socialized loss that the venue's snapshots may not include yet."""
-
-    fill: int
-    contract: str
-    side: Side
-    position: int
-    amount_cash: int
-
 
 UNCHANGED: Ratio = (1, 1)
 """The ratio of a unit that stays as it is."""
@@ -125,15 +132,30 @@ class ContractState:
         self.contract_pnl_peak.observe(time_ms, contract_pnl_cash)
         self.contract_pnl_opening.observe(time_ms, contract_pnl_cash)
 
+    def inject(self, amount_cash: int) -> None:
+        """Add what an operator paid in for the contract; a withdrawal is no drawdown."""
+        self.injected += amount_cash
+        self.contract_pnl_peak.shift(min(amount_cash, 0))
+        self.contract_pnl_opening.shift(amount_cash)
+
     # --- amendment ---
 
     def amend(
-        self, definition: DefineContract, price_unit: str, terms: ContractTerms, limits: Limits
-    ) -> None:
+        self,
+        definition: DefineContract,
+        price_unit: str,
+        terms: ContractTerms,
+        limits: Limits,
+        wallets: Wallets,
+    ) -> tuple[Ratio, Ratio]:
         """Replace the terms; express lots and prices in the new units, with the same money.
 
-        Positions must be valued again afterwards: their margin tiers may be others.
+        Return by what lots and prices were multiplied. Positions are valued again: their margin
+        tiers may be others.
         """
+        sides = [(side, np.arange(table.size)) for side, table in self.tables.items()]
+        for side, rows in sides:
+            self.subtract_from_wallets(side, rows, wallets)
         lots_ratio = ratio_of(self.terms.lot, terms.lot)
         price_ratio = ratio_of(self.terms.tick, terms.tick)
         if (lots_ratio, price_ratio) != (UNCHANGED, UNCHANGED):
@@ -144,6 +166,16 @@ class ContractState:
         self.former_units = list(terms.former)
         self.amendments += 1
         self.exhausted.clear()
+        for side, rows in sides:
+            self.add_to_wallets(side, rows, wallets)
+        return lots_ratio, price_ratio
+
+    def follow_amended_pool(self, time_ms: int, window_ms: int, *, new_rules: bool) -> None:
+        """Apply the pool's window; what was found under former rules is found again."""
+        self.contract_pnl_peak.resize(time_ms, window_ms)
+        if new_rules:
+            self.exhausted.clear()
+            self.warned.clear()
 
     def _rescale(self, lots_ratio: Ratio, price_ratio: Ratio) -> None:
         for side, table in self.tables.items():
@@ -170,6 +202,11 @@ class ContractState:
         """Whether the contract has ended: its marks mean nothing any more."""
         return self.status is TradingStatus.SETTLED
 
+    def set_status(self, status: TradingStatus, *, fund_pays: bool) -> None:
+        """Set the status before the settlement, and whether the pool takes part."""
+        self.status, self.fund_pays = status, fund_pays
+        self.exhausted.clear()
+
     def settle(self, price: str) -> None:
         """Settle the contract, whose positions and inventory are closed."""
         self.status, self.settlement_price = TradingStatus.SETTLED, price
@@ -181,6 +218,19 @@ class ContractState:
         self.stale.clear()
         self.mark_unconfirmed = False
         self.rating = None
+
+    # --- ADL ---
+
+    def start_adl(self, trigger: str, time_ms: int) -> None:
+        """Start the ADL of a trigger, which ends its warning."""
+        self.active[trigger] = time_ms
+        self.warned.discard(trigger)
+
+    def stop_adl(self, trigger: str) -> None:
+        """Stop the ADL of a trigger; after the last one no side is exhausted any more."""
+        del self.active[trigger]
+        if not self.active:
+            self.exhausted.clear()
 
     # --- marks and values ---
 
@@ -207,6 +257,11 @@ class ContractState:
         self.mark, self.marked_ms = mark, time_ms
         self.mark_rejected = False
         self.volatility.observe(time_ms, mark)
+
+    def unconfirm_mark(self, confirmed_ticks: int, confirmed_fraction: int) -> None:
+        """Set that the mark is beyond the limits, and the last one that was not."""
+        self.mark_unconfirmed = True
+        self.last_confirmed_mark = self.terms.join_mark(confirmed_ticks, confirmed_fraction)
 
     def pnl_and_maintenance(self, side: Side, lots: Ints, cost: Ints) -> tuple[Ints, Ints]:
         """Return unrealized PnL and maintenance margin of rows in Cash; 0 before the first mark."""
@@ -270,7 +325,114 @@ class ContractState:
             row = table.upsert(*key)
             table.isolated[row], table.leverage[row] = fill.isolated, fill.leverage_hundredths
 
+    def take_over(self, event: TakenOver, account: int, wallets: Wallets) -> None:
+        """Move lots of a position into the inventory, and pay the account its part."""
+        key, amounts = (account, event.position), (event.lots, event.cost_cash, event.margin_cash)
+        with wallets.followed_margins((account,)):
+            self.reduce_position(event.side, key, amounts, wallets)
+            wallets.add(account, event.to_wallet_cash)
+        tranche = Tranche(
+            takeover=event.takeover,
+            account=event.account,
+            lots=event.lots,
+            cost=event.value_cash,
+            price_ticks=event.price_ticks,
+            equity=event.equity_cash,
+            maintenance=event.maintenance_cash,
+        )
+        self.inventory[event.side].add(tranche)
+
+    def net_positions(self, event: PositionsNetted, account: int, wallets: Wallets) -> None:
+        """Close the same lots of both sides of an account, and pay it the PnL."""
+        with wallets.followed_margins((account,)):
+            for side, position, cost in (
+                (Side.LONG, event.long_position, event.long_cost_cash),
+                (Side.SHORT, event.short_position, event.short_cost_cash),
+            ):
+                self.reduce_position(side, (account, position), (event.lots, cost, 0), wallets)
+            wallets.add(account, event.realized_pnl_cash)
+
+    def execute_fill(self, fill: AdlFilled, direction: int, account: int, wallets: Wallets) -> None:
+        """Execute an ADL fill (direction 1) or reverse it (direction -1)."""
+        key = (account, fill.position)
+        if direction < 0:
+            self.reopen_position(key, fill)
+        amounts = fill.lots, fill.cost_cash, fill.margin_returned_cash
+        lots, cost, margin = (direction * amount for amount in amounts)
+        paid = fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
+        with wallets.followed_margins((account,)):
+            self.reduce_position(fill.side, key, (lots, cost, margin), wallets)
+            wallets.add(account, direction * paid)
+        inventory = self.inventory[fill.side.opposite]
+        if direction > 0:
+            inventory.reduce(fill.takeover, fill.lots, fill.pool_cost_cash)
+        else:
+            inventory.restore(fill)
+
     # --- many rows ---
+
+    def set_positions(self, event: PositionsSet, accounts: list[int], wallets: Wallets) -> None:
+        """Set the positions of accounts, by index; those without lots are removed at the end."""
+        table, keys = self.tables[event.side], list(zip(accounts, event.positions, strict=True))
+        all_amounts = zip(event.lots, event.cost_cash, event.margin_cash, strict=True)
+        all_flags = zip(
+            event.isolated, event.leverage_hundredths, event.under_liquidation, strict=True
+        )
+        for key, amounts, flags in zip(keys, all_amounts, all_flags, strict=True):
+            self.set_position(event.side, key, amounts, flags, wallets)
+        for key, lots in zip(keys, event.lots, strict=True):
+            if lots == 0:
+                table.remove(table.row_of(*key))
+
+    def set_position_columns(
+        self, event: PositionColumnsSet, accounts: Ints, positions: Ints, wallets: Wallets
+    ) -> None:
+        """Set the positions of accounts, by index, as columns; remove those without lots."""
+        table = self.tables[event.side]
+        size, rows = table.size, table.upsert_all(accounts, positions)
+        self.subtract_from_wallets(event.side, rows, wallets)
+        table.set_rows(rows, PositionColumns.of_event(event))
+        self.add_to_wallets(event.side, rows, wallets)
+        closed = rows[table.lots[rows] == 0]
+        if len(closed):
+            table.remove_all(closed)
+        if table.size > 2 * size:
+            table.sort()
+
+    def close_positions(
+        self, event: PositionsClosed, accounts: list[int], wallets: Wallets
+    ) -> None:
+        """Close lots that the venue closed, and pay PnL and margin less the pool's part."""
+        names = "lots", "cost_cash", "margin_cash", "realized_pnl_cash", "to_pool_cash"
+        columns = accounts, event.positions, *(getattr(event, name) for name in names)
+        for account, position, *amounts, realized, to_pool in zip(*columns, strict=True):
+            lots, cost, margin = amounts
+            with wallets.followed_margins((account,)):
+                self.reduce_position(event.side, (account, position), (lots, cost, margin), wallets)
+                wallets.add(account, realized + margin - to_pool)
+
+    def share_loss(self, event: LossSocialized, accounts: list[int], wallets: Wallets) -> None:
+        """Add each position's share of a socialized loss to its cost."""
+        columns = accounts, event.sides, event.positions, event.amount_cash
+        for account, side, position, amount in zip(*columns, strict=True):
+            with wallets.followed_margins((account,)):
+                self.reduce_position(side, (account, position), (0, -amount, 0), wallets)
+
+    def execute_fills(self, fills: FillBatch, wallets: Wallets) -> None:
+        """Execute a batch of fills, with the result of executing them one by one."""
+        side, columns = fills.first.side, fills.columns
+        names = "position", "lots", "cost_cash", "margin_returned_cash"
+        closed = (np.array(columns[name], np.int64) for name in names)
+        paid = [
+            fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
+            for fill in fills.events
+        ]
+        with wallets.followed_margins(fills.accounts):
+            self.reduce_positions(side, wallets, np.array(fills.accounts), *closed)
+            wallets.add_all(fills.accounts, paid)
+        reduced = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
+        for takeover, lots, cost in zip(*reduced, strict=True):
+            self.inventory[side.opposite].reduce(takeover, lots, cost)
 
     def subtract_from_wallets(self, side: Side, rows: Ints, wallets: Wallets) -> None:
         """Subtract the rows' unrealized PnL and maintenance margin from their cross wallets."""
@@ -311,7 +473,24 @@ class ContractState:
             wallets.sequence,
         )
 
+    def mark_stale(self, side: Side, rows: Iterable[tuple[str, int]], sequence: int) -> None:
+        """Mark (account, position id) of a side as stale: their newest row was rejected."""
+        self.stale |= {(side, name, position) for name, position in rows}
+        self.tables[side].changed_at = sequence
+
+    def unmark_stale(self, side: Side, rows: Iterable[tuple[str, int]], accounts: Accounts) -> None:
+        """End the staleness of positions that have been set; in one-way mode, of both sides."""
+        for name, position in rows:
+            hedges = accounts.hedge_mode[accounts.index[name]]
+            for each in (side,) if hedges else Side:
+                self.stale.discard((each, name, position))
+
     # --- inventory ---
+
+    def reduce_inventory(self, side: Side, takeover: int, lots: int, cost_cash: int) -> None:
+        """Close lots of a tranche, which ends the exhaustion of its side."""
+        self.inventory[side].reduce(takeover, lots, cost_cash)
+        self.exhausted.pop(side, None)
 
     def inventory_value(self, side: Side) -> int:
         """Return the value of inventory at the confirmed mark in Cash; its cost without a mark."""
@@ -375,6 +554,11 @@ class ContractState:
         exposure = lots * terms.max_lot_value(mark) + cost
         return exposure, exposure
 
+    def reset_bounds(self) -> None:
+        """Set the bounds of both sides to those of the open positions."""
+        for table in self.tables.values():
+            table.reset_bounds()
+
     def update_exposure(self) -> tuple[int, int]:
         """Set both exposure bounds to what they are now; return by how much each has grown."""
         exposure, at_mark = self.exposures(self.mark, {})
@@ -435,6 +619,28 @@ class ContractState:
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and tranches of one side that changed since the last call."""
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]
+
+
+class MonitoredContracts:
+    """The contracts that each step observes."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, ContractState] = {}
+        self._in_order: list[ContractState] | None = None
+
+    def update(self, state: ContractState) -> None:
+        """Add or remove a contract whose own numbers have changed."""
+        if state.is_monitored != (state.name in self._by_name):
+            if self._by_name.pop(state.name, None) is None:
+                self._by_name[state.name] = state
+            self._in_order = None
+
+    def in_order(self) -> list[ContractState]:
+        """Return the contracts in order of definition."""
+        if self._in_order is None:
+            by_definition = attrgetter("definition_order")
+            self._in_order = sorted(self._by_name.values(), key=by_definition)
+        return self._in_order  # replaced, never changed: callers may iterate over it
 
 
 @dataclass(slots=True)

@@ -87,6 +87,7 @@ class PoolState:
         self.limits = limits
         self.max_slippage_ppm = max_slippage_ppm
         self.name = definition.pool
+        self.key = f"pool {self.name}"
         self.asset = definition.asset
         self.rules_digest = ""
         self.amended = False
@@ -140,6 +141,12 @@ class PoolState:
         """Shift past equity by a withdrawal: money that an operator moved is no drawdown."""
         self.equity_peak.shift(amount_cash)
         self.equity_mean.shift(amount_cash)
+
+    def shift_funding(self, amount_cash: int) -> None:
+        """Shift the past by what an operator paid in, so that it is neither a rise nor a fall."""
+        self.shift_past(min(amount_cash, 0))
+        self.equity_opening.shift(amount_cash)
+        self.equity_falls.shift(amount_cash)
 
     def scalars(self) -> tuple[object, ...]:
         """Return the pool's own numbers, for the hash of changes."""

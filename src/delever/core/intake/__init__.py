@@ -6,8 +6,6 @@
 4. column_packing  columns -> a command in columns
 5. collateral      terms and index prices of collateral, and its conversion
 6. mark_guards     marks beyond their contract's limits, unconfirmed and confirmed
-7. closing         positions and inventory closed by the venue at one price
-8. amendments      new terms of live contracts and pools
-9. delisting       the end of a contract: its status, and its settlement at a price
-7. handlers        one function a command; `admit` is the entry
+7. live_terms      new terms of live contracts and pools, and the end of a contract
+8. handlers        one function a command; `admit` is the entry
 """

@@ -479,7 +479,7 @@ def _apply_outstanding(
 
 def _has_outstanding(book: Book, accounts: Ints) -> Bools:
     """Return which accounts have fills or losses that the venue may not have included yet."""
-    names = book.accounts_with_outstanding()
+    names = book.outstanding.accounts()
     return np.isin(accounts, [book.accounts.index[name] for name in names])
 
 

@@ -11,14 +11,14 @@ from typing import Any
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.intake.amendments import amend_contract, amend_pool, amended_pool
 from delever.core.intake.bulk_snapshots import (
     define_accounts,
     set_balance_columns,
     set_position_columns,
 )
 from delever.core.intake.collateral import convert_collateral, define_collateral, set_index_prices
-from delever.core.intake.delisting import delist_contract, settle_contract
+from delever.core.intake.live_terms.amendments import amend_contract, amend_pool, amended_pool
+from delever.core.intake.live_terms.delisting import delist_contract, settle_contract
 from delever.core.intake.mark_guards import check_moves, confirm_mark, reject_unconfirmed
 from delever.core.intake.snapshots import (
     fill_exceeds_position,
@@ -432,7 +432,7 @@ def _amend_pool(book: Book, command: m.AmendPool) -> list[Event]:
 
 
 def _cancel_adl(book: Book, command: m.CancelAdl) -> list[Event]:
-    fill = book.outstanding_fills.get(command.fill)
+    fill = book.outstanding.fills.get(command.fill)
     if fill is None:
         raise Rejection("fill", command.fill, Reason.FILL_NOT_OUTSTANDING)
     account = book.accounts.index[fill.account]
@@ -450,7 +450,7 @@ def _compensate(book: Book, command: m.Compensate) -> list[Event]:
     state = _contract(book, "contract", command.contract)
     known = 0 < command.fill <= book.last_fill
     reject_unless(known, "fill", command.fill, Reason.UNKNOWN_FILL)
-    fill, position = book.outstanding_fills.get(command.fill), (command.account, state.name)
+    fill, position = book.outstanding.fills.get(command.fill), (command.account, state.name)
     is_own = fill is None or (fill.account, fill.contract) == position
     reject_unless(is_own, "fill", command.fill, Reason.FILL_OF_OTHER_POSITION)
     asset, pool = book.asset_of(state), book.pool_of(state)

@@ -15,7 +15,8 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.book import Book
-from delever.core.book.contract_state import ContractState, OutstandingLoss
+from delever.core.book.contract_state import ContractState
+from delever.core.book.outstanding import OutstandingLoss
 from delever.core.intake.row_rejections import fewest_too_large, with_notices
 from delever.core.market.validation import (
     Rejection,
@@ -526,14 +527,14 @@ def paid_since(book: Book, account: str, asset: str, last_fill: int) -> int:
     )
     return fills + sum(
         event.amount_cash
-        for event in book.outstanding_compensations.get(account, ())
+        for event in book.outstanding.compensations.get(account, ())
         if event.compensation > last_fill and event.asset == asset
     )
 
 
 def outstanding_fills(book: Book, account: str, last_fill: int) -> list[m.AdlFilled]:
     """Return the account's fills after `last_fill`, which a snapshot does not include yet."""
-    return [fill for fill in book.outstanding_fills_of(account) if fill.fill > last_fill]
+    return [fill for fill in book.outstanding.fills_of(account) if fill.fill > last_fill]
 
 
 def outstanding_changes(
@@ -541,9 +542,9 @@ def outstanding_changes(
 ) -> list[m.AdlFilled | OutstandingLoss]:
     """Return the account's fills and socialized losses after `last_fill`, in order."""
     fills = outstanding_fills(book, account, last_fill)
-    if not fills and account not in book.outstanding_losses:
+    if not fills and account not in book.outstanding.losses:
         return []
-    losses = [loss for loss in book.outstanding_losses.get(account, ()) if loss.fill > last_fill]
+    losses = [loss for loss in book.outstanding.losses.get(account, ()) if loss.fill > last_fill]
     return sorted([*fills, *losses], key=lambda change: change.fill)
 
 

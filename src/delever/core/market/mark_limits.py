@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from delever.core.market.validation import read_count, read_scaled, reject_unless
 from delever.core.messages import MarkLimits, Reason
-from delever.core.units import PPM, Mark
+from delever.core.units import PPM, Mark, exact_ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def move_of(before: Mark, after: Mark) -> Fraction:
     >>> move_of(1000, 900)
     Fraction(1, 10)
     """
-    return abs(Fraction(after) / before - 1)
+    return abs(exact_ratio(after, before) - 1)
 
 
 def exact_mark_limits(limits: MarkLimits) -> ExactMarkLimits | None:

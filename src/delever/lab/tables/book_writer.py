@@ -68,8 +68,8 @@ def _check_expressible(book: Book) -> None:
             raise InputError(f"tables cannot express the collateral of pool {pool.name} ({held})")
     if book.has_stale_rows:
         raise InputError("tables cannot express that rows are stale: the newest ones were rejected")
-    if book.outstanding_fills:
-        count = len(book.outstanding_fills)
+    if book.outstanding.fills:
+        count = len(book.outstanding.fills)
         raise InputError(f"tables cannot express {count} ADL fills that the venue has not included")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.intake.closing import Price, close_inventory, close_positions
+from delever.core.intake.live_terms.closing import Price, close_inventory, close_positions
 from delever.core.market.contract_terms import MAX_TICKS
 from delever.core.market.validation import Rejection, read_decimal, reject_unless
 from delever.core.messages import Event, Reason, TradingStatus

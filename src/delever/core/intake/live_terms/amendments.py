@@ -15,7 +15,7 @@ from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
-from delever.core.intake.closing import close_inventory, close_positions
+from delever.core.intake.live_terms.closing import close_inventory, close_positions
 from delever.core.intake.mark_guards import reject_unconfirmed
 from delever.core.market.contract_terms import ContractTerms, terms_of
 from delever.core.market.validation import Rejection, reject_unless
@@ -83,7 +83,7 @@ def _prices(book: Book, state: ContractState) -> Iterator[int]:
     yield from (price for price, _ in (*state.bids, *state.asks))
     for inventory in state.inventory.values():
         yield from (tranche.price_ticks for tranche in inventory.tranches.values())
-    for fill in book.outstanding_fills.values():
+    for fill in book.outstanding.fills.values():
         if fill.contract == state.name:
             yield from (fill.price_ticks, fill.takeover_price_ticks)
 
@@ -109,7 +109,7 @@ def _odd_lots(
     quantity = _quantity(state.terms, lots)
     closes = odd_lots is OddLots.CLOSE_AT_MARK and not field.startswith("fills")
     reject_unless(closes, field, quantity, Reason.ODD_LOTS)
-    for number, fill in book.outstanding_fills.items():
+    for number, fill in book.outstanding.fills.items():
         if fill.contract == state.name and fill.lots % whole:
             raise Rejection(f"fills.{number}", _quantity(state.terms, fill.lots), Reason.ODD_LOTS)
     reject_unless(state.mark > 0, "contract", state.name, Reason.MISSING_MARK_PRICE)
@@ -138,7 +138,7 @@ def _odd_quantities(book: Book, state: ContractState, whole: int) -> Iterator[tu
         for number, (_, lots) in enumerate(levels):
             if lots % whole:
                 yield f"{name}[{number}].quantity", lots
-    for number, fill in book.outstanding_fills.items():
+    for number, fill in book.outstanding.fills.items():
         if fill.contract == state.name and fill.lots % whole:
             yield f"fills.{number}", fill.lots
 

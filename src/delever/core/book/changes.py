@@ -1,0 +1,54 @@
+"""What has changed in a book since the journal last hashed its changes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from delever.core.book.contract_state import ContractState
+from delever.core.book.pool_state import AssetState, PoolState
+from delever.core.messages import Side
+from delever.core.units import long_integers_as_text
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Changes:
+    """The contracts, pools and assets, by key, and the sides of contracts that have changed.
+
+    Wallets, positions and tranches record their own changes.
+    """
+
+    def __init__(self) -> None:
+        self._changed: dict[str, ContractState | PoolState | AssetState] = {}
+        self._changed_sides: set[tuple[str, Side]] = set()
+
+    def record(self, state: ContractState | PoolState | AssetState) -> None:
+        """Record that the numbers of a contract, a pool or an asset itself have changed."""
+        self._changed[state.key] = state
+
+    def record_side(self, state: ContractState, side: Side) -> None:
+        """Record that positions or tranches of one side have changed."""
+        self._changed_sides.add((state.name, side))
+
+    def record_sides(self, state: ContractState) -> None:
+        """Record that positions or tranches of both sides have changed."""
+        self._changed_sides.update((state.name, side) for side in Side)
+
+    def take(
+        self, assets: Mapping[str, AssetState], contracts: Mapping[str, ContractState]
+    ) -> bytes:
+        """Return all changes since the last call, in one canonical encoding."""
+        rows: list[tuple[str, Any]] = [
+            (key, self._changed[key].scalars()) for key in sorted(self._changed)
+        ]
+        rows += [(name, assets[name].wallets.take_changes()) for name in sorted(assets)]
+        for name, side in sorted(self._changed_sides):
+            rows.append((name + " " + side, contracts[name].take_changes(side)))
+        self._changed.clear()
+        self._changed_sides.clear()
+        changes = [row for row in rows if row[1]]
+        try:
+            return _encoder.encode(changes)
+        except OverflowError:
+            return _encoder.encode(long_integers_as_text(changes))
