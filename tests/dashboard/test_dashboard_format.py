@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from delever.api_types.market import ContractResponse, MarketState, TriggerResponse
-from delever.core.messages import ContractKind
+from delever.core.messages import ContractKind, TradingStatus
 from delever.dashboard.format import (
     banner_text,
     grouped,
@@ -43,7 +43,8 @@ def contract(
         as_of=7, time_ms=0, contract="BTCUSDT", kind=ContractKind.LINEAR, settle="USDT",
         pool="main", rules="bybit", tick_size="0.5", lot_size="1", mark="57000", marked_ms=1_000,
         stale=is_stale, paused=False, mark_rejected=False, incomplete=False,
-        state=MarketState(state),
+        state=MarketState(state), status=TradingStatus.TRADING, fund_pays=True,
+        settlement_price=None, mark_unconfirmed=False, confirmed_mark=None,
         trigger_used_ppm=833_333, open_interest_long="1", open_interest_short="1", positions_long=1,
         positions_short=1, inventory_long=inventory, inventory_short="0", contract_pnl="-250000",
         contract_pnl_peak="100", risk=None, last_adl_ms=None, triggers=(DRAWDOWN,),

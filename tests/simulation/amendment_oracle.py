@@ -137,7 +137,7 @@ def pool_amended(model: Model, command: m.AmendPool) -> list[Event] | Reason:
         )
         for contract in members
         for trigger in contract.active
-        if trigger not in trigger_oracle.TRIGGERS[definition.rules]
+        if trigger not in trigger_oracle.TRIGGERS[definition.rules.partition("+")[0]]
     ]
     events.append(
         m.PoolAmended(pool=pool.name, definition=definition, rules_digest="", note=command.note)

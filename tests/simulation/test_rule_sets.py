@@ -141,6 +141,7 @@ NOT_BY_EQUITY = {
     "injective": "no queue",
     "paradex": "no queue",
     "paradex_example": "no queue",
+    "xcoin_portfolio": "by return and net quantity in the contract",
 }
 """Rule sets under which equity does not change a position's rank, and why."""
 

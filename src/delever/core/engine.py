@@ -149,7 +149,10 @@ def _nets_hedged_legs(book: Book, contract: str) -> bool:
 
 
 def _run_pools(run: "_Step", forced: str) -> None:
-    """Run steps 4 to 7 twice, or once if they yield nothing; then measure the pools again."""
+    """Run steps 4 to 7 twice, or once if they yield nothing; then measure the pools again.
+
+    A forced round that yields nothing says nothing about the rounds of triggers.
+    """
     book = run.book
     for forced_now in (forced, ""):
         before = len(run.events)
@@ -158,7 +161,7 @@ def _run_pools(run: "_Step", forced: str) -> None:
         run.emit(_evaluate_triggers(book))
         _run_rounds(run, forced_now)
         run.emit(_resolve_deficits(book))
-        if len(run.events) == before:
+        if len(run.events) == before and not forced_now:
             break
     run.emit(observe(book))
 

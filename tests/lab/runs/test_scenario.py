@@ -20,7 +20,7 @@ INVALID = [
     ('{"type": "set_time", "time_ms": 5.5}', "time_ms '5.5': must be a whole number"),
     ('{"type": "set_time", "time_ms": "5"}', "time_ms '5': must be a whole number"),
     ('{"type": "set_time", "time_ms": 5, "tiem": 6}',
-     "there is no field 'tiem'; there is id, time_ms"),
+     "there is no field 'tiem'; there is by, confirmed, id, note, time_ms"),
     ('{"type": "set_marks", "time_ms": 5, "marks": {"A": "1", "B": 2.5}}',
      "marks.B '2.5': is a float, which is not exact: write it as text"),
     ('{"type": "fund_pool", "time_ms": 5, "amount": "1", "reason": "gift"}',
