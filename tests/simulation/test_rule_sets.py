@@ -18,7 +18,7 @@ from delever.core.rules.ranking import Queue, rank_side
 from delever.core.valuation.side_valuation import SideValuation, value_side
 
 SEEDS = range(6)
-MAX_SESSIONS = 20
+MAX_SESSIONS = 40
 LENGTH = 110
 
 SCALES = {
