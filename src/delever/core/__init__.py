@@ -5,7 +5,7 @@ Read it in this order; a module imports only modules above it (a test enforces b
  1. units       Cash, Lots, Ticks, Ppm; text <-> integer; every division of money
  2. messages    commands, events, enums and reasons; nothing else crosses a boundary
  3. kernels     work on whole columns: a plain twin and a compiled one
- 4. market      contract terms, margin tiers, trigger limits, rolling windows, validation
+ 4. market      contract terms, margin tiers, collateral, trigger limits, windows, validation
  5. book        tables of accounts and positions; Book.apply(event) is the only mutation
  6. accounting  event -> balanced postings; the invariants after every step
  7. valuation   equity, margin ratio, leverage; bankruptcy price; fund equity and contract PnL
