@@ -678,9 +678,8 @@ class PositionTable(Table):
     def rescale(self, numerator: int, denominator: int) -> None:
         """Express all lots in a new lot: each times numerator / denominator, which is whole."""
         rows = np.arange(self.size)
-        self.lots[rows] = (
-            div_floor(self.lots[rows], denominator) * numerator
-        )  # divided first: int64
+        # Divided first, so that no product leaves int64.
+        self.lots[rows] = div_floor(self.lots[rows], denominator) * numerator
         self.total_lots = div_floor(self.total_lots * numerator, denominator)
         self.max_lots = div_ceil(self.max_lots * numerator, denominator)
         if len(rows):

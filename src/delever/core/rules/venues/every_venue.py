@@ -336,7 +336,7 @@ _SAFETY = {
     55: "A command whose step raises an error is rejected alone, and the book is as before it; the "
     "record of the rejection is replayed as stated.",
     56: "A command whose time is further after the venue's time than the journal's limit is "
-    "rejected, so that one wrong clock cannot move the venue's time; an operator can confirm the jump.",
+    "rejected, so that one wrong clock cannot move the venue's time; an operator can confirm it.",
 }
 
 SHAPE_OF_COLLATERAL = "Binance Multi-Assets Mode, Bybit UTA, OKX multi-currency margin, and others"
