@@ -62,7 +62,7 @@ ERROR_DESCRIPTIONS = {
     "413": "The body is too large.",
     "415": "The body is compressed.",
     "422": "The engine rejected the command; see reason, field and value.",
-    "429": "Too many streams from one address.",
+    "429": "Too many requests of a key or an address, or too many streams of one address.",
     "503": "The engine is busy or has stopped; try again later.",
 }
 
@@ -150,7 +150,7 @@ def _operation(path: str, operation: Document) -> Document:
         codes += ["413", "415"]
     if path not in PUBLIC_PATHS:
         operation["security"] = [{"key": []}]
-        codes += ["401", "403"]
+        codes += ["401", "403", "429"]
     if "{" in path:
         codes.append("404")
     if path in {"/v1/health", "/v1/ready"}:
