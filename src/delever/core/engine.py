@@ -98,15 +98,8 @@ def step(
     if isinstance(command, SettleContract):
         run.emit(share_settlement_loss(book, run.events))
     run.emit(check_ages(book))
-    shares: dict[str, Share] = {}
-    if book.has_managed_pools and not isinstance(command, AMENDMENTS):
-        shares = {
-            state.name: rule_set_of(book, state).takeover_share
-            for state in book.contracts.values()
-            if book.pool_of(state).definition.managed
-            and state.mark > 0
-            and not state.mark_unconfirmed
-        }
+    shares = {} if isinstance(command, AMENDMENTS) else _managed_shares(book)
+    if shares:
         run.emit(liquidate_isolated(book, shares))
         nets = {name for name in shares if _nets_hedged_legs(book, name)}
         run.emit(liquidate_cross(book, shares, nets))
@@ -142,6 +135,17 @@ def is_internal_error(events: Sequence[Event]) -> bool:
     """Return whether events say that the step of their command raised."""
     first = events[0] if events else None
     return isinstance(first, Rejected) and first.reason is Reason.INTERNAL_ERROR
+
+
+def _managed_shares(book: Book) -> dict[str, Share]:
+    """Return the takeover share of each contract of a managed pool whose mark is confirmed."""
+    if not book.has_managed_pools:
+        return {}
+    return {
+        state.name: rule_set_of(book, state).takeover_share
+        for state in book.contracts.values()
+        if book.pool_of(state).definition.managed and state.mark > 0 and not state.mark_unconfirmed
+    }
 
 
 def _nets_hedged_legs(book: Book, contract: str) -> bool:
