@@ -263,7 +263,8 @@ class Book:
         state.observe_pnl(self.time_ms, 0)
         state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
-        self._list_mark_limits()
+        if state.mark_limits is not None:
+            self.with_mark_limits.append(state)
 
     def _list_mark_limits(self) -> None:
         limited = (state for state in self.contracts.values() if state.mark_limits is not None)

@@ -124,8 +124,8 @@ def close_own_accounts(
 ) -> Iterator[Event | FillBatch]:
     """Yield a round of each owner's inventory against the owner's other accounts.
 
-    It is at the takeover price, so that the fund neither gains nor loses; whoever a fill would
-    bankrupt is left out without a report.
+    It is at the takeover price, so that the fund neither gains nor loses; an account that a
+    fill would bankrupt is left out without a report.
     """
     tranches, _ = closed_in_round(book, state, side, rules, case, forced=forced)
     case, index = Case(case.trigger, AtBankruptcyPrice()), book.accounts.index

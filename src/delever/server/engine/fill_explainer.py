@@ -23,7 +23,7 @@ from delever.server.engine.commit import Committed
 from delever.server.engine.runner import BusyError, Runner
 
 MAX_WAITING = 16
-"""Replays that may wait; beyond this number a request is told to come again."""
+"""Replays that may wait; beyond this number a request is rejected."""
 
 CACHE_SIZE = 1_000
 """Explanations that are cached."""

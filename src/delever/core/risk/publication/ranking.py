@@ -108,7 +108,7 @@ def rank_batch(
     ranking = rule_sets_of(book)[group.rules].ranking
     rank, indicator = np.empty(layout.size, np.int32), np.empty(layout.size, np.int8)
     batch = RankedBatch(layout, rank, indicator)
-    if group.one_pass and _reads_cover(ranking):
+    if group.one_pass and book.asset(group.settle).wallets.margins.size and _reads_cover(ranking):
         wallets = margin_rows(book, group.settle, shares=True)
     if group.one_pass and not (ranking.joint and book.accounts.any_hedges):
         _rank_in_one_pass(book, batch, [], ranking, wallets, parallel_map)
