@@ -48,7 +48,7 @@ def test_the_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_public_names_are_imported_when_they_are_first_used() -> None:
     program = (
-        "import sys, delever; before = set(sys.modules); delever.Shock;"
+        "import sys, delever; before = set(sys.modules); delever.simulate;"
         "print('polars' in before, 'numpy' in before, 'polars' in sys.modules)"
     )
     process = subprocess.run(

@@ -137,12 +137,13 @@ def scenarios(
 ) -> list[Scenario]:
     """Return random scenarios of the book's contracts with a mark, or of those named.
 
-    `gbm`: log returns of a step are normal, with the annual `volatility` (one, or one a contract),
-    `drift` and `correlation` (one for all pairs, which is the factor model, or a matrix in the
-    order of the contracts). `student_t`: they are multivariate Student-t with `nu` degrees of freedom and
-    the same covariance: one mixing variable a step, so extremes come together. `jump`: as gbm, with
-    one jump at a random step, whose log size is normal around log(1 + `jump`) with `jump_sd`, the
-    same for all contracts. Rates are annual, of 365 days. One seed gives the same paths everywhere.
+    `gbm`: log returns of a step are normal, with the annual `volatility` (one, or one a
+    contract), `drift` and `correlation` (one for all pairs, which is the factor model, or a
+    matrix in the order of the contracts). `student_t`: they are multivariate Student-t with
+    `nu` degrees of freedom and the same covariance: one mixing variable a step, so extremes
+    come together. `jump`: as gbm, with one jump at a random step, whose log size is normal
+    around log(1 + `jump`) with `jump_sd`, the same for all contracts. Rates are annual, of 365
+    days. One seed gives the same paths everywhere.
 
     Raises InputError for an unknown model, a covariance that is not positive definite, and numbers
     out of range.
