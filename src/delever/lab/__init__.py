@@ -20,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from delever.lab.measures.intervals import intervals
     from delever.lab.runs.market_paths.models import (
         given_path,
         historical_path,
@@ -37,12 +38,14 @@ __all__ = [
     "compare",
     "given_path",
     "historical_path",
+    "intervals",
     "linear_path",
     "scenarios",
     "simulate",
 ]
 
 _HOMES = {
+    "delever.lab.measures.intervals": ("intervals",),
     "delever.lab.runs.market_paths.models": (
         "given_path",
         "historical_path",
