@@ -29,9 +29,13 @@ if TYPE_CHECKING:
     )
     from delever.lab.runs.market_paths.path import MarketStep, Scenario, Shock, Withdrawal
     from delever.lab.runs.stress_test import compare, simulate
+    from delever.lab.runs.sweeps.executors import ProcessExecutor, RayExecutor
+    from delever.lab.runs.sweeps.sweep import sweep
 
 __all__ = [
     "MarketStep",
+    "ProcessExecutor",
+    "RayExecutor",
     "Scenario",
     "Shock",
     "Withdrawal",
@@ -42,6 +46,7 @@ __all__ = [
     "linear_path",
     "scenarios",
     "simulate",
+    "sweep",
 ]
 
 _HOMES = {
@@ -54,6 +59,8 @@ _HOMES = {
     ),
     "delever.lab.runs.market_paths.path": ("MarketStep", "Scenario", "Shock", "Withdrawal"),
     "delever.lab.runs.stress_test": ("compare", "simulate"),
+    "delever.lab.runs.sweeps.executors": ("ProcessExecutor", "RayExecutor"),
+    "delever.lab.runs.sweeps.sweep": ("sweep",),
 }
 
 
