@@ -21,7 +21,7 @@ from delever.lab.measures.run_measures import (
     overshoot_signed,
     residual,
 )
-from delever.lab.measures.shortfall import expected_shortfall, shortfalls
+from delever.lab.measures.tail_risk import cvar, losses_after
 
 ZERO = np.zeros(5)
 
@@ -167,9 +167,9 @@ def test_the_price_of_an_inverse_position_is_averaged_in_coins() -> None:
     assert row["notional_closed"] == Decimal("1.25")
 
 
-def test_shortfalls_are_the_negative_equities_of_buckets() -> None:
+def test_losses_are_the_negative_equities_of_buckets() -> None:
     """bob and cyd are short with 400 and 630 of margin: at 250 they lack 200 and 240."""
-    losses = shortfalls(BOOK, [lab.Shock({"X": "1.5"}), lab.Shock({})], "USDT")
+    losses = losses_after(BOOK, [lab.Shock({"X": "1.5"}), lab.Shock({})], "USDT")
     assert losses.tolist() == [200 + 240, 0]
     cross = delever.book_of(
         {"account": ["bob"], "contract": ["X"], "side": ["short"], "quantity": [4],
@@ -177,10 +177,10 @@ def test_shortfalls_are_the_negative_equities_of_buckets() -> None:
         {"X": 100}, contracts="linear",
         balances={"account": ["bob"], "asset": ["USDT"], "balance": [400]},
     )  # fmt: skip
-    assert shortfalls(cross, [lab.Shock({"X": "1.5"})], "USDT").tolist() == [200]
-    assert expected_shortfall(losses) == 220
+    assert losses_after(cross, [lab.Shock({"X": "1.5"})], "USDT").tolist() == [200]
+    assert cvar(losses) == 220
     with pytest.raises(InputError, match="alpha '1'"):
-        expected_shortfall(losses, 1)
+        cvar(losses, 1)
 
 
 def test_intervals_are_seeded_and_leave_out_missing_values() -> None:

@@ -49,7 +49,7 @@ def test_a_sweep_has_a_row_for_each_combination(serial: Path) -> None:
     assert (row["rules"], row["fund"], row["asset"]) == ("binance", "main=5000", "USDT")
     assert {name: row[name] for name in one.measures()} == one.measures()
     assert row["fund_before"] == 5000
-    assert frame["shortfall_after"].min() >= 0  # type: ignore[operator]
+    assert frame["cvar_after"].min() >= 0  # type: ignore[operator]
 
 
 def test_processes_give_the_same_bytes(serial: Path, tmp_path: Path) -> None:

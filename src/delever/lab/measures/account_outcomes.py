@@ -115,8 +115,8 @@ def _row(book: Book, key: PositionKey, outcome: PositionOutcome) -> dict[str, An
     account, contract, side, position = key
     state = book.contracts[contract]
     formatter = ContractFormatter.of(book, state)
-    kept = outcome.value_cash - outcome.cost_cash - outcome.socialized_cash
-    at_mark = kept + outcome.haircut_cash
+    realized = outcome.value_cash - outcome.cost_cash - outcome.socialized_cash
+    at_mark = realized + outcome.haircut_cash
     table = state.tables[side]
     return {
         "account": account,
@@ -129,7 +129,7 @@ def _row(book: Book, key: PositionKey, outcome: PositionOutcome) -> dict[str, An
         "price": _average(book, contract, outcome.lots, outcome.value_cash),
         "entry_price": _average(book, contract, outcome.lots, outcome.cost_cash),
         "haircut": formatter.exact_cash(outcome.haircut_cash),
-        "pnl_kept": formatter.exact_cash(kept),
+        "pnl_kept": formatter.exact_cash(realized),
         "haircut_ratio": 100 * outcome.haircut_cash / at_mark if at_mark > 0 else None,
         "closed": table.find(book.accounts.index[account], position) is None,
     }

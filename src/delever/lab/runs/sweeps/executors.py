@@ -90,6 +90,12 @@ def pickled_book(book: Book) -> tuple[bytes, list[memoryview]]:
     return rest, [buffer.raw() for buffer in buffers]
 
 
+def opened_book(rest: bytes, buffers: Iterable[memoryview | bytearray]) -> Book:
+    """Return the book of `pickled_book`, on writable buffers: a copy needs writable arrays, too."""
+    book: Book = pickle.loads(rest, buffers=buffers)  # noqa: S301 - this program's own bytes
+    return book
+
+
 class SharedBook:
     """A book in shared memory, as a context manager: its arrays once, for all processes.
 
@@ -114,9 +120,7 @@ class SharedBook:
     def open(self) -> Book:
         """Return the book, whose arrays are views of the shared memory."""
         self._memory = SharedMemory(self._name)
-        # A copy of a book with read-only arrays would have read-only arrays, too.
-        book: Book = pickle.loads(self._rest, buffers=self._slots(self._memory))  # noqa: S301 - this program's own bytes
-        return book
+        return opened_book(self._rest, self._slots(self._memory))
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_memory": None}
@@ -146,5 +150,5 @@ def _run_here(part: range) -> list[Row]:
 def _run_stored(stored: tuple[bytes, list[bytes], SweepInputs], part: range) -> list[Row]:
     """Run a part on a node of a cluster, on a book with memory of its own."""
     rest, buffers, inputs = stored
-    book = pickle.loads(rest, buffers=map(bytearray, buffers))  # noqa: S301 - this program's own bytes
+    book = opened_book(rest, map(bytearray, buffers))
     return run_tasks(replace(inputs, book=book), part)

@@ -48,7 +48,7 @@ def sweep(
     """Return a row of totals and measures for each scenario, rule set, policy and fund size.
 
     `rules` and `policies` are those of `compare`; a fund is a balance, balances by pool, or None
-    for the book's own. With `next_shocks`, `shortfall_after` is the expected shortfall (of the
+    for the book's own. With `next_shocks`, `cvar_after` is the expected shortfall (of the
     worst 1 - `alpha`) of the book that each run leaves. Measures are in the settle asset of most
     positions and defined in `delever.lab.measures.run_measures`; seeds are in the scenarios.
 
@@ -129,7 +129,7 @@ def _run(
     progress: SweepProgress | None,
 ) -> list[pl.DataFrame]:
     """Return the rows of every part, those of the folder included; runs the others."""
-    schema = row_schema(with_shortfall=bool(inputs.next_shocks))
+    schema = row_schema(with_cvar=bool(inputs.next_shocks))
     stored = {} if store is None else store.parts(parts)
     todo = [part for part in parts if part not in stored]
     clock = _Clock(sum(map(len, parts)), sum(map(len, stored)), progress)

@@ -13,7 +13,7 @@ from delever.core.messages import AdlStarted, Amount
 from delever.core.units import PPM
 from delever.core.valuation.insurance import pool_equity
 from delever.lab.measures.run_measures import MEASURES, main_asset, measure
-from delever.lab.measures.shortfall import expected_shortfall, shortfalls
+from delever.lab.measures.tail_risk import cvar, losses_after
 from delever.lab.runs.market_paths.path import Scenario, Shock
 from delever.lab.runs.run import RunResult
 from delever.lab.runs.stress_test import simulate
@@ -72,8 +72,8 @@ def _row(inputs: SweepInputs, number: int) -> Row:
     row |= _totals(result, inputs.asset)
     row |= measure(result.vectors(inputs.asset))
     if inputs.next_shocks:
-        losses = shortfalls(result.book, inputs.next_shocks, inputs.asset)
-        row["shortfall_after"] = expected_shortfall(losses, inputs.alpha)
+        losses = losses_after(result.book, inputs.next_shocks, inputs.asset)
+        row["cvar_after"] = cvar(losses, inputs.alpha)
     return row
 
 
@@ -108,7 +108,7 @@ def fund_text(fund: Pool | None) -> str:
 FLOATS = ("fund_before", "fund_after", "unfunded", "withdrawals_haircut")
 
 
-def row_schema(*, with_shortfall: bool) -> dict[str, Any]:
+def row_schema(*, with_cvar: bool) -> dict[str, Any]:
     """Return the columns of a sweep."""
     numbers = dict.fromkeys((*FLOATS, *MEASURES), pl.Float64)
     return {
@@ -122,7 +122,7 @@ def row_schema(*, with_shortfall: bool) -> dict[str, Any]:
         "accounts": pl.Int64,
         "adl": pl.Boolean,
         **numbers,
-        **({"shortfall_after": pl.Float64} if with_shortfall else {}),
+        **({"cvar_after": pl.Float64} if with_cvar else {}),
     }
 
 

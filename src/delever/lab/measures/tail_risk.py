@@ -15,15 +15,15 @@ from delever.lab.errors import InputError
 from delever.lab.runs.market_paths.path import Shock
 
 
-def shortfalls(book: Book, shocks: Sequence[Shock], asset: str) -> Floats:
+def losses_after(book: Book, shocks: Sequence[Shock], asset: str) -> Floats:
     """Return L(z) = sum (-E_i(z))+ for each shock, in units of the settle asset.
 
     A bucket is an isolated position, or an account with all its cross positions in the asset.
     """
-    return np.array([_shortfall(book, shock, asset) for shock in shocks])
+    return np.array([_loss_after(book, shock, asset) for shock in shocks])
 
 
-def _shortfall(book: Book, shock: Shock, asset: str) -> float:
+def _loss_after(book: Book, shock: Shock, asset: str) -> float:
     size = book.accounts.size
     equity = book.assets[asset].wallets.balance[:size].astype(float)
     loss = 0.0
@@ -44,16 +44,16 @@ def _shortfall(book: Book, shock: Shock, asset: str) -> float:
     return loss / float(10 ** book.cash_decimals(asset))
 
 
-def expected_shortfall(losses: Floats, alpha: float = 0.0) -> float:
+def cvar(losses: Floats, alpha: float = 0.0) -> float:
     """Return the mean of the worst 1 - alpha of equally likely losses: ES_alpha; 0 is the mean.
 
     Rockafellar and Uryasev: min over c of c + E[(L - c)+] / (1 - alpha), exact for a sample whose
     tail is not a whole number of losses.
 
     >>> import numpy as np
-    >>> expected_shortfall(np.array([0.0, 10.0, 20.0, 40.0]), 0.5)
+    >>> cvar(np.array([0.0, 10.0, 20.0, 40.0]), 0.5)
     30.0
-    >>> expected_shortfall(np.array([0.0, 10.0, 20.0, 40.0]), 0.6)
+    >>> cvar(np.array([0.0, 10.0, 20.0, 40.0]), 0.6)
     32.5
     """
     if not 0 <= alpha < 1:
