@@ -13,7 +13,7 @@ from delever.core.book import Book
 from delever.core.engine import is_internal_error, step
 from delever.core.market.validation import Rejection
 from delever.core.rules import RULE_SETS, RegisteredRules, RuleSet
-from delever.core.rules.venues.superseded import SUPERSEDED
+from delever.core.rules.venues.superseded import SUPERSEDED, with_options
 from delever.journal.chain import ChainVerifier, Finding, JournalProblem
 from delever.journal.record import (
     EMPTY_HEAD,
@@ -164,11 +164,16 @@ def use_segment(book: Book, segment: Segment, dated: Dated = SUPERSEDED) -> None
 def _rules_of(name: str, rules_digest: str, dated: Dated) -> RuleSet | None:
     """Return the rule set of a name with a digest, today's or a dated one; None where it is lost.
 
-    A dated rule set is that of its name before the `@`.
+    A dated rule set is that of its name before the last `@`, also with options behind the name.
     """
-    known = [rules for key, rules in dated.items() if key.partition("@")[0] == name]
-    if name in RULE_SETS:
-        known.insert(0, RULE_SETS[name])
+    base = name.partition("+")[0]
+    known = [RULE_SETS[name]] if name in RULE_SETS else []
+    for key, rules in dated.items():
+        dated_name = key.rpartition("@")[0]
+        if dated_name == name:
+            known.append(rules)
+        elif dated_name == base and (composed := with_options(rules, name)):
+            known.append(composed)
     return next((rules for rules in known if digest_of(rules) == rules_digest), None)
 
 
