@@ -3,6 +3,7 @@
     book        rank, explain, whatif, compare-rules, risk: queries on a book directory
     scenario    run, report, demo, replay-hyperliquid: commands in, events and reports out
     journal     replay, verify: a journal rebuilt and checked
+    shadow      shadow: what delever would do beside a venue that has its own ADL
     reference   rules, schema: rule sets with sources, the JSON Schema of a command
     server      serve, config check, dashboard: processes that listen
     watch       watch, watch history, watch deliveries, watch test-alert: accounts on real venues
@@ -65,6 +66,7 @@ _COMMANDS = {
     "delever.cli.scenario:replay_hyperliquid": "Run a real ADL under each venue's rules.",
     "delever.cli.journal:replay": "Rebuild the book from a journal, by events and by commands.",
     "delever.cli.journal:verify": "Verify a journal: hash chain, snapshots and replays.",
+    "delever.cli.shadow:shadow": "Follow a venue with its own ADL and report what differs.",
     "delever.cli.reference:rules": "List rule sets, or the rules of one with sources.",
     "delever.cli.reference:schema": "Print the JSON Schema of a command (a line of a scenario).",
     "delever.cli.server:serve": "Run the server: engine, journal, APIs and dashboard.",

@@ -3,7 +3,7 @@
 Totals are by contract and by pool, each in its own asset; quantities and money are exact.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,18 +176,30 @@ def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = 
     return run_commands(runner.book, runner.submit, list(commands), progress)
 
 
+def _with_progress(commands: Iterable[Command], progress: Progress | None) -> Iterator[Command]:
+    """Yield commands, with a call of `progress` after each is done."""
+    if progress is None:
+        yield from commands
+        return
+    known = list(commands)
+    for done, command in enumerate(known, start=1):
+        yield command
+        progress(done, len(known))
+
+
 def run_commands(
-    book: Book, submit: Submit, commands: Sequence[Command], progress: Progress | None = None
+    book: Book, submit: Submit, commands: Iterable[Command], progress: Progress | None = None
 ) -> RunResult:
-    """Submit commands one by one to the engine of this book, and return what they did."""
+    """Submit commands one by one to the engine of this book, and return what they did.
+
+    Without `progress`, a command is only asked for when those before it are done.
+    """
     marks = {name: state.mark for name, state in book.contracts.items()}
     outcomes: list[tuple[Event, ...]] = []
     observed: list[ObservedPool] = []
-    for done, command in enumerate(commands, start=1):
+    for command in _with_progress(commands, progress):
         outcomes.append(tuple(submit(command)))
         observed += observations(book, outcomes[-1])
-        if progress is not None:
-            progress(done, len(commands))
     return RunResult(book, tuple(outcomes), tuple(observed), marks)
 
 

@@ -178,19 +178,21 @@ def _danger(
     contract = contracts.get((row.position.venue, row.position.name))
     state = 4 if contract is None else STATE_RANK.get(contract.status.state, 4)
     distance = None if contract is None else contract.start_percent
-    indicator = 0 if row.indicator is None else row.indicator.indicator
-    return state, -indicator, FAR if distance is None else distance, row.position.name
+    return state, -row.fifth, FAR if distance is None else distance, row.position.name
 
 
 def _position(row: PositionView, contract: ContractView | None) -> str:
     position, indicator = row.position, row.indicator
-    place = "?/5" if indicator is None else f"{indicator.indicator}/5"
+    place = (
+        f"{row.fifth}/5" if row.fifth or indicator is not None else "-/5" if row.place else "?/5"
+    )
     parts = [place, position.venue, position.name, position.side, _plain(position.quantity)]
     if contract is not None:
         parts.append(contract.status.label)
         start = contract.distances[0]
         parts += [f"start {start}"] if start.endswith("%") else []
-    old = age(row.indicator_age_ms)
+    parts += [row.place] if row.place else []
+    old = age(row.age_ms if row.indicator is None else row.indicator_age_ms)
     parts.append(f"STALE {old}" if row.stale else old)
     return "  ".join(parts)
 

@@ -31,7 +31,12 @@ from delever.watch.venues.answers import (
     time_ms,
 )
 from delever.watch.venues.client import next_push, set_up
-from delever.watch.venues.positions import PositionFields, Receipt, parse_indicator, parse_position
+from delever.watch.venues.exchanges.positions import (
+    PositionFields,
+    Receipt,
+    parse_indicator,
+    parse_position,
+)
 from delever.watch.venues.request_budget import RequestBudget
 
 REQUESTS, WINDOW_MS = 10, 2_000
