@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from delever.config import ApiKeyConfig, Config, ConfigError, Role, parse
-from delever.server.transport.api_keys import ApiKey, KeyRefusal, Keyring
+from delever.server.transport.api_keys import ApiKey, KeyProblem, Keyring
 
 NOW_MS = 1_750_000_000_000
 END = "2025-06-15T15:06:40Z"  # NOW_MS
@@ -51,14 +51,14 @@ def test_a_key_is_accepted_from_its_addresses_alone(
 ) -> None:
     key = keyring(monkeypatch, addresses=list(addresses)).find("k")
     assert key is not None
-    assert key.refusal(address, NOW_MS) == (None if allowed else KeyRefusal.ADDRESS)
+    assert key.problem(address, NOW_MS) == (None if allowed else KeyProblem.ADDRESS)
 
 
 def test_a_key_is_refused_from_its_end_on(monkeypatch: pytest.MonkeyPatch) -> None:
     key = keyring(monkeypatch, expires=END).find("k")
     assert key is not None
-    assert key.refusal("127.0.0.1", NOW_MS - 1) is None
-    assert key.refusal("127.0.0.1", NOW_MS) is KeyRefusal.EXPIRED
+    assert key.problem("127.0.0.1", NOW_MS - 1) is None
+    assert key.problem("127.0.0.1", NOW_MS) is KeyProblem.EXPIRED
     local = keyring(monkeypatch, expires="2025-06-15T17:06:40+02:00").find("k")
     assert local is not None
     assert local.expires_ms == NOW_MS

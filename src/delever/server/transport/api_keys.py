@@ -34,7 +34,7 @@ PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 log = structlog.get_logger()
 
 
-class KeyRefusal(StrEnum):
+class KeyProblem(StrEnum):
     """Why a key whose secret is right is refused."""
 
     EXPIRED = "expired"
@@ -59,11 +59,11 @@ class ApiKey:
     expires_ms: int | None = None
     networks: tuple[Network, ...] = ()
 
-    def refusal(self, address: str, now_ms: int) -> KeyRefusal | None:
+    def problem(self, address: str, now_ms: int) -> KeyProblem | None:
         """Return why the key is refused from an address now, or None where it is accepted."""
         if self.expires_ms is not None and now_ms >= self.expires_ms:
-            return KeyRefusal.EXPIRED
-        return None if self._is_allowed(address) else KeyRefusal.ADDRESS
+            return KeyProblem.EXPIRED
+        return None if self._is_allowed(address) else KeyProblem.ADDRESS
 
     def _is_allowed(self, address: str) -> bool:
         if not self.networks:

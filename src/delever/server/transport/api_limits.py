@@ -79,11 +79,11 @@ class ApiRateLimit:
         sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         key = self._keyring.bearer(sent.decode("latin-1")) if sent else None
         weight = _weight_of(path)
-        refusal = key.refusal(address, self._now_ms()) if key else None
-        if sent and (key is None or refusal is not None):
+        problem = key.problem(address, self._now_ms()) if key else None
+        if sent and (key is None or problem is not None):
             key, weight = None, FAILED_LOGIN_WEIGHT
             await self._keyring.failed_logins.report(
-                "v1", address, refusal or "wrong key or secret"
+                "v1", address, problem or "wrong key or secret"
             )
         elif key is not None and key.has_role(Role.INGEST):
             await self._app(scope, receive, send)

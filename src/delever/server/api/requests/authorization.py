@@ -34,7 +34,7 @@ from delever.core.messages import (
 )
 from delever.server.api.requests.errors import ApiError, RequestError
 from delever.server.api.requests.masking import Masking
-from delever.server.transport.api_keys import ApiKey, KeyRefusal, Keyring
+from delever.server.transport.api_keys import ApiKey, KeyProblem, Keyring
 from delever.server.transport.asgi import Scope, address_of
 
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -84,10 +84,10 @@ class Authenticator:
             raise _invalid_api_key("the key or its secret is wrong")
         scope = cast("Scope", connection.scope)
         address = address_of(scope, trust_forwarded=self.trust_forwarded)
-        match key.refusal(address, self.now_ms()):
-            case KeyRefusal.EXPIRED:
+        match key.problem(address, self.now_ms()):
+            case KeyProblem.EXPIRED:
                 raise _invalid_api_key("the key has expired", "api_key_expired")
-            case KeyRefusal.ADDRESS:
+            case KeyProblem.ADDRESS:
                 raise _address_not_allowed(address)
         return key
 

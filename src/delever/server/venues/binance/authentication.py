@@ -80,7 +80,7 @@ class RequestAuthenticator:
         api_key = self._keyring.find(key_id)
         if api_key is None or not api_key.has_role(Role.TRADE_ACCOUNT) or api_key.account is None:
             raise BinanceRequestError(payloads.UNKNOWN_KEY)
-        if api_key.refusal(request.address, self._now_ms()) is not None:
+        if api_key.problem(request.address, self._now_ms()) is not None:
             raise BinanceRequestError(payloads.UNKNOWN_KEY)  # the same code, as at Binance
         return api_key
 

@@ -119,7 +119,7 @@ class UserDataStreams:
         stream = self._keys[name]
         (key_id,) = [key_id for (_, key_id), each in self._streams.items() if each is stream]
         api_key = self._keyring.find(key_id)
-        return api_key is not None and not api_key.refusal(address, self._runner.now_ms())
+        return api_key is not None and not api_key.problem(address, self._runner.now_ms())
 
     def _owner(self, name: str) -> tuple[str, ApiKey] | None:
         """Return the API and API key of a listen key that was opened before this run, or None."""

@@ -18,7 +18,7 @@ from delever.server.transport.websockets import POLICY, Hub, Socket
 from delever.server.venues.account_reader import readable_account
 from delever.server.venues.broadcast_timer import BroadcastTimer
 from delever.server.venues.bybit import payloads
-from delever.server.venues.bybit.authentication import REFUSALS
+from delever.server.venues.bybit.authentication import KEY_PROBLEMS
 from delever.server.venues.bybit.markets import alerts, pools
 from delever.server.venues.bybit.private_streams import PrivateTopics
 from delever.server.venues.symbols import SymbolMapCache
@@ -151,8 +151,8 @@ class BybitStreams:
             return None, "error:request expired"
         if not key.verifies_hex(f"GET/realtime{expires}".encode(), signature):
             return None, "error:signature is invalid"
-        if refusal := key.refusal(address, self._runner.now_ms()):
-            return None, f"error:{REFUSALS[refusal].message}"
+        if problem := key.problem(address, self._runner.now_ms()):
+            return None, f"error:{KEY_PROBLEMS[problem].message}"
         account = readable_account(key)
         return account, "" if account else "error:the key has no account"
 

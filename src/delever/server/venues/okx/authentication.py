@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from delever.config import OkxConfig
-from delever.server.transport.api_keys import ApiKey, KeyRefusal, Keyring
+from delever.server.transport.api_keys import ApiKey, KeyProblem, Keyring
 from delever.server.transport.asgi import Request
 from delever.server.transport.rate_limits import RateLimiter
 from delever.server.venues.okx import payloads
@@ -68,18 +68,18 @@ def authenticate(request: Request, keyring: Keyring, now_ms: int) -> ApiKey | pa
     payload = f"{sent}{request.method}{request.path}".encode() + query + request.body
     if not key.verifies_base64(payload, sign):
         return payloads.WRONG_SIGN
-    return key_refusal(key, request.address, now_ms) or key
+    return key_error(key, request.address, now_ms) or key
 
 
-def key_refusal(key: ApiKey, address: str, now_ms: int) -> payloads.OkxErrorCode | None:
+def key_error(key: ApiKey, address: str, now_ms: int) -> payloads.OkxErrorCode | None:
     """Return the error of a key that is refused although its signature is right, or None.
 
     OKX deletes keys that have expired.
     """
-    match key.refusal(address, now_ms):
-        case KeyRefusal.EXPIRED:
+    match key.problem(address, now_ms):
+        case KeyProblem.EXPIRED:
             return payloads.NO_SUCH_KEY
-        case KeyRefusal.ADDRESS:
+        case KeyProblem.ADDRESS:
             return payloads.WRONG_ADDRESS.with_values(ip=address)
     return None
 

@@ -163,7 +163,7 @@ class OkxStreams:
         if not valid:
             return payloads.STREAM_SIGN
         return (
-            account if key.refusal(address, self._runner.now_ms()) is None else payloads.STREAM_KEY
+            account if key.problem(address, self._runner.now_ms()) is None else payloads.STREAM_KEY
         )
 
     def _argument_error(
