@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx2
 import msgspec
 import pytest
-from api_clients import CLOSED_CONFIG, SECRET, add_role_keys, client
+from api_clients import CLOSED_CONFIG, SECRET, TIMEOUT_S, add_role_keys, client
 from live_server import LiveServer, live_server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -116,7 +116,7 @@ def native(server: LiveServer, key: str) -> tuple[int, str]:
 def binance(server: LiveServer, key: str) -> tuple[int, int]:
     query = urlencode({"timestamp": NOW_MS})
     url = f"{server.url}/fapi/v1/adlQuantile?{query}&signature={digest(query).hex()}"
-    answer = httpx2.get(url, headers={"X-MBX-APIKEY": key})
+    answer = httpx2.get(url, headers={"X-MBX-APIKEY": key}, timeout=TIMEOUT_S)
     body = answer.json()
     return answer.status_code, body["code"] if isinstance(body, dict) else 0
 
@@ -128,7 +128,9 @@ def bybit(server: LiveServer, key: str) -> tuple[int, int]:
         "X-BAPI-TIMESTAMP": str(NOW_MS),
         "X-BAPI-SIGN": digest(f"{NOW_MS}{key}{query}").hex(),
     }
-    answer = httpx2.get(f"{server.url}/v5/position/list?{query}", headers=headers)
+    answer = httpx2.get(
+        f"{server.url}/v5/position/list?{query}", headers=headers, timeout=TIMEOUT_S
+    )
     return answer.status_code, answer.json()["retCode"]
 
 
@@ -140,7 +142,7 @@ def okx(server: LiveServer, key: str) -> tuple[int, str]:
         "OK-ACCESS-TIMESTAMP": sent,
         "OK-ACCESS-PASSPHRASE": SECRET,
     }
-    answer = httpx2.get(f"{server.url}{path}", headers=headers)
+    answer = httpx2.get(f"{server.url}{path}", headers=headers, timeout=TIMEOUT_S)
     return answer.status_code, answer.json()["code"]
 
 
@@ -185,7 +187,8 @@ def test_private_streams_refuse_them_too(server: LiveServer) -> None:
 
 
 def test_a_listen_key_ends_with_its_api_key(server: LiveServer) -> None:
-    opened = httpx2.post(f"{server.url}/fapi/v1/listenKey", headers={"X-MBX-APIKEY": "good"})
+    url, headers = f"{server.url}/fapi/v1/listenKey", {"X-MBX-APIKEY": "good"}
+    opened = httpx2.post(url, headers=headers, timeout=TIMEOUT_S)
     listen_key = opened.json()["listenKey"]
     with connect(f"{server.ws}/ws/{listen_key}"):
         pass
