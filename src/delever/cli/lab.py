@@ -60,7 +60,7 @@ Workers = Annotated[int, Parameter(help="Processes that share the book's memory;
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Crash:
+class CrashOptions:
     """What the market does: moves, a file of prices, or a random model."""
 
     move: Annotated[dict[str, str], Parameter(negative="")] = field(default_factory=dict)
@@ -94,10 +94,10 @@ class Crash:
     """Part of the order books left at each step, as --depth 1 --depth 0.3; the last one stays."""
 
 
-NO_CRASH = Crash()
+NO_CRASH = CrashOptions()
 
 
-def crashes(book: "Book", crash: Crash) -> list["Scenario"]:
+def crashes(book: "Book", crash: CrashOptions) -> list["Scenario"]:
     """Return the scenarios that options describe; raises UsageError unless it is one kind."""
     from delever.lab.runs.market_paths import models  # noqa: PLC0415 - slow to import
     from delever.lab.runs.market_paths.path import Shock, scenario_of  # noqa: PLC0415
@@ -170,7 +170,7 @@ def simulate(
     book: BookPath,
     /,
     *,
-    crash: Crash = NO_CRASH,
+    crash: CrashOptions = NO_CRASH,
     rules: Annotated[str | None, Parameter(help="Rule set. Default: each fund's own.")] = None,
     fund: Fund = None,
     output: Annotated[
@@ -219,7 +219,7 @@ def compare(
     book: BookPath,
     /,
     *,
-    crash: Crash = NO_CRASH,
+    crash: CrashOptions = NO_CRASH,
     rules: Annotated[
         list[str] | None, Parameter(help="Rule set; repeatable. Default: all of them.")
     ] = None,
@@ -252,7 +252,7 @@ def sweep(
     book: BookPath,
     /,
     *,
-    crash: Crash = NO_CRASH,
+    crash: CrashOptions = NO_CRASH,
     rules: Rules = None,
     policies: Policies = None,
     pool: PoolName = "",
@@ -297,7 +297,7 @@ def fund(
     /,
     *,
     sizes: Sizes = None,
-    crash: Crash = NO_CRASH,
+    crash: CrashOptions = NO_CRASH,
     pool: PoolName = "",
     rules: Annotated[str, Parameter(help="Rule set.")] = "bybit",
     capital_cost: Annotated[
@@ -346,7 +346,7 @@ def odds(
     /,
     *,
     account: Annotated[str, Parameter(help="Account name.")],
-    crash: Crash = NO_CRASH,
+    crash: CrashOptions = NO_CRASH,
     rules: Rules = None,
     policies: Policies = None,
     fund: Fund = None,
