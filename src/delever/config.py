@@ -81,6 +81,8 @@ class HistoryConfig(_Section, frozen=True, kw_only=True):
 
     url: str = ""
     """A SQLAlchemy URL, `postgresql+psycopg://...`; empty is SQLite next to the journal."""
+    url_env: str = ""
+    """Environment variable of the URL, where it has a password."""
 
 
 class PublicationConfig(_Section, frozen=True, kw_only=True):
@@ -336,6 +338,8 @@ def _names_errors(config: Config) -> list[str]:
     found = [
         f"{key} = {text!r}: must not be empty" for key, text in given if not text or "\0" in text
     ]
+    if config.history.url and config.history.url_env:
+        found.append("history: url and url_env exclude each other")
     owners: dict[tuple[str, str], str] = {}
     for contract, spelling in config.contracts.items():
         for venue in ("binance", "bybit", "okx"):

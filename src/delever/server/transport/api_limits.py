@@ -23,7 +23,7 @@ from delever.server.transport.rate_limits import RateLimiter, Usage
 
 WINDOW_MS = 60_000
 
-UNLIMITED = frozenset({"/v1/health", "/v1/ready"})
+UNLIMITED = frozenset({"/v1/health", "/v1/ready", "/v1/startup"})
 """The probes of supervisors and load balancers."""
 
 
