@@ -20,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from delever.lab.measures.intervals import intervals
     from delever.lab.runs.market_paths.models import (
         given_path,
         historical_path,
@@ -28,21 +29,28 @@ if TYPE_CHECKING:
     )
     from delever.lab.runs.market_paths.path import MarketStep, Scenario, Shock, Withdrawal
     from delever.lab.runs.stress_test import compare, simulate
+    from delever.lab.runs.sweeps.executors import ProcessExecutor, RayExecutor
+    from delever.lab.runs.sweeps.sweep import sweep
 
 __all__ = [
     "MarketStep",
+    "ProcessExecutor",
+    "RayExecutor",
     "Scenario",
     "Shock",
     "Withdrawal",
     "compare",
     "given_path",
     "historical_path",
+    "intervals",
     "linear_path",
     "scenarios",
     "simulate",
+    "sweep",
 ]
 
 _HOMES = {
+    "delever.lab.measures.intervals": ("intervals",),
     "delever.lab.runs.market_paths.models": (
         "given_path",
         "historical_path",
@@ -51,6 +59,8 @@ _HOMES = {
     ),
     "delever.lab.runs.market_paths.path": ("MarketStep", "Scenario", "Shock", "Withdrawal"),
     "delever.lab.runs.stress_test": ("compare", "simulate"),
+    "delever.lab.runs.sweeps.executors": ("ProcessExecutor", "RayExecutor"),
+    "delever.lab.runs.sweeps.sweep": ("sweep",),
 }
 
 

@@ -332,7 +332,7 @@ class Watch:
         """Return everything at this moment."""
         now = self._now_ms()
         positions = self._positions()
-        newest = sorted(self._fills.values(), key=lambda fill: -fill.venue_time_ms)[:20]
+        newest = sorted(self._fills.values(), key=lambda fill: -fill.venue_time_ms)
         return WatchView(
             time_ms=now,
             venues=tuple(poller.view() for poller in self._pollers),

@@ -7,4 +7,5 @@ run                 a book and commands -> events, fills, observations and a sum
 market_paths        scenarios: what marks, order books and accounts do, step by step
 managed_book        a copy of a book with managed pools, other rules, other balances
 stress_test         a crash, under one rule set or several
+sweeps              many simulations of one book, in processes, resumable
 """

@@ -98,6 +98,7 @@ def simulate(
         calm.outcomes + crashed.outcomes,
         calm.observations + crashed.observations,
         calm.marks,
+        calm.fund_equity,
         (*notes, *rounding, *_unconfirmed(crashed.events)),
     )
 

@@ -25,9 +25,12 @@ from delever.watch.screen.view import (
 )
 
 MIN_WIDTH = 40
+DISPLAYED_FILLS = 8
+"""The newest ADL fills on the overview, above the positions; another page has all."""
+
 INDENT = "    "
 HEADER_LINES = 2
-FOOTER = "1-5 pages  / filter  arrows, space: scroll  q quit"
+FOOTER = "1-6 pages  / filter  arrows, space: scroll  q quit"
 STATE_RANK = {AdlState.ADL: 0, AdlState.STALE: 1, AdlState.STOPPED: 2, AdlState.WATCH: 3}
 FAR = Decimal(10**9)
 
@@ -153,8 +156,10 @@ def _overview(view: WatchView) -> Iterator[Line]:
     for alert in view.alerts:
         since = age(view.time_ms - alert.since_ms)
         yield Line(f"! {alert.rule} ({since}): {alert.text}", "bold red")
-    for fill in view.fills:
+    for fill in view.fills[:DISPLAYED_FILLS]:
         yield Line(_fill(fill), "red")
+    if len(view.fills) > DISPLAYED_FILLS:
+        yield Line(f"{len(view.fills) - DISPLAYED_FILLS} earlier ADL fills: page 2", "red")
     contracts = {(c.status.venue, c.status.contract): c for c in view.contracts}
     for position in sorted(view.positions, key=lambda row: _danger(row, contracts)):
         observed = position.position
@@ -162,6 +167,11 @@ def _overview(view: WatchView) -> Iterator[Line]:
         yield Line(_position(position, contract), _style(position, contract))
     if not view.positions:
         yield from _contracts(view)
+
+
+def _fills(view: WatchView) -> Iterator[Line]:
+    for fill in view.fills:
+        yield Line(_fill(fill), "red")
 
 
 def _fill(fill: FillObservation) -> str:
@@ -277,6 +287,7 @@ def _plain(number: Decimal) -> str:
 
 PAGES: Sequence[tuple[str, Callable[[WatchView], Iterator[Line]]]] = (
     ("overview", _overview),
+    ("fills", _fills),
     ("contracts", _contracts),
     ("advice", _advice),
     ("funds", _funds),

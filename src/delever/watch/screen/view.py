@@ -151,6 +151,7 @@ class WatchView(msgspec.Struct, frozen=True, kw_only=True):
     wallets: tuple[WalletObservation, ...]
     pools: tuple[PoolView, ...]
     fills: tuple[FillObservation, ...]
+    """All ADL fills since the start, and the past ones that the venues list, newest first."""
     alerts: tuple[AlertView, ...]
     failures: tuple[SourceFailure, ...]
     undelivered: int
