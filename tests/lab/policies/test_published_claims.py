@@ -132,7 +132,9 @@ def test_the_gap_of_the_top_winner_is_known(profit: Floats, part: float) -> None
 def test_a_queue_jumps_where_two_scores_are_equal() -> None:
     """O7: scores that differ by 2 delta, allocations by 2 B in sum (P2, Proposition 8)."""
     profit = np.array([10.0, 10.0])
-    taken = [fill_by_value(profit * (1 + np.array(more)), profit, 6.0) for more in ([1e-9, 0], [0, 1e-9])]
+    taken = [
+        fill_by_value(profit * (1 + np.array(more)), profit, 6.0) for more in ([1e-9, 0], [0, 1e-9])
+    ]
     assert np.abs(taken[0] - taken[1]).sum() == 12.0
 
 

@@ -1,6 +1,7 @@
 """Policies of the literature, in two spaces that are never mixed: money of profit, and lots.
 
-winners         who can pay: profits, equities and notionals; the protocol HaircutPolicy; context
+context         what a policy may know besides the queue: scenarios, factor, exposures, state
+winners         who can pay: profits, equities and notionals; the protocol HaircutPolicy
 levels          one level of a ratio at which shares sum to a budget
 pro_rata        wealth pro rata, capped, by risk, by gains, and one haircut for all profits
 ordered         greedy by risk; the lowest highest burden
@@ -13,6 +14,7 @@ stand for. None of these is used live; `delever.core.rules.policies` has those t
 """
 
 from delever.lab.policies.catalog import LAB_POLICIES, lot_policy, policy_of
+from delever.lab.policies.context import PolicyContext, ScenarioPolicy
 from delever.lab.policies.lot_policies import CvarCutoff, FactorWaterFilling, HaircutLots, TearUp
 from delever.lab.policies.ordered import MinMaxBurden, RiskGreedy
 from delever.lab.policies.pro_rata import (
@@ -23,7 +25,7 @@ from delever.lab.policies.pro_rata import (
     WealthProRata,
 )
 from delever.lab.policies.side_index import LazySideIndex, SideIndex
-from delever.lab.policies.winners import HaircutPolicy, PolicyContext, ScenarioPolicy, Winners
+from delever.lab.policies.winners import HaircutPolicy, Winners
 
 __all__ = [
     "LAB_POLICIES",

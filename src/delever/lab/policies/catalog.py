@@ -54,12 +54,19 @@ def policy_of(policy: str | AnyPolicy) -> AnyPolicy:
 def lot_policy(policy: str | AnyPolicy) -> LotPolicy:
     """Return a policy that divides lots: a haircut policy as the lots that its haircuts stand for.
 
-    Raises UnknownNameError for an unknown name, InputError for an object that is no policy.
+    Raises UnknownNameError for an unknown name, InputError for an object that is no policy
+    and for `factor_water_filling` without a context.
 
         >>> lot_policy("wealth_pro_rata").name
         'wealth_pro_rata'
     """
     found: Any = policy_of(policy)
+    if isinstance(found, FactorWaterFilling) and not found.context.factor:
+        raise InputError(
+            "needs a factor: FactorWaterFilling().in_context(PolicyContext.of(book, factor={...}))",
+            column="policy",
+            value=found.name,
+        )
     if hasattr(found, "allocate"):
         divides_lots: LotPolicy = found
         return divides_lots

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from delever.core.messages import Side
 from delever.core.rules.adl_price import Quote
 from delever.core.rules.eligibility import equity_after
 from delever.core.rules.policies import ContractProRata, MinMaxLeverage
@@ -12,7 +13,9 @@ from delever.core.rules.policies.policy import closable_lots
 from delever.core.rules.ranking import Queue
 from delever.core.units import Floats, Ints
 from delever.lab.errors import InputError
-from delever.lab.policies.winners import HaircutPolicy, PolicyContext, Winners
+from delever.lab.policies.context import PolicyContext
+from delever.lab.policies.ordered import normal_points
+from delever.lab.policies.winners import HaircutPolicy, Winners
 
 WEIGHT_UNITS = 2**40
 """The largest of the weights by which lots are shared, which are rounded to integers."""
@@ -89,19 +92,20 @@ class TearUp:
 class CvarCutoff:
     """Close, in order of rank, only what is above the leverage that a bad move would bankrupt.
 
-    z is the VaR of the adverse relative move at `alpha`; an account with leverage above 1 / z is
+    z is the VaR at `alpha` of the relative move against the side, that of the context's scenarios
+    or normal with the standard deviation `volatility`; an account with leverage above 1 / z is
     bankrupt after it. Where the lots above that leverage suffice, q_i - E_i / (z p) of each, any
     division of them has the lowest CVaR, and the better ranks are closed, so that few accounts are
     touched; where they do not, min-max leverage is the optimum. The most levered pay. Source: P3
     (arXiv 2603.15963), Theorem 2.9.
 
-        >>> cutoff = CvarCutoff(alpha=0.5, adverse=(-0.1, 0.05, 0.25, 0.3))
-        >>> cutoff.value_at_risk()
+        >>> context = PolicyContext(("BTC",), np.array([[0.1], [-0.05], [-0.25], [-0.3]]))
+        >>> CvarCutoff(alpha=0.5).in_context(context).value_at_risk("BTC", Side.LONG)
         0.25
     """
 
     alpha: float = 0.95
-    adverse: tuple[float, ...] = ()
+    volatility: float = 0.1
     context: PolicyContext = field(default_factory=PolicyContext)
     name: str = field(default="cvar_cutoff", init=False)
 
@@ -113,20 +117,17 @@ class CvarCutoff:
         """Return the policy with a context, whose scenarios are the moves."""
         return replace(self, context=context)
 
-    def value_at_risk(self) -> float:
-        """Return z: at most 1 - alpha of the adverse moves are above it."""
-        moves = sorted(self.adverse)
-        return moves[min(int(len(moves) * self.alpha), len(moves) - 1)]
+    def value_at_risk(self, contract: str, side: Side) -> float:
+        """Return z: at most 1 - alpha of the moves against the side are above it."""
+        moves = self.volatility * normal_points()
+        if self.context.scenarios is not None:
+            moves = np.sort(self.context.against(contract, side).moves(contract))
+        return float(moves[min(int(len(moves) * self.alpha), len(moves) - 1)])
 
     def allocate(self, queue: Queue, wanted_lots: int, quote: Quote) -> Ints:
-        """Return the lots of each counterparty; raises InputError without moves."""
+        """Return the lots of each counterparty, in order of rank."""
         valuation, order = queue.valuation, queue.order
-        cutoff = self
-        if not self.adverse:
-            known = self.context.against(valuation.terms.name, valuation.side)
-            moves = known.moves(valuation.terms.name)
-            cutoff = replace(self, adverse=tuple(moves.tolist()))
-        move = cutoff.value_at_risk()
+        move = self.value_at_risk(valuation.terms.name, valuation.side)
         if move > 0:
             lots = valuation.lots[order].astype(float)
             leverage = valuation.notional[order] / np.maximum(valuation.equity[order], 1)

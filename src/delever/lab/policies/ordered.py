@@ -7,8 +7,9 @@ from statistics import NormalDist
 import numpy as np
 
 from delever.core.units import Floats
+from delever.lab.policies.context import PolicyContext
 from delever.lab.policies.levels import capped_shares
-from delever.lab.policies.winners import PolicyContext, Winners
+from delever.lab.policies.winners import Winners
 
 NORMAL_POINTS = 1024
 """Points of the standard normal distribution for the expected loss without scenarios."""

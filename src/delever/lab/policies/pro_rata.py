@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from delever.core.units import Floats
+from delever.lab.policies.context import PolicyContext
 from delever.lab.policies.levels import capped_shares
-from delever.lab.policies.winners import PolicyContext, Winners
+from delever.lab.policies.winners import Winners
 
 
 @dataclass(frozen=True, slots=True)

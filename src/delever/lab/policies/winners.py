@@ -1,16 +1,14 @@
-"""Who can pay: columns of winners in money, the protocol of a haircut policy, and its context."""
+"""Who can pay: columns of winners in money, and the protocol of a haircut policy."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from delever.core.messages import Side
-from delever.core.rules.policies import LotPolicy
 from delever.core.rules.ranking import Queue
 from delever.core.units import Floats
 from delever.lab.errors import InputError
+from delever.lab.policies.context import PolicyContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,45 +73,6 @@ class Winners:
         return Winners(left, self.equity - haircuts, self.notional, gain)
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyContext:
-    """What a policy may know besides the queue: views of the future, and what earlier rounds left.
-
-    `scenarios` has a row a scenario and a column for each of `contracts`: the relative move of the
-    mark, -0.1 for a fall by a tenth. `factor` is the relative move of each contract with one factor
-    (one standard deviation of it). `exposure` is each account's net value of positions by contract,
-    long positive, and `equity` each account's, both by account name. `state` is a policy's own.
-    """
-
-    contracts: tuple[str, ...] = ()
-    scenarios: Floats | None = None
-    factor: tuple[float, ...] = ()
-    exposure: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    equity: Mapping[str, float] = field(default_factory=dict)
-    state: Mapping[str, object] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.scenarios is not None:
-            if self.scenarios.ndim != 2 or self.scenarios.shape[1] != len(self.contracts):
-                raise InputError("must have a column for each contract", column="scenarios")
-            if not np.isfinite(self.scenarios).all():
-                raise InputError("must be finite numbers", column="scenarios")
-        if self.factor and len(self.factor) != len(self.contracts):
-            raise InputError("must have a number for each contract", column="factor")
-
-    def moves(self, contract: str) -> Floats:
-        """Return the moves of one contract; raises InputError where no scenario has it."""
-        if self.scenarios is None or contract not in self.contracts:
-            raise InputError("is in no scenario of the policy's context", column=contract)
-        moves: Floats = self.scenarios[:, self.contracts.index(contract)]
-        return moves
-
-    def against(self, contract: str, side: Side) -> "PolicyContext":
-        """Return a context with one column: the moves of a contract against positions of a side."""
-        adverse = -side.sign * self.moves(contract)
-        return replace(self, contracts=(contract,), scenarios=adverse[:, None], factor=())
-
-
 class HaircutPolicy(Protocol):
     """How an amount of money is taken from the profits of winners; in the lab only."""
 
@@ -129,10 +88,3 @@ class HaircutPolicy(Protocol):
         The context's scenarios, where a policy reads them, have one column: moves against the
         winners. Haircuts sum to the budget, or to all that the policy can take if that is less.
         """
-
-
-class ScenarioPolicy(Protocol):
-    """A policy that needs a context before it can divide lots."""
-
-    def in_context(self, context: PolicyContext) -> LotPolicy:
-        """Return the policy with the context built in."""
