@@ -1,4 +1,4 @@
-"""Generate docs/rules.md, docs/policies.md, docs/reference/, blocks of docs/venues and README, and pictures.
+"""Generate rules.md, policies.md and reference/ of docs, blocks of docs/venues, and pictures.
 
 `make docs` runs it; tests/test_docs.py fails while a page is out of date.
 """

@@ -1,5 +1,5 @@
 """The page of the policies: each with its docstring, the table of properties, and speeds."""
-# ruff: noqa: INP001 - part of a script, not a package
+# ruff: noqa: INP001, E501 - part of a script with a table, not a package
 
 import inspect
 import re
@@ -28,7 +28,7 @@ table = lab.compare(
     delever.Shock({"BTCUSDT": "-0.15"}),
     rules="bybit",
     policies=["queue", "contract_pro_rata", "min_max_leverage", CappedProRata(max_ratio=0.5)],
-    pool="1000",
+    pool={"main": "1000"},
 )
 assert table["rules"].unique().len() == 4
 
