@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from delever.lab.measures.intervals import intervals
+    from delever.lab.queries.allocation import allocate
     from delever.lab.runs.market_paths.models import (
         given_path,
         historical_path,
@@ -45,6 +46,7 @@ __all__ = [
     "Shock",
     "SlippageAtRisk",
     "Withdrawal",
+    "allocate",
     "compare",
     "fund_curve",
     "given_path",
@@ -60,6 +62,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "delever.lab.queries.allocation": ("allocate",),
     "delever.lab.measures.intervals": ("intervals",),
     "delever.lab.runs.market_paths.models": (
         "given_path",
