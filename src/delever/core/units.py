@@ -254,6 +254,22 @@ def mixed_fraction(numerator: int, denominator: int) -> tuple[int, int, int]:
     return whole, rest // common, denominator // common
 
 
+def divmod_floor(numerator: Ints, denominator: Ints) -> tuple[Ints, Ints]:
+    """Return quotients rounded towards minus infinity, and what is left, elementwise."""
+    return np.divmod(numerator, denominator)
+
+
+def mixed_fractions(numerator: Ints, denominator: Ints) -> Ints:
+    """Return (whole, rest, divisor) of each quotient as `mixed_fraction` does, a row each.
+
+    >>> mixed_fractions(np.array([-7, 8]), np.array([4, 4])).tolist()
+    [[-2, 1, 4], [2, 0, 0]]
+    """
+    whole, rest = np.divmod(numerator, denominator)
+    common = np.gcd(rest, denominator)
+    return np.stack([whole, rest // common, denominator // common * (rest > 0)], axis=1)
+
+
 def mul_div_floor(column: Ints, factor: int, divisor: int) -> Ints:
     """Return column * factor / divisor rounded towards minus infinity; the product is exact.
 

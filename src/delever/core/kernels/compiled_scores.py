@@ -26,7 +26,6 @@ from delever.core.kernels.compiled_types import (
     I4,
     I8,
     TABLE,
-    U8,
     WALLETS,
     any_of,
     compiled,

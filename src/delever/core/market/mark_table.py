@@ -11,7 +11,17 @@ import numpy as np
 
 from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
 from delever.core.market.mark_limits import ExactMarkLimits
-from delever.core.units import COLUMN_LIMIT, PPM, Bools, Ints, Mark, div_floor, parse_decimals
+from delever.core.units import (
+    COLUMN_LIMIT,
+    PPM,
+    Bools,
+    Ints,
+    Mark,
+    div_floor,
+    divmod_floor,
+    mixed_fractions,
+    parse_decimals,
+)
 
 FIRST_ROWS = 16
 
@@ -22,6 +32,9 @@ MAX_MOVE_PPM = 4 * PPM
 """Larger limits of a move are examined exactly, so that products of columns fit int64."""
 
 NO_MINUTE = -1
+
+POWERS = 10 ** np.arange(19, dtype=np.int64)
+"""The powers of ten that fit int64."""
 
 COLUMNS = (
     *("ticks", "fractions", "previous_ticks", "previous_fractions"),
@@ -150,7 +163,7 @@ class MarkTable:
         fits = (shifts >= 0) & (shifts < len(POWERS)) & (self.units[rows] > 0)
         powers = POWERS[np.where(fits, shifts, 0)]
         fits &= mantissas <= div_floor(COLUMN_LIMIT, powers)
-        ticks, fractions = np.divmod(mantissas * powers, np.maximum(self.units[rows], 1))
+        ticks, fractions = divmod_floor(mantissas * powers, np.maximum(self.units[rows], 1))
         fits &= (ticks | fractions > 0) & (ticks < self.max_ticks[rows])
         fits &= (self.is_linear[rows] > 0) | (fractions == 0)
         return ticks, fractions, fits
@@ -185,7 +198,7 @@ class MarkTable:
             (~linear & ~between, -factors, ticks),
         ):
             if divided.any():
-                longs[divided] += _mixed_fractions(top[divided], bottom[divided])
+                longs[divided] += mixed_fractions(top[divided], bottom[divided])
         whole, rest, divisor = longs.T
         shorts = np.stack([-whole - (rest > 0), np.where(rest > 0, divisor - rest, 0), divisor], 1)
         return np.stack([longs, shorts], 1), has_values
@@ -212,14 +225,3 @@ class MarkTable:
         old = (limits > 0) & (time_ms - self.marked_ms > limits) & (self.is_unconfirmed == 0)
         rows: list[int] = np.flatnonzero(old & (self.ticks | self.fractions > 0)).tolist()
         return rows
-
-
-POWERS = 10 ** np.arange(19, dtype=np.int64)
-
-
-def _mixed_fractions(top: Ints, bottom: Ints) -> Ints:
-    """Return (whole, rest, divisor) of quotients, as `mixed_fraction` does."""
-    whole, rest = np.divmod(top, bottom)
-    common = np.gcd(rest, bottom)
-    divisor = np.where(rest > 0, div_floor(bottom, common), 0)
-    return np.stack([whole, div_floor(rest, common), divisor], axis=1)
