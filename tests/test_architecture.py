@@ -128,6 +128,7 @@ MAY_IMPORT = {
         "lab",
         "rule_registry",
     },
+    "shadow": {"core", "formatting", "lab"},
     "watch": {"config", "core", "field_errors", "lab", "rule_registry", "server"},
     "dashboard": {"api_types", "core", "demo", "formatting", "lab", "rule_registry", "watch"},
     "cli": {
@@ -140,6 +141,7 @@ MAY_IMPORT = {
         "lab",
         "rule_registry",
         "server",
+        "shadow",
         "watch",
     },
     "__init__": {"core", "journal", "lab", "rule_registry"},

@@ -67,7 +67,7 @@ def test_the_demo_prints_its_keys_pages_and_lines_to_paste(tmp_path: Path) -> No
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        lines = [process.stdout.readline() for _ in range(16)]
+        lines = [process.stdout.readline() for _ in range(13)]
     finally:
         process.terminate()
         process.communicate(timeout=PATIENCE_S)

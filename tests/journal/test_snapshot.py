@@ -30,6 +30,7 @@ DERIVED = {
         "has_managed_pools",
         "max_time_jump_ms",
         "superseded",
+        "assumptions",
         "idle_rounds",
         "publication_cache",
         "registry",

@@ -297,6 +297,51 @@ def share_floor(amount: int, part: int, whole: int) -> int:
     return amount * part // whole
 
 
+SHARED_AMOUNT_LIMIT, SHARED_WHOLE_LIMIT = 2**50, 2**61
+"""Amounts and wholes below these are shared in int64: an estimated quotient is at most 2 off."""
+
+
+def share_floors(amount: int, parts: Ints, whole: int) -> tuple[Ints, Ints]:
+    """Return amount * part / whole rounded towards minus infinity, and the remainders, exactly.
+
+    Parts are at least 0 and at most the whole. Products may leave int64: quotients are estimated
+    and corrected modulo 2^64, as in `mul_div_floor`.
+
+    >>> floors, remainders = share_floors(10, np.array([1, 2, 4]), 7)
+    >>> floors.tolist(), remainders.tolist()
+    ([1, 2, 5], [3, 6, 5])
+    """
+    quotient: Ints = (parts.astype(np.float64) * (amount / whole)).astype(np.int64)
+    remainder = parts * np.int64(amount) - quotient * np.int64(whole)
+    correction = div_floor(remainder, whole)
+    return quotient + correction, remainder - correction * np.int64(whole)
+
+
+def mul_shift_floor(column: Ints, factor: int, shift: int) -> Ints:
+    """Return column * factor / 2^shift rounded down, at most 2^62; the product is exact.
+
+    Column and factor are at least 0 and below 2^63; the shift is from 0 to 126.
+
+    >>> mul_shift_floor(np.array([3 * 2**50, 5]), 2**62 + 1, 62).tolist()
+    [3377699720527872, 5]
+    """
+    low_bits = np.uint64(0xFFFFFFFF)
+    left, right = column.astype(np.uint64), (np.uint64(factor >> 32), np.uint64(factor) & low_bits)
+    high, low = left >> np.uint64(32), left & low_bits
+    bottom, cross = low * right[1], high * right[1]
+    middle = low * right[0] + (bottom >> np.uint64(32)) + (cross & low_bits)
+    top = high * right[0] + (middle >> np.uint64(32)) + (cross >> np.uint64(32))
+    bottom = (middle << np.uint64(32)) | (bottom & low_bits)
+    if shift >= 64:
+        shifted = top >> np.uint64(shift - 64)
+    else:
+        upper = top << np.uint64(64 - shift) if shift else np.zeros_like(top)
+        fits = top >> np.uint64(shift) == 0
+        shifted = np.where(fits, upper | (bottom >> np.uint64(shift)), COLUMN_LIMIT)
+    floored: Ints = np.minimum(shifted, np.uint64(COLUMN_LIMIT)).astype(np.int64)
+    return floored
+
+
 SPLIT_LIMIT = 2**31
 """Denominators below this are divided in int64: products of two remainders fit."""
 

@@ -95,7 +95,7 @@ def test_position_ids_are_in_a_column_if_any_is_not_0() -> None:
         {"account": ["a", "a"], "contract": ["X", "X"], "side": ["long", "long"],
          "position": ["0", "7"], "quantity": ["1", "2"], "entry_price": ["2", "1"],
          "leverage": ["1", "1"]},
-        {"X": "3"},
+        {"X": "3"}, contracts="linear",
     )  # fmt: skip
     rows = columns_by_rule_set(compare_rules(book, rules=["bitmart"]))
     assert [(row["position"], row["bitmart"]) for row in rows[:2]] == [

@@ -43,8 +43,8 @@ class Book:
 
     >>> import delever
     >>> book = delever.Book()
-    >>> book.sequence, book.contracts
-    (0, {})
+    >>> book
+    <Book: 0 contracts, 0 accounts, 0 pools>
     """
 
     def __init__(self, registry: Mapping[str, Any] | None = None) -> None:
@@ -68,11 +68,21 @@ class Book:
         self.has_managed_pools = False
         self.unobserved_pools: set[str] = set()
         self.publication_cache: Any = None
+        self.assumptions: tuple[str, ...] = ()
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
         self.revision = 0
         self._stale: set[str] = set()
         self._monitored = MonitoredContracts()
         self._changes = Changes()
+
+    def __repr__(self) -> str:
+        counted = {
+            "contract": len(self.contracts),
+            "account": self.accounts.size,
+            "pool": len(self.pools),
+        }
+        parts = (f"{count} {noun}{'s' if count != 1 else ''}" for noun, count in counted.items())
+        return f"<Book: {'; '.join([', '.join(parts), *self.assumptions])}>"
 
     # --- queries ---
 
@@ -133,6 +143,10 @@ class Book:
     def use_segment(self, max_time_jump_ms: int, superseded: Mapping[str, Any]) -> None:
         """Apply the terms of a journal's segment; snapshots and the hash of changes omit them."""
         self.max_time_jump_ms, self.superseded = max_time_jump_ms, dict(superseded)
+
+    def use_assumptions(self, assumptions: Iterable[str]) -> None:
+        """Record what a reader of tables inferred; snapshots and the hash of changes omit it."""
+        self.assumptions = tuple(assumptions)
 
     def take_changes(self) -> bytes:
         """Return all changes since the last call, in one canonical encoding."""
@@ -516,6 +530,7 @@ class Book:
         pool, definition = self.pools[event.pool], event.definition
         limits = exact_limits(definition.limits, self.asset(pool.asset).cash_decimals)
         new_rules = definition.rules != pool.definition.rules
+        self.has_managed_pools |= definition.managed
         pool.amend(self.time_ms, definition, limits, slippage_ppm(definition), event.rules_digest)
         for state in self.members(pool):
             window_ms = definition.peak_window_ms
