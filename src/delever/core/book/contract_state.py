@@ -591,7 +591,7 @@ class ContractState:
     def inventory_value(self, side: Side) -> int:
         """Return the value of inventory at the confirmed mark in Cash; its cost without a mark."""
         inventory, mark = self.inventory[side], self.confirmed_mark
-        if mark == 0:
+        if mark == 0 or not inventory.total_lots:
             return inventory.total_cost
         return self.terms.value_cash(side.sign * inventory.total_lots, mark)
 

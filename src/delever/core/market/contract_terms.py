@@ -117,7 +117,7 @@ class ContractTerms:
 
     def value_cash(self, lots: IntLike, ticks: Mark) -> IntLike:
         """Return the value of signed lots at a price in Cash, floored where it is no integer."""
-        if isinstance(ticks, Fraction):
+        if not isinstance(ticks, int):  # ten times faster than a test for Fraction
             return self._value_between_ticks(lots, ticks)
         if self.linear:
             return lots * (ticks * self.factor)
