@@ -2,7 +2,7 @@
 
     book        rank, explain, whatif, compare-rules, risk: queries on a book directory
     scenario    run, report, demo, replay-hyperliquid: commands in, events and reports out
-    journal     replay, verify: a journal rebuilt and checked
+    journal     replay, verify, journal archive, prune, restore: a journal rebuilt, checked, moved
     shadow      shadow: what delever would do beside a venue that has its own ADL
     reference   rules, schema: rule sets with sources, the JSON Schema of a command
     server      serve, config check, dashboard: processes that listen
@@ -83,6 +83,14 @@ _config.command(
 )
 _config.command("delever.cli.server:config_key", name="key", help="Make a random API key.")
 app.command(_config)
+_journal = App(name="journal", help="Archive, prune and restore journals.")
+for _name, _summary in {
+    "archive": "Copy a journal's old records to a verified file of their own.",
+    "prune": "Delete the records of a journal that an archive has.",
+    "restore": "Join archives and the rest of a journal to one file.",
+}.items():
+    _journal.command(f"delever.cli.journal:{_name}", name=_name, help=_summary)
+app.command(_journal)
 app.command(
     "delever.cli.watch:app", name="watch", help="Watch indicators, funds and ADL of real accounts."
 )

@@ -31,21 +31,30 @@ if TYPE_CHECKING:
     from delever.lab.runs.stress_test import compare, simulate
     from delever.lab.runs.sweeps.executors import ProcessExecutor, RayExecutor
     from delever.lab.runs.sweeps.sweep import sweep
+    from delever.lab.studies.account_odds import my_odds
+    from delever.lab.studies.fund_curve import FundCurve, fund_curve, newsvendor_size
+    from delever.lab.studies.slippage_at_risk import SlippageAtRisk, slippage_at_risk
 
 __all__ = [
+    "FundCurve",
     "MarketStep",
     "ProcessExecutor",
     "RayExecutor",
     "Scenario",
     "Shock",
+    "SlippageAtRisk",
     "Withdrawal",
     "compare",
+    "fund_curve",
     "given_path",
     "historical_path",
     "intervals",
     "linear_path",
+    "my_odds",
+    "newsvendor_size",
     "scenarios",
     "simulate",
+    "slippage_at_risk",
     "sweep",
 ]
 
@@ -61,6 +70,9 @@ _HOMES = {
     "delever.lab.runs.stress_test": ("compare", "simulate"),
     "delever.lab.runs.sweeps.executors": ("ProcessExecutor", "RayExecutor"),
     "delever.lab.runs.sweeps.sweep": ("sweep",),
+    "delever.lab.studies.account_odds": ("my_odds",),
+    "delever.lab.studies.fund_curve": ("FundCurve", "fund_curve", "newsvendor_size"),
+    "delever.lab.studies.slippage_at_risk": ("SlippageAtRisk", "slippage_at_risk"),
 }
 
 

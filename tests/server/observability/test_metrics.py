@@ -88,6 +88,10 @@ def test_metrics_of_the_documented_crash(tmp_path: Path) -> None:
     assert one(after, "engine_running") == 1
     assert one(after, "commands_queued") == 0
     assert one(after, "accounts") == 4
+    journal = Path(notices_config(tmp_path, []).journal.path)
+    assert one(after, "journal_records") == len(crash_commands()) + 4
+    assert one(after, "journal_bytes") >= journal.stat().st_size > 0
+    assert 0 < one(after, "disk_free_bytes") < one(after, "disk_bytes")
 
 
 def test_metrics_of_the_outbox(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def sweep(
     `rules` and `policies` are those of `compare`; a fund is a balance, balances by pool, or None
     for the book's own. With `next_shocks`, `cvar_after` is the expected shortfall (of the
     worst 1 - `alpha`) of the book that each run leaves. Measures are in the settle asset of most
-    positions and defined in `delever.lab.measures.run_measures`; seeds are in the scenarios.
+    positions and defined in `delever.lab.measures.run_measures`; `adl` is true if ADL has closed
+    anything or a loss was socialized. Seeds are in the scenarios.
 
     `workers` processes share the memory of the book (0: this process); `executor` replaces them.
     Rows and files are the same whatever runs them. With a `folder`, parts are stored as they are

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from delever.core.book import Book
-from delever.core.messages import AdlStarted, Amount
+from delever.core.messages import Amount
 from delever.core.units import PPM
 from delever.core.valuation.insurance import pool_equity
 from delever.lab.measures.run_measures import MEASURES, main_asset, measure
@@ -70,7 +70,8 @@ def _row(inputs: SweepInputs, number: int) -> Row:
     result = simulate(inputs.book, scenario, rules=rules, pool=fund, **inputs.caps[rules])
     row: Row = {"task": number, "scenario": scenario.name, "rules": rules, "fund": fund_text(fund)}
     row |= _totals(result, inputs.asset)
-    row |= measure(result.vectors(inputs.asset))
+    vectors = result.vectors(inputs.asset)
+    row |= {"deficit": vectors.deficit, "budget": vectors.budget, **measure(vectors)}
     if inputs.next_shocks:
         losses = losses_after(result.book, inputs.next_shocks, inputs.asset)
         row["cvar_after"] = cvar(losses, inputs.alpha)
@@ -88,7 +89,7 @@ def _totals(result: RunResult, asset: str) -> Row:
         "takeovers": summary.takeovers,
         "fills": summary.fills,
         "accounts": summary.accounts,
-        "adl": any(isinstance(event, AdlStarted) for event in result.events),
+        "adl": summary.accounts > 0,
         "fund_before": before / unit,
         "fund_after": after / unit,
         "unfunded": sum(pool.unfunded for pool in pools) / unit,
@@ -105,7 +106,7 @@ def fund_text(fund: Pool | None) -> str:
     return str(fund)
 
 
-FLOATS = ("fund_before", "fund_after", "unfunded", "withdrawals_haircut")
+FLOATS = ("fund_before", "fund_after", "unfunded", "withdrawals_haircut", "deficit", "budget")
 
 
 def row_schema(*, with_cvar: bool) -> dict[str, Any]:
