@@ -114,6 +114,8 @@ def test_an_adl_fill_is_an_order_of_category_adl_and_changes_positions_and_balan
         order, cancelled = orders
         assert (cancelled["ordId"], cancelled["state"]) == ("bob-17", "canceled")
         assert (cancelled["cancelSource"], cancelled["instId"]) == ("6", "BTC-USDT-SWAP")
+        assert (cancelled["side"], cancelled["ordType"], cancelled["sz"]) == ("buy", "limit", "0")
+        assert (order["ordType"], order["px"]) == ("limit", order["fillPx"])
         assert cancelled.keys() == order.keys()
         assert (order["category"], order["state"], order["side"]) == ("adl", "filled", "buy")
         assert (order["accFillSz"], order["fillSz"], order["code"]) == ("50", "50", "0")

@@ -45,6 +45,9 @@ IDLE_S = 30.0
 
 MINUTE_MS = 60_000
 
+MAX_TIMESTAMP_LENGTH = 20
+"""Seconds with the decimals of a Python float, as vn.py sends them, and less than an overflow."""
+
 STATES = {
     MarketState.CALM: payloads.WarningState.NORMAL,
     MarketState.WATCH: payloads.WarningState.WARNING,
@@ -152,7 +155,11 @@ class OkxStreams:
         account = None if key is None else readable_account(key)
         if key is None or account is None:
             return payloads.STREAM_KEY
-        if not sent.isascii() or not sent.replace(".", "", 1).isdigit() or len(sent) > 16:
+        if (
+            not sent.isascii()
+            or not sent.replace(".", "", 1).isdigit()
+            or len(sent) > MAX_TIMESTAMP_LENGTH
+        ):
             return payloads.STREAM_EXPIRED
         if abs(self._runner.now_ms() - float(sent) * 1000) > LOGIN_EXPIRES_S * 1000:
             return payloads.STREAM_EXPIRED
