@@ -3,6 +3,7 @@
     errors      errors that name what is wrong with an input, and where
     tables      book directories and data frames <-> a book
     measures    what a run did to contracts and pools: totals, time series, distribution of ADL
+    policies    the policies of the literature, in lots and in money of profit
     runs        scenarios, journals and shocks run through the engine
     queries     queue, explanation, what-if of positions; fills explained; rules compared; ratings
     studies     the ADL of Hyperliquid on 2025-10-10 under every venue's rules
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from delever.lab.measures.intervals import intervals
+    from delever.lab.queries.allocation import allocate
     from delever.lab.runs.market_paths.models import (
         given_path,
         historical_path,
@@ -44,6 +46,7 @@ __all__ = [
     "Shock",
     "SlippageAtRisk",
     "Withdrawal",
+    "allocate",
     "compare",
     "fund_curve",
     "given_path",
@@ -59,6 +62,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "delever.lab.queries.allocation": ("allocate",),
     "delever.lab.measures.intervals": ("intervals",),
     "delever.lab.runs.market_paths.models": (
         "given_path",
