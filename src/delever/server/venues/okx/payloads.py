@@ -52,7 +52,11 @@ NO_PASSPHRASE = OkxErrorCode(
 WRONG_PASSPHRASE = OkxErrorCode("50105", 'Request header "OK-ACCESS-PASSPHRASE" incorrect.', 401)
 NO_SIGN = OkxErrorCode("50106", 'Request header "OK-ACCESS-SIGN" can not be empty.', 401)
 NO_TIMESTAMP = OkxErrorCode("50107", 'Request header "OK-ACCESS-TIMESTAMP" can not be empty.', 401)
+WRONG_ADDRESS = OkxErrorCode(
+    "50110", "Your IP {ip} is not included in your API key's IP whitelist.", 401
+)
 UNKNOWN_KEY = OkxErrorCode("50111", "Invalid OK-ACCESS-KEY", 401)
+NO_SUCH_KEY = OkxErrorCode("50119", "API key doesn't exist", 401)
 WRONG_TIMESTAMP = OkxErrorCode("50112", "Invalid OK-ACCESS-TIMESTAMP", 401)
 WRONG_SIGN = OkxErrorCode("50113", "Invalid Sign", 401)
 NOT_PERMITTED = OkxErrorCode("50114", "Invalid Authority", 401)

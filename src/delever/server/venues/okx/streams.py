@@ -118,7 +118,7 @@ class OkxStreams:
         fields = request if isinstance(request, dict) else {}
         op, arguments, request_id = fields.get("op"), fields.get("args"), fields.get("id")
         if op == "login" and isinstance(arguments, list):
-            self._login(connection, arguments)
+            await self._login(connection, arguments)
             return
         if op not in {"subscribe", "unsubscribe"} or not isinstance(arguments, list):
             connection.reject(payloads.ILLEGAL.with_values(text=text), request_id)
@@ -137,16 +137,18 @@ class OkxStreams:
             else:
                 self._private.unsubscribe(connection.account, argument, socket)
 
-    def _login(self, connection: OkxConnection, arguments: list[object]) -> None:
-        found = self._authenticate(arguments[0] if arguments else None)
+    async def _login(self, connection: OkxConnection, arguments: list[object]) -> None:
+        address = connection.socket.address
+        found = self._authenticate(arguments[0] if arguments else None, address)
         if isinstance(found, payloads.OkxErrorCode):
+            await self._keyring.failed_logins.report("okx", address, found.message)
             connection.reject(found, None)
             return
         self._private.hub.unsubscribe_all(connection.socket)
         connection.account = found
         connection.socket.offer(payloads.login(connection.id))
 
-    def _authenticate(self, argument: object) -> str | payloads.OkxErrorCode:
+    def _authenticate(self, argument: object, address: str) -> str | payloads.OkxErrorCode:
         """Return the account that a login may read, or the error that rejects it."""
         fields = argument if isinstance(argument, dict) else {}
         names = ("apiKey", "passphrase", "timestamp", "sign")
@@ -166,7 +168,11 @@ class OkxStreams:
         if not key.matches_passphrase(passphrase):
             return payloads.STREAM_PASSPHRASE
         valid = key.verifies_base64(LOGIN_PAYLOAD.format(sent).encode(), sign)
-        return account if valid else payloads.STREAM_SIGN
+        if not valid:
+            return payloads.STREAM_SIGN
+        return (
+            account if key.problem(address, self._runner.now_ms()) is None else payloads.STREAM_KEY
+        )
 
     def _argument_error(
         self, connection: OkxConnection, argument: object
