@@ -36,13 +36,17 @@ SILENT_CHANNELS = {
     *("estimated-price", "mark-price", "index-tickers", "liquidation-orders", "tickers", "trades"),
     *("trades-all", "option-trades", "call-auction-details", "economic-calendar"),
     *("books", "books5", "bbo-tbt", "books-l2-tbt", "books50-l2-tbt", "block-tickers"),
+    *("orders-algo", "algo-advance", "deposit-info", "withdrawal-info"),
 }
-"""Public channels of OKX that are acknowledged and stay silent, as are candles."""
+"""Channels of OKX that are acknowledged and stay silent, as are candles; the last need a login."""
 
 IDLE_S = 30.0
 """A connection without subscriptions that sends nothing for this long is closed."""
 
 MINUTE_MS = 60_000
+
+MAX_TIMESTAMP_LENGTH = 20
+"""Seconds with the decimals of a Python float, as vn.py sends them, and less than an overflow."""
 
 STATES = {
     MarketState.CALM: payloads.WarningState.NORMAL,
@@ -119,14 +123,14 @@ class OkxStreams:
         if op not in {"subscribe", "unsubscribe"} or not isinstance(arguments, list):
             connection.reject(payloads.ILLEGAL.with_values(text=text), request_id)
             return
-        for argument in arguments:
+        for argument in map(_without_nulls, arguments):
             invalid = self._argument_error(connection, argument)
             if invalid is not None:
                 connection.reject(invalid, request_id)
                 continue
             socket = connection.socket
             socket.offer(payloads.event(op, request_id, argument, connection.id))
-            if connection.account is None:
+            if connection.account is None or socket.path != PRIVATE:
                 self._apply(op, socket, argument)
             elif op == "subscribe":
                 await self._private.subscribe(connection.account, argument, socket)
@@ -153,7 +157,11 @@ class OkxStreams:
         account = None if key is None else readable_account(key)
         if key is None or account is None:
             return payloads.STREAM_KEY
-        if not sent.isascii() or not sent.replace(".", "", 1).isdigit() or len(sent) > 16:
+        if (
+            not sent.isascii()
+            or not sent.replace(".", "", 1).isdigit()
+            or len(sent) > MAX_TIMESTAMP_LENGTH
+        ):
             return payloads.STREAM_EXPIRED
         if abs(self._runner.now_ms() - float(sent) * 1000) > LOGIN_EXPIRES_S * 1000:
             return payloads.STREAM_EXPIRED
@@ -232,6 +240,13 @@ class OkxStreams:
             pool = snapshot.pools[contracts[0].pool]
             balance = amounts.cash(pool.equity_cash, pool.cash_decimals)
             yield state, payloads.warning_row(family, state, balance, now_ms)
+
+
+def _without_nulls(argument: object) -> Any:
+    """Return an argument without keys that are null, as Rust clients send unused ones."""
+    if not isinstance(argument, dict):
+        return argument
+    return {key: value for key, value in argument.items() if value is not None}
 
 
 def _is_silent(channel: str) -> bool:
