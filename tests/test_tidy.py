@@ -251,6 +251,21 @@ def test_no_test_mocks() -> None:
     report(found)
 
 
+REQUEST = re.compile(r"httpx2?\.(Async)?(Client|get|post|put|delete)")
+
+
+def test_requests_of_tests_state_their_timeout() -> None:
+    """Without one, httpx fails after five seconds, in which a busy machine may not answer."""
+    found = [
+        f"{location(path, node.lineno)}: add timeout=PATIENCE_S"
+        for path in python_files(TESTS)
+        for node in ast.walk(syntax_tree(path))
+        if isinstance(node, ast.Call) and REQUEST.fullmatch(ast.unparse(node.func))
+        if "timeout" not in {keyword.arg for keyword in node.keywords}
+    ]
+    report(found)
+
+
 def test_every_module_is_used() -> None:
     """Another module imports it, or names it in a string (commands imported on call)."""
     used = {"delever", "delever.__main__", "delever.cli"}

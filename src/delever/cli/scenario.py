@@ -12,7 +12,16 @@ from cyclopts import Parameter
 
 from delever.cli import ExitCode, UsageError
 from delever.cli.journal import Json, readable
-from delever.cli.output import TO_STDOUT, Output, log, progress, write, write_rows, write_sections
+from delever.cli.output import (
+    TO_STDOUT,
+    Output,
+    json_text,
+    log,
+    progress,
+    write,
+    write_rows,
+    write_sections,
+)
 from delever.formatting import count, humanize, rejection_text
 from delever.lab.errors import InputError
 
@@ -325,3 +334,10 @@ def replay_hyperliquid(
     sections = {name: frame.to_dicts() for name, frame in frames.items()}
     json = out.resolved_format == "json"
     write_sections(sections, json=json, schema=schema, metadata={"file": str(file)})
+
+
+def schema() -> None:
+    """Print the JSON Schema of a command: one line of a scenario."""
+    from delever.lab.runs import scenario  # noqa: PLC0415 - slow to import
+
+    write(json_text(scenario.schema()).rstrip())

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from delever.lab.measures.intervals import intervals
+    from delever.lab.queries.allocation import allocate
     from delever.lab.runs.market_paths.models import (
         given_path,
         historical_path,
@@ -44,6 +45,7 @@ __all__ = [
     "Shock",
     "SlippageAtRisk",
     "Withdrawal",
+    "allocate",
     "compare",
     "fund_curve",
     "given_path",
@@ -59,6 +61,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "delever.lab.queries.allocation": ("allocate",),
     "delever.lab.measures.intervals": ("intervals",),
     "delever.lab.runs.market_paths.models": (
         "given_path",

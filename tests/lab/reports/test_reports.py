@@ -118,7 +118,7 @@ def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ranked positions, as the command line writes them in every format."""
     folder = tmp_path_factory.mktemp("ranked")
     for form in FORMATS:
-        asked = ["compare-rules", str(EXAMPLES / "book"), "-o", str(folder / f"places.{form}")]
+        asked = ["rank-all", str(EXAMPLES / "book"), "-o", str(folder / f"places.{form}")]
         assert call(asked) == ExitCode.SUCCESS
     return folder
 

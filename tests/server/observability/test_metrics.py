@@ -182,7 +182,7 @@ def test_requests_and_sockets_are_counted_by_known_parts() -> None:
     metrics = Metrics()
 
     with serving(metrics.counted(app, ["fapi", "v5"])) as host:
-        with httpx2.Client(base_url=f"http://{host}") as client:
+        with httpx2.Client(base_url=f"http://{host}", timeout=PATIENCE_S) as client:
             for path in ("/fapi/v1/ping", "/fapi/v1/time", "/strange/one", "/strange2", "/"):
                 client.get(path)
         with connect(f"ws://{host}/v5/public/linear") as quiet:

@@ -91,7 +91,7 @@ def fund_curve(
         >>> curve.frame["adl"].is_sorted(descending=True)
         True
     """
-    name = _pool_name(book, pool)
+    name = pool_named(book, pool)
     sizes = [float(exact_fraction(fund, "funds")) for fund in funds]
     cost, damage = _costs(capital_cost, damage_per_unit)
     if not sizes or sorted(set(sizes)) != sizes:
@@ -133,7 +133,8 @@ def newsvendor_size(deficits: Floats, capital_cost: float, damage_per_unit: floa
     return float(ascending[max(rank, 1) - 1])
 
 
-def _pool_name(book: Book, pool: str) -> str:
+def pool_named(book: Book, pool: str) -> str:
+    """Return the pool of a name, or the only one; raises UnknownNameError and InputError."""
     if pool:
         if pool not in book.pools:
             raise unknown("pool", pool, book.pools)
