@@ -80,7 +80,8 @@ class AccountResponse(ApiResponse, frozen=True, kw_only=True):
 class QueuePositionResponse(ApiResponse, frozen=True, kw_only=True):
     """A position's place in its queue of `ranked` positions, with the terms of its score.
 
-    `parts` are multiplied to the score, `terms` the exact numbers that they are computed from. Rank, indicator and quantity ahead are null if `reason` excludes it from the queue.
+    `parts` are multiplied to the score, `terms` the exact numbers that they are computed from.
+    Rank, indicator and quantity ahead are null if `reason` excludes it from the queue.
     """
 
     quantity: str

@@ -106,14 +106,14 @@ def _divided(numerator: str | Fraction, denominator: str | Fraction) -> Fraction
 
 @pytest.mark.parametrize("rules", RULE_SETS)
 def test_a_score_follows_from_the_printed_numbers_alone(rules: str) -> None:
-    seen = 0
+    checked = 0
     for name, book in BOOKS.items():
         for why in explanations(book, rules):
             score = why.explanation.queue_position.score
             computed = score_of(why.lines())
             assert computed == pytest.approx(score, rel=1e-9, abs=1e-12), (name, str(why))
-            seen += 1
-    assert seen > 25
+            checked += 1
+    assert checked > 25
 
 
 def test_the_share_of_equity_and_the_bankruptcy_price_follow_from_the_printed_numbers() -> None:
