@@ -111,7 +111,7 @@ def test_a_score_follows_from_the_printed_numbers_alone(rules: str) -> None:
         for why in explanations(book, rules):
             score = why.explanation.queue_position.score
             computed = score_of(why.lines())
-            assert computed == pytest.approx(score, rel=1e-9, abs=1e-12), (name, str(why))
+            assert computed == pytest.approx(score, rel=1e-8, abs=1e-12), (name, str(why))
             checked += 1
     assert checked > 25
 

@@ -134,7 +134,7 @@ def explain(
         maintenance_cash=maintenance,
         position_maintenance_cash=int(valuation.maintenance[row]),
         shared_maintenance_cash=int(valuation.shared_maintenance[row]),
-        share_of_equity_cash=round(float(equity_share(valuation)[row])),
+        share_of_equity_cash=int(equity_share(valuation)[row]),
         bankruptcy_ticks=bankruptcy_prices(book, state, valuation, [row])[0],
         multi_asset=not holding.isolated and is_pooled(book, holding.account, state.terms.settle),
         cross_positions=_cross_positions(book, holding),

@@ -49,7 +49,7 @@ def queue_position_of(queue: Queue, row: int) -> QueuePosition:
         quantity_ahead_lots=int(queue.quantity_ahead_lots[row]),
         score=float(queue.score.value[row]),
         parts={name: float(part[row]) for name, part in queue.score.parts.items()},
-        terms={name: round(column[row].item()) for name, column in queue.score.terms.items()},
+        terms={name: int(column[row].item()) for name, column in queue.score.terms.items()},
         quotients=dict(queue.score.quotients),
         divides_losers=queue.score.divides_losers,
         reason=queue.reason(row),
