@@ -77,7 +77,7 @@ class ProductScore:
     def __call__(self, valuation: SideValuation) -> Score:
         """Return the scores of a side, with both factors."""
         quotients = {name: (top, bottom) for name, top, bottom in self}
-        used = {term for quotient in quotients.values() for term in quotient}
+        used = dict.fromkeys(term for quotient in quotients.values() for term in quotient)
         terms = {name: _column(valuation, name) for name in used}
         return quotient_score(terms, quotients, divides_losers=True)
 
