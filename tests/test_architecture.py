@@ -88,7 +88,7 @@ MONEY = {
 }
 """The modules that never convert to float; the others compute scores."""
 
-MUTABLE = {"book", "kernels", "market/rolling_windows"}
+MUTABLE = {"book", "kernels", "market/mark_table", "market/rolling_windows"}
 """The modules of the one mutable object; all others take values and return values.
 
 Kernels write to the columns that they receive.

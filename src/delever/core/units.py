@@ -6,6 +6,7 @@ an integer here and nowhere else; a number without an exact integer is rejected,
 """
 
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 from math import gcd
 from typing import Any, NewType, TypeVar, cast
@@ -63,6 +64,44 @@ def parse_decimal(text: str | int) -> tuple[int, int] | None:
         return None
     whole, fraction = match.groups("")
     return int(whole + fraction), len(fraction)
+
+
+MAX_COLUMN_DIGITS = 18
+"""Digits up to which decimals are parsed as a column: any number of them fits int64."""
+
+
+def parse_decimals(texts: Iterable[str | int]) -> tuple[Ints, Ints] | None:
+    """Return the mantissas and decimals of plain, unsigned decimals, as `parse_decimal` does.
+
+    None where one of them is signed, no plain decimal, or has more than `MAX_COLUMN_DIGITS`.
+
+    >>> mantissas, decimals = parse_decimals(["10.50", 7])
+    >>> mantissas.tolist(), decimals.tolist()
+    ([1050, 7], [2, 0])
+    >>> parse_decimals(["10.50", "1e3"])
+    """
+    words = list(map(str, texts))
+    line = ",".join(words).encode("utf-8", "surrogatepass")
+    if line.translate(None, b"0123456789.,"):
+        return None
+    characters = np.frombuffer(line, np.uint8)
+    ends = np.append(np.flatnonzero(characters == ord(",")), len(line))
+    if len(ends) != len(words):
+        return None
+    starts = np.append(0, ends[:-1] + 1)
+    points = np.flatnonzero(characters == ord("."))
+    pointed = np.searchsorted(ends, points)
+    decimals, digits = np.zeros(len(ends), np.int64), ends - starts
+    decimals[pointed] = ends[pointed] - points - 1
+    digits[pointed] -= 1
+    are_alone = (np.diff(pointed) > 0).all() and (points > starts[pointed]).all()
+    if not are_alone or not decimals[pointed].all() or not _within(digits, 1, MAX_COLUMN_DIGITS):
+        return None
+    return np.fromstring(line.replace(b".", b""), np.int64, sep=","), decimals
+
+
+def _within(column: Ints, least: int, most: int) -> bool:
+    return bool(least <= column.min(initial=most) and column.max(initial=least) <= most)
 
 
 def scaled(number: tuple[int, int], decimals: int) -> int | None:
@@ -213,6 +252,22 @@ def mixed_fraction(numerator: int, denominator: int) -> tuple[int, int, int]:
         return whole, 0, 0
     common = gcd(rest, denominator)
     return whole, rest // common, denominator // common
+
+
+def divmod_floor(numerator: Ints, denominator: Ints) -> tuple[Ints, Ints]:
+    """Return quotients rounded towards minus infinity, and what is left, elementwise."""
+    return np.divmod(numerator, denominator)
+
+
+def mixed_fractions(numerator: Ints, denominator: Ints) -> Ints:
+    """Return (whole, rest, divisor) of each quotient as `mixed_fraction` does, a row each.
+
+    >>> mixed_fractions(np.array([-7, 8]), np.array([4, 4])).tolist()
+    [[-2, 1, 4], [2, 0, 0]]
+    """
+    whole, rest = np.divmod(numerator, denominator)
+    common = np.gcd(rest, denominator)
+    return np.stack([whole, rest // common, denominator // common * (rest > 0)], axis=1)
 
 
 def mul_div_floor(column: Ints, factor: int, divisor: int) -> Ints:
