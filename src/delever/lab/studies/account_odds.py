@@ -10,7 +10,7 @@ from delever.core.book import Book
 from delever.core.messages import Side
 from delever.core.rules import RuleSet, rule_sets_of
 from delever.lab.errors import InputError, unknown
-from delever.lab.measures.account_outcomes import PositionOutcome, position_outcomes
+from delever.lab.measures.account_outcomes import PositionOutcome
 from delever.lab.measures.intervals import RESAMPLES
 from delever.lab.runs.stress_test import Crash, simulate, variants
 from delever.lab.tables.defaults import Pool
@@ -88,7 +88,7 @@ Outcomes = dict[tuple[str, str, Side, int], PositionOutcome]
 
 def _outcomes(book: Book, crash: Crash, rules: str, pool: Pool | None) -> Outcomes:
     result = simulate(book, crash, rules=rules, pool=pool)
-    return position_outcomes(result.book, result.events, result.marks)
+    return result.outcomes_by_position()
 
 
 def _odds(
