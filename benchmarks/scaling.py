@@ -14,10 +14,10 @@ from reference import Reference, library
 from delever.core.engine import step
 from delever.core.kernels import WorkSharing, fastest
 from delever.core.risk.publication.cache import publish, rank_contracts
-from delever.core.risk.publication.ranked_batch import RankedContracts
+from delever.core.risk.publication.ranked_batch import RankedContract
 
 
-def digests(ranked: RankedContracts) -> list[str]:
+def digests(ranked: dict[str, RankedContract]) -> list[str]:
     return [side.digest() for contract in ranked.values() for side in contract.sides.values()]
 
 
@@ -29,7 +29,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         built, reference = build(book), Reference(book)
         publish(built)
         states = list(built.contracts.values())
-        found: dict[int, RankedContracts] = {}
+        found: dict[int, dict[str, RankedContract]] = {}
 
         def published(threads: int, states: list = states, built: object = built) -> None:
             for state in states:

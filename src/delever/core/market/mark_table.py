@@ -69,7 +69,7 @@ class MarkTable:
     `redefined_at` the sequences at which terms, pool or the pool's rules last changed. `factors`,
     `is_linear`, `max_ticks`, `units` (a tick in units of the last of `decimals`; 0: a product would
     leave int64) and `settles` (an index of `settle_assets`) follow from the terms, `max_moves_ppm`
-    and `max_ages_ms` (0: no limit) from the limits of marks.
+    and `max_ages_ms` (0: no limit; `has_ages`: there is one) from the limits of marks.
     """
 
     ticks: Ints
@@ -97,6 +97,7 @@ class MarkTable:
     def __init__(self) -> None:
         self.rows: dict[str, int] = {}
         self.settle_assets: list[str] = []
+        self.has_ages = False
         self._columns = np.zeros((len(COLUMNS), FIRST_ROWS), np.int64)
         self._view()
 
@@ -142,6 +143,7 @@ class MarkTable:
         move_ppm, age_ms = (limits.max_move_ppm, limits.max_age_ms) if limits else (None, None)
         self.max_moves_ppm[row] = min(move_ppm or 0, MAX_MOVE_PPM)
         self.max_ages_ms[row] = age_ms or 0
+        self.has_ages = bool(self.max_ages_ms.any())
 
     # --- many marks ---
 
@@ -219,9 +221,9 @@ class MarkTable:
 
     def aged(self, time_ms: int) -> Sequence[int]:
         """Return the rows of confirmed marks that are older than their contracts allow."""
-        limits = self.max_ages_ms
-        if not limits.any():
+        if not self.has_ages:
             return ()
+        limits = self.max_ages_ms
         old = (limits > 0) & (time_ms - self.marked_ms > limits) & (self.is_unconfirmed == 0)
         rows: list[int] = np.flatnonzero(old & (self.ticks | self.fractions > 0)).tolist()
         return rows
