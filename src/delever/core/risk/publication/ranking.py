@@ -21,7 +21,6 @@ from delever.core.valuation.multi_asset import margin_rows
 from delever.core.valuation.side_valuation import joint_columns, value_side
 from delever.core.valuation.stale_rows import has_stale_rows, stale_rows
 
-
 SIDES = np.arange(TABLES_PER_CONTRACT)
 
 
