@@ -11,6 +11,7 @@ import numpy as np
 
 from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
 from delever.core.market.mark_limits import ExactMarkLimits
+from delever.core.messages import Side
 from delever.core.units import (
     COLUMN_LIMIT,
     PPM,
@@ -191,19 +192,22 @@ class MarkTable:
         The second result is which rows have them: not those that need a division without bound.
         """
         linear, between = self.is_linear[rows] > 0, fractions > 0
-        factors, units = self.factors[rows], self.units[rows]
+        factors = self.factors[rows]
+        values = np.zeros((len(rows), len(Side), 3), np.int64)
+        values[:, 0, 0] = np.where(linear, factors * ticks, 0)
+        values[:, 1, 0] = -values[:, 0, 0]
+        if linear.all() and not between.any():
+            return values, linear
+        units = self.units[rows]
         has_values = ~between | linear & (units > 0)
-        longs = np.zeros((len(rows), 3), np.int64)
-        longs[:, 0] = np.where(linear, factors * ticks, 0)
         for divided, top, bottom in (
             (linear & between & has_values, factors * fractions, units),
             (~linear & ~between, -factors, ticks),
         ):
-            if divided.any():
-                longs[divided] += mixed_fractions(top[divided], bottom[divided])
-        whole, rest, divisor = longs.T
-        shorts = np.stack([-whole - (rest > 0), np.where(rest > 0, divisor - rest, 0), divisor], 1)
-        return np.stack([longs, shorts], 1), has_values
+            for number, side in enumerate(Side):
+                signed = mixed_fractions(side.sign * top[divided], bottom[divided])
+                values[divided, number] += signed
+        return values, has_values
 
     def set(self, time_ms: int, rows: Ints, ticks: Ints, fractions: Ints) -> None:
         """Set the marks of contracts, each named once; confirmed ones become the previous ones."""

@@ -71,7 +71,9 @@ class PublicationCache:
         return PublicationCache(list(self.groups), self.last_number, *entries)
 
     def with_part(self, orders: Ints, part: "PublicationCache", size: int) -> "PublicationCache":
-        """Return a copy for `size` contracts, with the entries of a part."""
+        """Return the cache of `size` contracts with the entries of a part, which may be all."""
+        if len(orders) == size:
+            return part
         whole = PublicationCache.empty(size)
         whole.groups, whole.last_number = part.groups, part.last_number
         for column, before, new in zip(
