@@ -74,14 +74,11 @@ class PublicationCache:
         """Return the cache of `size` contracts with the entries of a part, which may be all."""
         if len(orders) == size:
             return part
-        whole = PublicationCache.empty(size)
-        whole.groups, whole.last_number = part.groups, part.last_number
-        for column, before, new in zip(
-            whole.columns(), self.columns(), part.columns(), strict=True
-        ):
+        columns = PublicationCache.empty(size).columns()
+        for column, before, new in zip(columns, self.columns(), part.columns(), strict=True):
             column[: len(before)] = before
             column[orders] = new
-        return whole
+        return PublicationCache(part.groups, part.last_number, *columns)
 
     def columns(self) -> tuple[np.ndarray, ...]:
         """Return the columns with an entry a contract."""
@@ -98,6 +95,10 @@ class PublicationCache:
         """Store a batch for each of its contracts."""
         self.last_number += 1
         self.numbers[entries], self.batches[entries] = self.last_number, batch
+
+    def stamp(self, entries: Ints, sequence: int) -> None:
+        """Set the sequence as of which contracts are ranked."""
+        self.as_of[entries] = sequence
 
     def bound_rows(self, orders: Ints, positions: int) -> None:
         """Replace all batches by one if most of their rows are not of these open positions.
@@ -192,7 +193,7 @@ def _refreshed(
         layout = layout_of(book, members, cache.batches[entries])
         batch = rank_batch(book, key, members, layout, margins[key.settle], parallel_map)
         cache.store(entries, batch)
-    cache.as_of[stale] = book.sequence
+    cache.stamp(stale, book.sequence)
     if 0 < len(stale) < len(orders):
         cache.bound_rows(orders, int(book.positions.sizes.sum()))
     return cache
