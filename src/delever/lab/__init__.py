@@ -3,6 +3,7 @@
     errors      errors that name what is wrong with an input, and where
     tables      book directories and data frames <-> a book
     measures    what a run did to contracts and pools: totals, time series, distribution of ADL
+    plans       several contracts reduced at once, with a proof of how good the plan is
     policies    the policies of the literature, in lots and in money of profit
     runs        scenarios, journals and shocks run through the engine
     queries     queue, explanation, what-if of positions; fills explained; rules compared; ratings
