@@ -23,6 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from delever.lab.measures.intervals import intervals
+    from delever.lab.plans.book_plan import plan_reduction
+    from delever.lab.plans.check import check
+    from delever.lab.plans.reduction import Reduction
+    from delever.lab.plans.shadow_prices import shadow_prices
     from delever.lab.queries.allocation import allocate
     from delever.lab.runs.market_paths.models import (
         given_path,
@@ -43,11 +47,13 @@ __all__ = [
     "MarketStep",
     "ProcessExecutor",
     "RayExecutor",
+    "Reduction",
     "Scenario",
     "Shock",
     "SlippageAtRisk",
     "Withdrawal",
     "allocate",
+    "check",
     "compare",
     "fund_curve",
     "given_path",
@@ -56,7 +62,9 @@ __all__ = [
     "linear_path",
     "my_odds",
     "newsvendor_size",
+    "plan_reduction",
     "scenarios",
+    "shadow_prices",
     "simulate",
     "slippage_at_risk",
     "sweep",
@@ -65,6 +73,10 @@ __all__ = [
 _HOMES = {
     "delever.lab.queries.allocation": ("allocate",),
     "delever.lab.measures.intervals": ("intervals",),
+    "delever.lab.plans.book_plan": ("plan_reduction",),
+    "delever.lab.plans.check": ("check",),
+    "delever.lab.plans.reduction": ("Reduction",),
+    "delever.lab.plans.shadow_prices": ("shadow_prices",),
     "delever.lab.runs.market_paths.models": (
         "given_path",
         "historical_path",

@@ -7,6 +7,6 @@ check            the proof re-derived with NumPy alone, by code that no solver s
 book_reduction   a book as a reduction: margin buckets, exposures, closable positions
 book_plan        plans of a book: lots of each position, and why each account pays
 
-    plan = lab.allocate(book, {("BTCUSDT", "short"): "10"}, scenarios=shocks)
-    lab.check(plan.certificate, plan.reduction)
+    plan = lab.plan_reduction(book, {("BTCUSDT", "short"): "10"}, scenarios=shocks)
+    lab.check(plan.certificate, plan.reduction).ok
 """

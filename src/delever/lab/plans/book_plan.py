@@ -48,7 +48,7 @@ class Plan:
         return excess / self.expected_shortfall if self.expected_shortfall else 0.0
 
 
-def allocate(
+def plan_reduction(
     book: Book,
     need: Need,
     *,
@@ -67,7 +67,7 @@ def allocate(
         >>> from delever import lab
         >>> book = delever.read_book("examples/book")
         >>> shocks = [delever.Shock({"BTCUSDT": move}) for move in ("0.1", "0.5", "-0.2")]
-        >>> plan = lab.allocate(book, {("BTCUSDT", "short"): "1"}, scenarios=shocks)
+        >>> plan = lab.plan_reduction(book, {("BTCUSDT", "short"): "1"}, scenarios=shocks)
         >>> plan.frame["reduced"].sum(), plan.certificate.gap < 1e-9
         (Decimal('1.000'), True)
     """

@@ -40,9 +40,9 @@ def check(certificate: Certificate, reduction: Reduction) -> CertificateCheck:
     and the chance of their scenario; bounds and digest must be those of these inputs. The code
     follows the definitions of `Reduction` and `Certificate`, and nothing else.
 
-        >>> from delever.lab.plans.shadow_prices import shadow_prices
-        >>> reduction = Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.5]], [6.0])
-        >>> check(shadow_prices(reduction), reduction).ok
+        >>> from delever import lab
+        >>> reduction = lab.Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.5]], [6.0])
+        >>> lab.check(lab.shadow_prices(reduction), reduction).ok
         True
     """
     sign = np.where(reduction.required >= 0, 1.0, -1.0)
@@ -57,10 +57,12 @@ def check(certificate: Certificate, reduction: Reduction) -> CertificateCheck:
         findings.append("plan: beyond the limits of an account")
     if (np.abs(x.sum(axis=0) - q) > TOLERANCE * np.maximum(q, 1e-300)).any():
         findings.append("plan: does not reduce what is required")
-    upper = 0.0
-    for first in range(0, len(w), ROWS):
-        rows = slice(first, first + ROWS)
-        loss = (w[rows] - x[rows]) @ z.T
+    left, upper = w - x, 0.0
+    worst = np.maximum(left, 0) @ z.max(axis=0) + np.minimum(left, 0) @ z.min(axis=0)
+    exposed = np.flatnonzero(worst > e)  # the others lose nothing, whatever scenarios combine
+    for first in range(0, len(exposed), ROWS):
+        rows = exposed[first : first + ROWS]
+        loss = left[rows] @ z.T
         loss -= e[rows][:, None]
         upper += float((np.maximum(loss, 0.0, out=loss) @ reduction.chances).sum())
     lower, faults = _lower_bound(certificate, reduction, w, z, hi, q)

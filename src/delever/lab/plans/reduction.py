@@ -22,7 +22,8 @@ class Reduction:
     are not finite, and quantities that no plan can meet.
 
         >>> import numpy as np
-        >>> reduction = Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.5]], [6.0])
+        >>> from delever import lab
+        >>> reduction = lab.Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.5]], [6.0])
         >>> reduction.expected_shortfall(np.array([[6.0], [0.0]]))
         0.5
     """

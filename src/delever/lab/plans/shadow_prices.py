@@ -43,8 +43,9 @@ def shadow_prices(
     same machine and versions; elsewhere the same
     objective. Raises InputError where HiGHS is not installed, or stops early.
 
-        >>> reduction = Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.5]], [6.0])
-        >>> certificate = shadow_prices(reduction)
+        >>> from delever import lab
+        >>> reduction = lab.Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.5]], [6.0])
+        >>> certificate = lab.shadow_prices(reduction)
         >>> certificate.plan.round(6).tolist(), certificate.upper, round(certificate.gap, 12)
         ([[6.0], [0.0]], 0.5, 0.0)
     """
@@ -193,7 +194,8 @@ class _Program:
     def solve(self, time_limit_s: float) -> _Solution:
         """Return the optimum; raises InputError unless HiGHS proves that it is one."""
         highspy = _highspy()
-        solver = self.solver = highspy.Highs()
+        solver = highspy._core._Highs()  # noqa: SLF001 - the set-up of callbacks would print
+        self.solver = solver
         for option, value in (
             ("output_flag", False),
             ("solver", "simplex"),
