@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from measure import Row, in_turns, main, ms
 
-sys.path.append(str(Path(__file__).parent.parent / "tests" / "lab" / "plans"))
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "lab" / "policies" / "plans"))
 from reductions import four_accounts, synthetic
 
 from delever.core.units import Floats
-from delever.lab.plans.check import check
-from delever.lab.plans.reduction import Reduction
-from delever.lab.plans.shadow_prices import shadow_prices
+from delever.lab.policies.plans.check import check
+from delever.lab.policies.plans.reduction import Reduction
+from delever.lab.policies.plans.shadow_prices import shadow_prices
 
 ACCOUNTS, CONTRACTS, SCENARIOS = 10_000, 5, 1_000
 
@@ -42,8 +42,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     yield Row("plan, 4 accounts, 400 nodes of GBM", ms(times["four"]), "<= 0.1 s", small <= 0.1)
     for name, plan in _plans(reduction, best.plan).items():
         touched = float((plan > 1e-6 * np.maximum(reduction.limits, 1)).any(axis=1).mean())
-        shortfall = reduction.expected_shortfall(plan)
-        yield Row(f"  shortfall after {name}", f"{shortfall:,.1f}; {touched:.1%} touched")
+        loss = reduction.expected_loss(plan)
+        yield Row(f"  shortfall after {name}", f"{loss:,.1f}; {touched:.1%} touched")
 
 
 def _ignoring_the_round(work: partial[object], _number: int) -> object:

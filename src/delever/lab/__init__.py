@@ -3,8 +3,7 @@
     errors      errors that name what is wrong with an input, and where
     tables      book directories and data frames <-> a book
     measures    what a run did to contracts and pools: totals, time series, distribution of ADL
-    plans       several contracts reduced at once, with a proof of how good the plan is
-    policies    the policies of the literature, in lots and in money of profit
+    policies    the policies of the literature, in lots and in money; plans over several contracts
     runs        scenarios, journals and shocks run through the engine
     queries     queue, explanation, what-if of positions; fills explained; rules compared; ratings
     studies     the ADL of Hyperliquid on 2025-10-10 under every venue's rules
@@ -23,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from delever.lab.measures.intervals import intervals
-    from delever.lab.plans.book_plan import plan_reduction
-    from delever.lab.plans.check import check
-    from delever.lab.plans.reduction import Reduction
-    from delever.lab.plans.shadow_prices import shadow_prices
+    from delever.lab.policies.plans.book_plan import plan_reduction
+    from delever.lab.policies.plans.check import check
+    from delever.lab.policies.plans.reduction import Reduction
+    from delever.lab.policies.plans.shadow_prices import shadow_prices
     from delever.lab.queries.allocation import allocate
     from delever.lab.runs.market_paths.models import (
         given_path,
@@ -73,10 +72,10 @@ __all__ = [
 _HOMES = {
     "delever.lab.queries.allocation": ("allocate",),
     "delever.lab.measures.intervals": ("intervals",),
-    "delever.lab.plans.book_plan": ("plan_reduction",),
-    "delever.lab.plans.check": ("check",),
-    "delever.lab.plans.reduction": ("Reduction",),
-    "delever.lab.plans.shadow_prices": ("shadow_prices",),
+    "delever.lab.policies.plans.book_plan": ("plan_reduction",),
+    "delever.lab.policies.plans.check": ("check",),
+    "delever.lab.policies.plans.reduction": ("Reduction",),
+    "delever.lab.policies.plans.shadow_prices": ("shadow_prices",),
     "delever.lab.runs.market_paths.models": (
         "given_path",
         "historical_path",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from delever.lab.plans.certificate import Certificate
-from delever.lab.plans.reduction import Reduction
+from delever.lab.policies.plans.certificate import Certificate
+from delever.lab.policies.plans.reduction import Reduction
 
 TOLERANCE = 1e-9
 """Part of the amounts by which sums, limits and bounds may differ: rounding of float64."""
@@ -41,7 +41,7 @@ def check(certificate: Certificate, reduction: Reduction) -> CertificateCheck:
     follows the definitions of `Reduction` and `Certificate`, and nothing else.
 
         >>> from delever import lab
-        >>> reduction = lab.Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.5]], [6.0])
+        >>> reduction = lab.Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.75]], [6.0])
         >>> lab.check(lab.shadow_prices(reduction), reduction).ok
         True
     """

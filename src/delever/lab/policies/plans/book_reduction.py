@@ -14,7 +14,7 @@ from delever.core.units import Bools, Floats, Ints, parse_decimal, steps
 from delever.core.valuation.multi_asset import bucket_columns
 from delever.core.valuation.side_valuation import value_side
 from delever.lab.errors import InputError
-from delever.lab.plans.reduction import Reduction
+from delever.lab.policies.plans.reduction import Reduction
 from delever.lab.queries.position_queries import contract_of, side_of
 from delever.lab.runs.market_paths.path import Scenario, Shock, scenario_of
 

@@ -50,7 +50,7 @@ def test_the_most_levered_pays_and_the_reason_says_so() -> None:
     )  # fmt: skip
     plan = Plan(book, {("X", "short"): "5"}, scenarios=UP)
     assert reduced(plan) == {"amy": Decimal(5), "ben": Decimal(0)}
-    assert plan.expected_shortfall == pytest.approx((0 + 0 + 100) / 3)  # 5 lots x 40 - 100
+    assert plan.expected_loss == pytest.approx((0 + 0 + 100) / 3)  # 5 lots x 40 - 100
     assert plan.gap_in_lots == pytest.approx(0, abs=1e-9)
     reasons = dict(plan.frame.select("account", "reason").iter_rows())
     assert reasons["amy"].startswith("closed in part, where saving and price meet")
@@ -72,7 +72,7 @@ def test_a_hedge_is_left_alone() -> None:
     assert reduced(plan) == {"amy": Decimal(0), "ben": Decimal(5)}
     queue = Plan(book, {("X", "short"): "5"}, scenarios=both, policy="min_max_leverage")
     assert reduced(queue)["amy"] > 0
-    assert queue.expected_shortfall > plan.expected_shortfall + 10
+    assert queue.expected_loss > plan.expected_loss + 10
 
 
 def test_longs_and_isolated_positions_are_buckets_of_their_own() -> None:
@@ -104,7 +104,7 @@ def test_the_example_book_under_every_policy() -> None:
         other = Plan(book, need, scenarios=crashes, policy=name)
         by_contract = other.frame.group_by("contract").agg(pl.col("reduced").sum())
         assert dict(by_contract.iter_rows()) == {"BTCUSDT": Decimal(3), "ETHUSDT": Decimal(20)}
-        assert other.expected_shortfall >= plan.certificate.lower - 1e-6
+        assert other.expected_loss >= plan.certificate.lower - 1e-6
         assert other.certificate is other.gap_in_lots is None
 
 

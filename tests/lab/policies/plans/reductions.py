@@ -3,7 +3,7 @@
 import numpy as np
 
 from delever.core.units import Floats
-from delever.lab.plans.reduction import Reduction
+from delever.lab.policies.plans.reduction import Reduction
 
 
 def synthetic(accounts: int, contracts: int, scenarios: int, seed: int) -> Reduction:

@@ -23,8 +23,8 @@ class Reduction:
 
         >>> import numpy as np
         >>> from delever import lab
-        >>> reduction = lab.Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.5]], [6.0])
-        >>> reduction.expected_shortfall(np.array([[6.0], [0.0]]))
+        >>> reduction = lab.Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.75]], [6.0])
+        >>> reduction.expected_loss(np.array([[6.0], [0.0]]))
         0.5
     """
 
@@ -114,7 +114,7 @@ class Reduction:
             total += np.maximum(left[rows] @ moves - self.equity[rows, None], 0).sum(axis=0)
         return total
 
-    def expected_shortfall(self, plan: Floats) -> float:
+    def expected_loss(self, plan: Floats) -> float:
         """Return the expected shortfall of a plan, in money."""
         return float(self.losses(plan) @ self.chances)
 

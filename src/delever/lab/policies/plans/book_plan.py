@@ -11,12 +11,12 @@ from delever.core.book import Book
 from delever.core.rules.adl_price import Quote
 from delever.core.units import Floats, Ints, floor_ticks
 from delever.formatting import ContractFormatter
-from delever.lab.plans.book_reduction import BookReduction, Need, book_reduction
-from delever.lab.plans.certificate import Certificate
-from delever.lab.plans.reduction import Reduction
-from delever.lab.plans.shadow_prices import Ties, shadow_prices
 from delever.lab.policies.catalog import AnyPolicy, lot_policy
 from delever.lab.policies.lot_policies import share_by_float
+from delever.lab.policies.plans.book_reduction import BookReduction, Need, book_reduction
+from delever.lab.policies.plans.certificate import Certificate
+from delever.lab.policies.plans.reduction import Reduction
+from delever.lab.policies.plans.shadow_prices import Ties, shadow_prices
 from delever.lab.runs.market_paths.path import Scenario, Shock
 
 SHADOW_PRICES = "shadow_prices"
@@ -36,7 +36,7 @@ class Plan:
 
     frame: pl.DataFrame
     reduction: Reduction
-    expected_shortfall: float
+    expected_loss: float
     certificate: Certificate | None
 
     @property
@@ -44,8 +44,8 @@ class Plan:
         """How far the plan in whole lots may be from the best; None without a certificate."""
         if self.certificate is None:
             return None
-        excess = max(self.expected_shortfall - self.certificate.lower, 0.0)
-        return excess / self.expected_shortfall if self.expected_shortfall else 0.0
+        excess = max(self.expected_loss - self.certificate.lower, 0.0)
+        return excess / self.expected_loss if self.expected_loss else 0.0
 
 
 def plan_reduction(
@@ -85,8 +85,8 @@ def plan_reduction(
             lots[k] = divider.allocate(closable.queue, closable.wanted_lots, quote)
     in_money = _in_money(target, lots)
     frame = _frame(book, target, lots, in_money, certificate)
-    shortfall = target.reduction.expected_shortfall(in_money)
-    return Plan(frame, target.reduction, shortfall, certificate)
+    loss = target.reduction.expected_loss(in_money)
+    return Plan(frame, target.reduction, loss, certificate)
 
 
 def _rounded(target: BookReduction, k: int, plan: Floats) -> Ints:

@@ -11,10 +11,10 @@ from reductions import four_accounts, random_plan, synthetic
 
 from delever.core.rules.policies.min_max_leverage import drain
 from delever.lab.errors import InputError
-from delever.lab.plans.certificate import Certificate
-from delever.lab.plans.check import check
-from delever.lab.plans.reduction import Reduction
-from delever.lab.plans.shadow_prices import shadow_prices
+from delever.lab.policies.plans.certificate import Certificate
+from delever.lab.policies.plans.check import check
+from delever.lab.policies.plans.reduction import Reduction
+from delever.lab.policies.plans.shadow_prices import shadow_prices
 
 seeds = st.integers(0, 2**32)
 
@@ -43,7 +43,7 @@ def test_no_plan_is_better_and_the_certificate_proves_it(seed: int, ties: str) -
     assert checked.ok, checked.findings
     assert certificate.upper - certificate.lower <= 1e-9 * max(certificate.upper, 1)
     for _ in range(5):
-        assert reduction.expected_shortfall(random_plan(rng, reduction)) >= checked.lower - 1e-6
+        assert reduction.expected_loss(random_plan(rng, reduction)) >= checked.lower - 1e-6
 
 
 @given(
@@ -62,7 +62,7 @@ def test_one_contract_is_water_filling(rows: list[tuple[int, int]], part: float,
     reduction = Reduction.of(exposure[:, None], equity, moves, [wanted / fine])
     filled = drain(lots, np.zeros_like(lots), (equity * fine).astype(np.int64), wanted) / fine
     best = shadow_prices(reduction).upper
-    assert reduction.expected_shortfall(filled[:, None]) == pytest.approx(best, rel=1e-5, abs=1e-4)
+    assert reduction.expected_loss(filled[:, None]) == pytest.approx(best, rel=1e-5, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_four_accounts_have_better_plans_than_published(
     assert certificate.gap < 1e-9
     assert check(certificate, reduction).ok
     assert published > certificate.upper + 0.1
-    none = reduction.expected_shortfall(np.zeros_like(reduction.limits))
+    none = reduction.expected_loss(np.zeros_like(reduction.limits))
     assert none == pytest.approx(8232.5, abs=0.1)
 
 

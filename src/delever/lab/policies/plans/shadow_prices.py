@@ -13,13 +13,13 @@ import numpy as np
 
 from delever.core.units import Floats, Ints
 from delever.lab.errors import InputError
-from delever.lab.plans.certificate import Certificate
-from delever.lab.plans.reduction import BLOCK, Reduction
+from delever.lab.policies.plans.certificate import Certificate
+from delever.lab.policies.plans.reduction import BLOCK, Reduction
 
 TIE_ROUNDS = 24
 """Turns in which the part that accounts without loss give up is made the same for all."""
 
-SAME_SHORTFALL = 1e-12
+SAME_LOSS = 1e-12
 """Part by which the shortfall of a plan may differ from the best one to count as equal."""
 
 SPARING_COST = 1e-6
@@ -44,7 +44,7 @@ def shadow_prices(
     objective. Raises InputError where HiGHS is not installed, or stops early.
 
         >>> from delever import lab
-        >>> reduction = lab.Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.5]], [6.0])
+        >>> reduction = lab.Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.75]], [6.0])
         >>> certificate = lab.shadow_prices(reduction)
         >>> certificate.plan.round(6).tolist(), certificate.upper, round(certificate.gap, 12)
         ([[6.0], [0.0]], 0.5, 0.0)
@@ -57,8 +57,8 @@ def shadow_prices(
     if ties == "pro_rata" and (np.abs(solution.prices) <= FREE_PRICE).any():
         spared = _with_safe(reduction, program.sparing_accounts_at_risk(), at_risk, ties)
         shared = _shared_by_limits(reduction, spared, accounts, scenarios, solution)
-        most = reduction.expected_shortfall(plan) * (1 + SAME_SHORTFALL)
-        equal = (each for each in (shared, spared) if reduction.expected_shortfall(each) <= most)
+        most = reduction.expected_loss(plan) * (1 + SAME_LOSS)
+        equal = (each for each in (shared, spared) if reduction.expected_loss(each) <= most)
         plan = next(equal, plan)
     used = np.flatnonzero(solution.multipliers > 0)
     multipliers = solution.multipliers[used]
@@ -68,7 +68,7 @@ def shadow_prices(
         scenarios=scenarios[used],
         multipliers=multipliers,
         shadow_prices=solution.prices,
-        upper=reduction.expected_shortfall(plan),
+        upper=reduction.expected_loss(plan),
         lower=lower_bound(reduction, accounts[used], scenarios[used], multipliers, solution.prices),
         digest=reduction.digest(),
     )
