@@ -36,7 +36,7 @@ def allocate(
 ) -> pl.DataFrame:
     """Return what closing a quantity takes from each position of a side, under each policy.
 
-    Policies are names or objects, of the engine or of `delever.lab.policies`; a policy of
+    `policies` are names or objects, of the engine or of `delever.lab.policies`; a policy of
     several contracts is `plan_reduction`. `rules` rank the queue and filter who is eligible;
     the default is those of the contract's pool. `price` is the ADL price; the default is the
     mark, rounded down to the tick. `reduced` is the quantity closed, `part` that of the

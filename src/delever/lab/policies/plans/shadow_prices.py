@@ -46,7 +46,7 @@ def shadow_prices(
         >>> from delever import lab
         >>> reduction = lab.Reduction.of([[8.0], [4.0]], [2.0, 3.0], [[1.0], [0.75]], [6.0])
         >>> certificate = lab.shadow_prices(reduction)
-        >>> certificate.plan.sum(), certificate.upper, round(certificate.gap, 12)
+        >>> float(certificate.plan.sum()), certificate.upper, round(certificate.gap, 12)
         (6.0, 0.5, 0.0)
     """
     accounts, scenarios = _pairs(reduction)
