@@ -61,6 +61,11 @@ def with_levels(series: dict[str, Any], levels: Sequence[dict[str, Any]]) -> dic
     return series | {"markLine": {"symbol": "none", "silent": True, "data": list(levels)}}
 
 
+def described(text: str) -> dict[str, Any]:
+    """Return the option by which a chart has a text for screen readers."""
+    return {"enabled": True, "label": {"description": f"Chart: {text}"}}
+
+
 def time_charts(
     titles: Sequence[str],
     series: Sequence[Mapping[str, Any]],
@@ -86,7 +91,14 @@ def time_charts(
             {"text": title, "top": top - 34, "left": 0, "textStyle": TITLE_STYLE}
             for title, top in zip(titles, tops, strict=True)
         ],
-        "tooltip": {"trigger": "axis", "axisPointer": {"type": "line"}},
+        "aria": described(", ".join(titles)),
+        "tooltip": {
+            "trigger": "axis",
+            "axisPointer": {"type": "line"},
+            "confine": True,
+            ":position": "(_0, _1, _2, _3, size) => (size.viewSize[0] < 500 ? [0, 0] : null)",
+            ":formatter": "linesAt",
+        },
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
         "legend": {
             "bottom": 0,
@@ -97,7 +109,15 @@ def time_charts(
             "itemHeight": 4,
             "textStyle": {"color": GRAY, "lineHeight": 20},  # as high as a name that is not cut
         },
-        "dataZoom": [{"type": "inside", "xAxisIndex": list(linked)}],
+        "dataZoom": [
+            {
+                "type": "inside",
+                "xAxisIndex": list(linked),
+                "filterMode": "none",  # a level has points outside of the window only
+                "zoomOnMouseWheel": "ctrl",
+                "moveOnMouseWheel": False,
+            }
+        ],
         "grid": [{"left": 84, "right": 18, "top": top, "height": CHART_HEIGHT} for top in tops],
         "xAxis": [
             {
@@ -114,7 +134,12 @@ def time_charts(
                 "scale": True,
                 "gridIndex": index,
                 **_axis_range(span),
-                "axisLabel": {"color": GRAY, "showMinLabel": False, "showMaxLabel": False},
+                "axisLabel": {
+                    "color": GRAY,
+                    "showMinLabel": False,
+                    "showMaxLabel": False,
+                    ":formatter": "groupDigits",
+                },
                 "splitLine": {"lineStyle": {"color": GRID_COLOR}},
             }
             for index, span in enumerate(spans)

@@ -8,7 +8,7 @@ from delever.core.explain.explanation import Explanation, TriggerState
 from delever.core.explain.queue_position import QueuePosition
 from delever.core.explain.what_if import AddMargin, AnyChange, OpenHedge, PartialClose, WhatIf
 from delever.core.units import format_scaled, ratio_ppm
-from delever.formatting import ContractFormatter, humanize, percent, significant
+from delever.formatting import ContractFormatter, humanize, moment, percent, significant
 
 WIDTH = 100
 """Columns after which the lines of an explanation are wrapped."""
@@ -259,7 +259,7 @@ def _inventory_line(explanation: Explanation, formatter: ContractFormatter) -> s
 
 def _trigger_line(state: TriggerState, formatter: ContractFormatter) -> str:
     status = "on" if state.on else f"off, trigger used {percent(state.trigger_used_ppm)}"
-    since = "" if state.since_ms is None else f" since {state.since_ms} ms"
+    since = "" if state.since_ms is None else f" since {moment(state.since_ms)}"
     numbers = formatter.labeled_amounts(state.numbers)
     return (
         f"ADL by {humanize(state.trigger)} is {status}{since} ({numbers}); its ADL price is the "

@@ -24,7 +24,7 @@ from delever.core.messages import (
 )
 from delever.core.units import Mark, format_scaled
 from delever.core.valuation.insurance import pool_equity
-from delever.formatting import ContractFormatter, humanize
+from delever.formatting import ContractFormatter, humanize, moment
 from delever.lab.measures.contract_totals import ContractTotal, EventTotals
 from delever.lab.measures.time_series import (
     ObservedPool,
@@ -343,8 +343,10 @@ def _numbers_text(book: Book, event: AdlStarted | AdlStopped, sequence: int) -> 
 
 
 def _episode_text(episode: AdlEpisode) -> str:
-    start = f"{episode.contract}: ADL by {humanize(episode.trigger)} from {episode.started_ms} ms"
-    end = "still on" if episode.stopped_ms is None else f"to {episode.stopped_ms} ms"
+    start = (
+        f"{episode.contract}: ADL by {humanize(episode.trigger)} from {moment(episode.started_ms)}"
+    )
+    end = "still on" if episode.stopped_ms is None else f"to {moment(episode.stopped_ms)}"
     return f"{start}, {end} ({episode.start_numbers})"
 
 
