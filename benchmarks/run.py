@@ -22,6 +22,8 @@ SCRIPTS = {
     "rounds": "An ADL round",
     "memory": "Memory",
     "copying": "Copies and snapshots",
+    "lab": "The lab",
+    "policies": "Policies",
     "startup": "Start-up",
     "scaling": "Scaling",
     "serving": "Served",

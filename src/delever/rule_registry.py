@@ -11,6 +11,8 @@ from dataclasses import fields, is_dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
+import numpy as np
+
 from delever.core.book import Book
 from delever.core.rules import RULE_SETS, RegisteredRules, RuleSet, rule_sets_of
 
@@ -21,7 +23,8 @@ GROUP = "delever.rule_sets"
 def registry(rule_sets: Iterable[RuleSet]) -> dict[str, RegisteredRules]:
     """Return rule sets of one's own by name, with their digests, for `Book` and `step`.
 
-    Raises ValueError for an unusable name: empty, with a `+`, a venue's, or given twice.
+    Raises ValueError for an unusable name: empty, a venue's, given twice, or with a `+` that is not
+    before the name of its policy, as `with_policy` writes it.
 
         >>> import delever
         >>> from dataclasses import replace
@@ -34,8 +37,10 @@ def registry(rule_sets: Iterable[RuleSet]) -> dict[str, RegisteredRules]:
     registered: dict[str, RegisteredRules] = {}
     for rules in rule_sets:
         name = rules.name
-        if not name or "+" in name:
-            raise ValueError(f"rule set {name!r}: a name is not empty and has no '+'")
+        if not name or "+" in name.removesuffix(f"+{rules.policy.name}"):
+            raise ValueError(
+                f"rule set {name!r}: a name is not empty and has no '+', except before its policy"
+            )
         if name in RULE_SETS or name in registered:
             raise ValueError(f"rule set {name!r}: there is one of this name already")
         registered[name] = RegisteredRules(rules, digest_of(rules))
@@ -82,8 +87,8 @@ def _content(value: Any) -> object:
         return (_code(type(value)), parts)
     if isinstance(value, Mapping):
         return tuple(sorted((repr(key), repr(_content(inner))) for key, inner in value.items()))
-    if isinstance(value, tuple | list):
-        return tuple(map(_content, value))
+    if isinstance(value, tuple | list | np.ndarray):
+        return tuple(map(_content, value if not isinstance(value, np.ndarray) else value.tolist()))
     if value is None or isinstance(value, str | int | float):
         return str(value) if isinstance(value, str) else value
     if callable(value):

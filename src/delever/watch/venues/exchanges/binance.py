@@ -29,7 +29,12 @@ from delever.watch.venues.answers import (
     time_ms,
 )
 from delever.watch.venues.client import client, next_push
-from delever.watch.venues.positions import PositionFields, Receipt, parse_indicator, parse_position
+from delever.watch.venues.exchanges.positions import (
+    PositionFields,
+    Receipt,
+    parse_indicator,
+    parse_position,
+)
 from delever.watch.venues.request_budget import RequestBudget
 
 WEIGHT_PER_MINUTE = 2_400
