@@ -4,14 +4,13 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from dashboard_server import DashboardServer, running, running_server
+from dashboard_server import DashboardServer, running_server
 from playwright.sync_api import Locator, Page, expect
 
 from browser import PHONE, BrowserSession, artifact
-from waiting import becomes, wait_until
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -234,20 +233,3 @@ def test_a_narrow_screen_has_cards_and_a_header_of_one_line(
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("link", name="Insurance funds").click()
     expect(page.locator("h1")).to_have_text("Insurance funds")
-
-
-def test_dashboard_apart_names_the_reason_of_a_timeout(
-    browser: BrowserSession, tmp_path: Path
-) -> None:
-    with (
-        running_server(tmp_path) as server,
-        running("dashboard", "--server", server.url, "--port", "0") as url,
-    ):
-        server.open_market()
-        page = browser.page(url)
-        expect(page.locator(".age")).to_contain_text("live")
-        with stopped(server):
-            expect(page.locator(".age")).to_contain_text("no data")
-            becomes(lambda: "Timeout" in page.locator("[role=alert]").inner_text(), expected=True)
-        expect(page.locator(".age")).to_contain_text("live")
-        expect(page.locator("[role=alert]")).to_have_text("")
