@@ -110,6 +110,20 @@ def test_allocate_has_a_column_for_each_policy_on_a_terminal(delever: Call, tmp_
     assert "By policy" in page.read_text()
 
 
+def test_policies_of_the_literature_are_accepted_by_name(delever: Call) -> None:
+    queue = ("--contract", "BTCUSDT", "--side", "short", "--quantity", "3", "--json")
+    for command in (
+        ("allocate", BOOK, *queue),
+        ("compare", BOOK, *SHOCK, "--rules", "bybit", "--json"),
+    ):
+        code, out, _ = delever("lab", *command, "--policy", "wealth_pro_rata")
+        (row, *_) = json.loads(out)["rows"]
+        assert (code, row.get("policy", row.get("rules", "")).split("+")[-1]) == (
+            ExitCode.SUCCESS,
+            "wealth_pro_rata",
+        )
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -79,7 +79,10 @@ class CrashOptions:
     """Annual volatility of a model."""
 
     correlation: float = 0.7
-    """Correlation of all contracts in a model."""
+    """Correlation of all contracts in a model, or of each with the factor."""
+
+    factor: str = ""
+    """Contract that moves all others in a model."""
 
     horizon: int = 3_600
     """Length of a random path in seconds."""
@@ -117,6 +120,7 @@ def crashes(book: "Book", crash: CrashOptions) -> list["Scenario"]:
             model=crash.model,
             volatility=crash.volatility,
             correlation=crash.correlation,
+            factor=crash.factor,
             horizon_ms=crash.horizon * 1_000,
             steps=12 if crash.steps is None else crash.steps,
             count=crash.count,

@@ -104,6 +104,17 @@ def test_random_paths_have_the_volatility_and_correlation_asked_for(model: Any) 
     assert ends.mean(axis=0) == pytest.approx(1, abs=0.005)
 
 
+def test_contracts_correlate_by_their_factor() -> None:
+    paths = lab.scenarios(
+        BOOK, model="gbm", correlation=0.8, factor="ETHUSDT", horizon_ms=86_400_000, steps=1,
+        count=4_000, seed=1,
+    )  # fmt: skip
+    returns = np.log([[float(r) for r in path.steps[-1].ratios.values()] for path in paths])
+    found = np.corrcoef(returns.T)
+    assert found[1, [0, 2]] == pytest.approx(0.8, abs=0.03)  # BTCUSDT, ETHUSDT, BTCUSD
+    assert found[0, 2] == pytest.approx(0.64, abs=0.03)
+
+
 def test_a_jump_is_the_same_for_all_contracts() -> None:
     paths = lab.scenarios(BOOK, model="jump", volatility=0.01, jump=-0.3, jump_sd=0, count=2)
     for path in paths:
@@ -181,6 +192,12 @@ def test_marks_beyond_the_limits_of_a_contract_are_reported() -> None:
             "two times",
         ),
         (lambda: lab.scenarios(BOOK, model="heston"), UnknownNameError, "no model 'heston'"),  # type: ignore[arg-type]
+        (lambda: lab.scenarios(BOOK, factor="X"), UnknownNameError, "there is no factor 'X'"),
+        (
+            lambda: lab.scenarios(BOOK, factor="BTCUSDT", correlation=np.eye(3)),
+            InputError,
+            "one number where there is a factor",
+        ),
         (lambda: lab.scenarios(BOOK, nu=2), InputError, "nu '2': must be above 2"),
         (lambda: lab.scenarios(BOOK, contracts=["BTCUSTD"]), UnknownNameError, "did you mean"),
         (lambda: lab.scenarios(BOOK, correlation=1.0), InputError, "correlation: is singular"),

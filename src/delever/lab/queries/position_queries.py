@@ -15,6 +15,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.explain import explanation as core
 from delever.core.explain import what_if as core_what_if
 from delever.core.explain.explanation import Explanation
+from delever.core.explain.queue_position import bankruptcy_prices
 from delever.core.explain.what_if import (
     AddMargin,
     AnyChange,
@@ -26,7 +27,7 @@ from delever.core.explain.what_if import (
 from delever.core.messages import Amount, Reason, Side
 from delever.core.rules import RULE_SETS, RuleSet, rule_set_of, rule_sets_of
 from delever.core.rules.ranking import Queue, rank_side
-from delever.core.units import Ints, format_scaled, parse_decimal, scaled, steps
+from delever.core.units import Ints, Mark, format_scaled, parse_decimal, scaled, steps
 from delever.core.valuation.side_valuation import value_side
 from delever.formatting import ContractFormatter, exact_decimal, rejection_text
 from delever.lab.errors import InputError, UnknownNameError, unknown
@@ -50,8 +51,10 @@ def rank(
 
     Ineligible positions follow, without a rank and with a `reason`. `rank` counts from 1;
     `indicator` is 5 at the front and 1 at the back; `quantity_ahead` is the quantity that is closed
-    before it is this position's turn; each part of the score has its own column. Quantities and
-    money are exact decimals. Raises UnknownNameError for an unknown contract, side or rule set.
+    before it is this position's turn; each part of the score has its own column.
+    `bankruptcy_price` is that of a takeover at this mark, empty where the margin cannot be lost.
+    Quantities, prices and money are exact decimals. Raises UnknownNameError for an unknown
+    contract, side or rule set.
 
         >>> import delever
         >>> book = delever.read_book("examples/book")
@@ -65,6 +68,7 @@ def rank(
     rows, reasons = _rows(queue)
     formatter = ContractFormatter.of(book, state)
     names = book.accounts.names
+    bankruptcies = bankruptcy_prices(book, state, view, rows.tolist())
     leverages = state.tables[view.side].leverage[rows].tolist()
     return pl.DataFrame(
         [
@@ -74,6 +78,7 @@ def rank(
             quantities("quantity", view.lots[rows].tolist(), formatter),
             decimals("leverage", leverages, LEVERAGE_DECIMALS),
             decimals("unrealized_pnl", view.unrealized_pnl[rows].tolist(), formatter.cash_decimals),
+            prices("bankruptcy_price", bankruptcies, formatter),
             pl.Series("score", queue.score.value[rows]),
             pl.Series("indicator", _ranked_only(queue.indicator[rows], reasons), pl.Int64),
             quantities(
@@ -336,3 +341,9 @@ def quantities(name: str, lots: Iterable[int | None], formatter: ContractFormatt
     """Return lots as a column of exact decimals."""
     mantissa, places = formatter.terms.lot
     return decimals(name, (None if n is None else n * mantissa for n in lots), places)
+
+
+def prices(name: str, ticks: Iterable[Mark | None], formatter: ContractFormatter) -> pl.Series:
+    """Return Ticks as a column of exact decimals."""
+    cells = [None if price is None else formatter.exact_price(price) for price in ticks]
+    return pl.Series(name, cells, pl.Decimal(38, formatter.terms.tick[1]))

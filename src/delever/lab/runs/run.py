@@ -26,7 +26,12 @@ from delever.core.units import Mark, format_scaled
 from delever.core.valuation.insurance import pool_equity
 from delever.formatting import ContractFormatter, humanize, moment
 from delever.lab.errors import unknown
-from delever.lab.measures.account_outcomes import accounts_frame
+from delever.lab.measures.account_outcomes import (
+    PositionKey,
+    PositionOutcome,
+    accounts_frame,
+    position_outcomes,
+)
 from delever.lab.measures.contract_totals import ContractTotal, EventTotals
 from delever.lab.measures.run_measures import AccountVectors, account_vectors, main_asset, measure
 from delever.lab.measures.time_series import (
@@ -156,7 +161,13 @@ class RunResult:
 
     def vectors(self, asset: str) -> AccountVectors:
         """Return what the measures in one settle asset are computed from."""
-        return account_vectors(self.book, self.events, self.marks, self.fund_equity, asset)
+        return account_vectors(
+            self.book, self.events, self.outcomes_by_position(), self.fund_equity, asset
+        )
+
+    def outcomes_by_position(self) -> dict[PositionKey, PositionOutcome]:
+        """Return what ADL and socialized losses did to each position, in Cash and Lots."""
+        return position_outcomes(self.book, self.events, self.marks)
 
     def measures(self, asset: str = "") -> dict[str, float | None]:
         """Return the measures in a settle asset; without one, in that of most accounts' wallets.
