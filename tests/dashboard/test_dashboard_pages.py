@@ -166,10 +166,13 @@ def test_arithmetic_of_why_me_is_right(browser: BrowserSession, server: Dashboar
     lines = page.locator("ol.why li").all_inner_texts()
     entry, mark, pnl = numbers(lines[0], r"(\S+) at entry - (\S+) at mark = (\S+) USDT")
     assert entry - mark == pnl
-    (equity,) = numbers(lines[1], r"has (\S+) USDT of equity")
-    (returned,) = numbers(lines[2], r"= (\S+)\.$")
-    (leverage,) = numbers(lines[3], r"= (\S+)\.$")
-    (score,) = numbers(lines[4], r"= ([\d.]+)\.$")
+    balance, added, equity = numbers(
+        lines[1], r"(\S+) balance \+ (\S+) unrealized PnL = (\S+) USDT"
+    )
+    assert balance + added == equity
+    (returned,) = numbers(lines[3], r"= (\S+)\.$")
+    (leverage,) = numbers(lines[4], r"= (\S+)\.$")
+    (score,) = numbers(lines[5], r"= ([\d.]+): ")
     assert float(pnl / entry) == pytest.approx(float(returned), rel=1e-5)
     assert float(returned * leverage) == pytest.approx(float(score), rel=1e-5)
     assert equity > 0

@@ -137,14 +137,14 @@ class Scrubber:
         self._draw()
         self._display()
 
-    async def _contract_changed(self) -> None:
-        if self._loading:
-            return
+    def _contract_changed(self) -> Awaitable[None] | None:
+        """Display the chosen contract; NiceGUI awaits what is returned."""
+        if self._loading:  # decided now: the awaited part begins after loading
+            return None
         self._update_url()
         self._draw()
         self._display()
-        if self._on_contract is not None:
-            await self._on_contract()
+        return self._on_contract() if self._on_contract else None
 
     # --- time ---
 
