@@ -3,6 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
 	echo $$python && break; done)
 SEED ?= $(shell date +%s)
+STEPS ?= 100000000
 comma := ,
 UV := .venv/bin/uv
 PYTEST := .venv/bin/pytest -n 2 --dist loadfile
@@ -12,7 +13,7 @@ PYTEST := .venv/bin/pytest -n 2 --dist loadfile
 install = $(UV) pip install --quiet --python $(1)/bin/python --editable '.$(2)' \
 	$(if $(3),--constraints $(3) --build-constraints constraints.txt)
 
-.PHONY: help demo serve test check unit browser test-random test-latest slow coverage \
+.PHONY: help demo serve test check unit browser test-random test-latest slow sim coverage \
 	bench bench-large docs venue dist upgrade clean
 
 help: ## list the targets
@@ -48,6 +49,9 @@ test-latest: .venv-latest/dev browser ## run the tests with the newest release o
 
 slow: .venv/dev browser ## run the slow tests too, and the property tests a hundred times as far
 	$(PYTEST) -m '' --hypothesis-profile=long
+
+sim: .venv/dev ## run the fault simulation for STEPS=n steps (10^8) from SEED=n on; see docs/testing.md
+	.venv/bin/python tests/fault_simulation/delever_sim.py --seed $(SEED) --steps $(STEPS)
 
 coverage: .venv/dev browser ## measure which lines the tests run; writes htmlcov/
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html
