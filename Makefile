@@ -102,4 +102,9 @@ clean: ## remove environments and builds
 	$(UV) venv --quiet --clear --python .venv/bin/python .venv-latest
 	$(call install,.venv-latest,[dev])
 
+.venv-ray/ray: .venv/uv pyproject.toml constraints-ray.txt
+	test -x .venv-ray/bin/python || $(UV) venv --quiet --python .venv/bin/python .venv-ray
+	$(call install,.venv-ray,[fast]' 'pytest' 'ray,constraints-ray.txt)
+	@touch $@
+
 FORCE:

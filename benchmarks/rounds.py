@@ -32,7 +32,7 @@ from delever.core.intake.column_packing import position_columns
 from delever.core.kernels import fastest
 from delever.core.messages import Side
 from delever.core.rules import RULE_SETS
-from delever.core.rules.policies.allocation import allocate
+from delever.core.rules.adl_price import Quote
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.valuation.side_valuation import value_side
 from delever.journal import Recorder
@@ -129,7 +129,7 @@ class TimedRounds:
 
         def sort_queue() -> None:
             queue: Queue = rank_side(views[0], rules.ranking)
-            allocate(lots, rules.policy.tiers(queue, queue.order))
+            rules.policy.allocate(queue, lots, Quote((), {}))
 
         self.ranked.append(seconds(sort_queue))
         return lots

@@ -22,6 +22,7 @@ SCRIPTS = {
     "rounds": "An ADL round",
     "memory": "Memory",
     "copying": "Copies and snapshots",
+    "lab": "The lab",
     "startup": "Start-up",
     "scaling": "Scaling",
     "serving": "Served",

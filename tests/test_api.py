@@ -27,7 +27,7 @@ def test_the_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     pl.DataFrame(POSITIONS).write_parquet("positions.parquet")
 
     positions = pl.read_parquet("positions.parquet")
-    book = delever.book_of(positions, {"BTCUSDT": "64000.5"}, pool="100000")
+    book = delever.book_of(positions, {"BTCUSDT": "64000.5"}, contracts="linear", pool="100000")
     queue = delever.rank(book, "BTCUSDT", "short", rules="bybit")
     why = delever.explain(book, "BTCUSDT", "bob")
     then = delever.what_if(book, "BTCUSDT", "bob", leverage="3")
@@ -48,7 +48,7 @@ def test_the_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_public_names_are_imported_when_they_are_first_used() -> None:
     program = (
-        "import sys, delever; before = set(sys.modules); delever.Shock;"
+        "import sys, delever; before = set(sys.modules); delever.simulate;"
         "print('polars' in before, 'numpy' in before, 'polars' in sys.modules)"
     )
     process = subprocess.run(

@@ -88,7 +88,7 @@ MONEY = {
 }
 """The modules that never convert to float; the others compute scores."""
 
-MUTABLE = {"book", "kernels", "market/rolling_windows"}
+MUTABLE = {"book", "kernels", "market/mark_table", "market/rolling_windows"}
 """The modules of the one mutable object; all others take values and return values.
 
 Kernels write to the columns that they receive.
@@ -128,6 +128,7 @@ MAY_IMPORT = {
         "lab",
         "rule_registry",
     },
+    "shadow": {"core", "formatting", "lab"},
     "watch": {"config", "core", "field_errors", "lab", "rule_registry", "server"},
     "dashboard": {"api_types", "core", "demo", "formatting", "lab", "rule_registry", "watch"},
     "cli": {
@@ -140,6 +141,7 @@ MAY_IMPORT = {
         "lab",
         "rule_registry",
         "server",
+        "shadow",
         "watch",
     },
     "__init__": {"core", "journal", "lab", "rule_registry"},

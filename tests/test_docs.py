@@ -132,6 +132,18 @@ def test_python_in_documents_runs(
     exec(compile("\n".join(lines), str(path), "exec"), {"__name__": "__main__"})
 
 
+def test_no_two_documents_run_into_the_same_journal() -> None:
+    """A reader of README and tour runs both in one directory; `run` refuses a journal in use."""
+    journals = [
+        (command[command.index("--journal") + 1], location(path))
+        for path, command in shell_lines()
+        if command[1:2] == ["run"] and "--journal" in command
+    ]
+    names = [name for name, _ in journals]
+    assert len(names) > 1
+    report([f"{where}: {name} is used twice" for name, where in journals if names.count(name) > 1])
+
+
 def test_delever_commands_in_shell_blocks_parse() -> None:
     app = importlib.import_module("delever.cli").app
     found = []

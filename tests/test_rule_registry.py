@@ -41,7 +41,7 @@ POSITIONS = [
 
 
 def book(rules: str | RuleSet = "binance") -> delever.Book:
-    return delever.book_of(POSITIONS, {"BTC": 90}, rules=rules)
+    return delever.book_of(POSITIONS, {"BTC": 90}, contracts="linear", rules=rules)
 
 
 def test_rank_takes_an_object_and_the_pools_own_rules() -> None:

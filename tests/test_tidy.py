@@ -69,7 +69,10 @@ BANNED_CALLS = {
 }
 """Calls that no module of the package makes, with what to use instead."""
 
-OWN_BYTES = {(PACKAGE / "core" / "book" / "book.py", "pickle.loads")}
+OWN_BYTES = {
+    (PACKAGE / "core" / "book" / "book.py", "pickle.loads"),
+    (PACKAGE / "lab" / "runs" / "sweeps" / "executors.py", "pickle.loads"),
+}
 """Exempt calls: a book is copied by pickling it, and the bytes never leave the call."""
 
 EDGES = {"cli", "config", "server"}
@@ -244,6 +247,21 @@ def test_no_test_mocks() -> None:
         for path in python_files(ROOT)
         for line, target in imports(path)
         if target.split(".")[0] in BANNED_IN_TESTS
+    ]
+    report(found)
+
+
+REQUEST = re.compile(r"httpx2?\.(Async)?(Client|get|post|put|delete)")
+
+
+def test_requests_of_tests_state_their_timeout() -> None:
+    """Without one, httpx fails after five seconds, in which a busy machine may not answer."""
+    found = [
+        f"{location(path, node.lineno)}: add timeout=PATIENCE_S"
+        for path in python_files(TESTS)
+        for node in ast.walk(syntax_tree(path))
+        if isinstance(node, ast.Call) and REQUEST.fullmatch(ast.unparse(node.func))
+        if "timeout" not in {keyword.arg for keyword in node.keywords}
     ]
     report(found)
 

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from delever.journal import Recorder, verify
     from delever.lab.errors import InputError, UnknownNameError
     from delever.lab.queries.position_queries import explain, rank, what_if
+    from delever.lab.runs.market_paths.path import Shock
     from delever.lab.runs.run import RunResult, run
     from delever.lab.runs.scenario import read_scenario, schema
-    from delever.lab.runs.stress_test import Shock, compare, simulate
+    from delever.lab.runs.stress_test import compare, simulate
     from delever.lab.tables.book_reader import book_of, read_book, write_book
     from delever.rule_registry import registry
 
@@ -67,7 +68,8 @@ _HOMES = {
     "delever.lab.queries.position_queries": ("explain", "rank", "what_if"),
     "delever.lab.runs.run": ("RunResult", "run"),
     "delever.lab.runs.scenario": ("read_scenario", "schema"),
-    "delever.lab.runs.stress_test": ("Shock", "compare", "simulate"),
+    "delever.lab.runs.market_paths.path": ("Shock",),
+    "delever.lab.runs.stress_test": ("compare", "simulate"),
     "delever.rule_registry": ("registry",),
 }
 

@@ -21,7 +21,8 @@ GROUP = "delever.rule_sets"
 def registry(rule_sets: Iterable[RuleSet]) -> dict[str, RegisteredRules]:
     """Return rule sets of one's own by name, with their digests, for `Book` and `step`.
 
-    Raises ValueError for an unusable name: empty, with a `+`, a venue's, or given twice.
+    Raises ValueError for an unusable name: empty, a venue's, given twice, or with a `+` that is not
+    before the name of its policy, as `with_policy` writes it.
 
         >>> import delever
         >>> from dataclasses import replace
@@ -34,8 +35,10 @@ def registry(rule_sets: Iterable[RuleSet]) -> dict[str, RegisteredRules]:
     registered: dict[str, RegisteredRules] = {}
     for rules in rule_sets:
         name = rules.name
-        if not name or "+" in name:
-            raise ValueError(f"rule set {name!r}: a name is not empty and has no '+'")
+        if not name or "+" in name.removesuffix(f"+{rules.policy.name}"):
+            raise ValueError(
+                f"rule set {name!r}: a name is not empty and has no '+', except before its policy"
+            )
         if name in RULE_SETS or name in registered:
             raise ValueError(f"rule set {name!r}: there is one of this name already")
         registered[name] = RegisteredRules(rules, digest_of(rules))

@@ -1,4 +1,4 @@
-"""Queries on a book directory: rank, explain, whatif, compare-rules."""
+"""Queries on a book directory: rank, explain, whatif, rank-all."""
 
 import json
 import sqlite3
@@ -12,7 +12,7 @@ from command_line import BOOK, CRASH, RANK, Call
 from delever.cli import ExitCode
 from delever.core.rules import RULE_SETS
 
-COMPARE = ("compare-rules", BOOK, "--contract", "BTCUSDT")
+COMPARE = ("rank-all", BOOK, "--contract", "BTCUSDT")
 HEDGE = ("whatif", BOOK, "--contract", "BTCUSDT", "--hedge")
 POSITION = (BOOK, "--account", "bob", "--contract", "BTCUSDT")
 
@@ -203,22 +203,22 @@ def test_explain_rejects_a_missing_fill_and_a_missing_or_forged_journal(
     assert err.endswith(": record 8: content does not match its hash\n")
 
 
-# --- compare-rules ---
+# --- rank-all ---
 
 
-def test_compare_rules_writes_a_row_for_each_position_and_rule_set(delever: Call) -> None:
+def test_rank_all_writes_a_row_for_each_position_and_rule_set(delever: Call) -> None:
     code, out, err = delever(*COMPARE, "--account", "dan")
     assert (code, err) == (ExitCode.SUCCESS, "")
     header, *rows = [line.split("\t") for line in out.splitlines()]
     assert header[:7] == ["contract", "side", "account", "position", "quantity", "rules", "rank"]
     assert [row[5] for row in rows] == [*RULE_SETS] * 2
     answer = json.loads(delever(*COMPARE, "--account", "dan", "--json")[1])
-    assert answer["schema"] == "delever.compare_rules/1"
+    assert answer["schema"] == "delever.rank_all/1"
     about = (answer["contract"], answer["account"], len(answer["rows"]))
     assert about == ("BTCUSDT", "dan", len(rows))
 
 
-def test_compare_rules_as_a_table_has_a_column_for_each_rule_set(
+def test_rank_all_as_a_table_has_a_column_for_each_rule_set(
     delever: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -232,14 +232,14 @@ def test_compare_rules_as_a_table_has_a_column_for_each_rule_set(
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_compare_rules_writes_a_file(delever: Call, tmp_path: Path, suffix: str) -> None:
+def test_rank_all_writes_a_file(delever: Call, tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"compared.{suffix}"
-    assert delever("compare-rules", BOOK, "-o", str(file)) == (ExitCode.SUCCESS, "", "")
+    assert delever("rank-all", BOOK, "-o", str(file)) == (ExitCode.SUCCESS, "", "")
     frame = pl.read_csv(file) if suffix == "csv" else pl.read_parquet(file)
     assert frame.height % len(RULE_SETS) == 0
     assert set(frame["rules"]) == set(RULE_SETS)
 
 
-def test_compare_rules_of_an_account_without_positions_has_no_rows(delever: Call) -> None:
-    flat = ("compare-rules", BOOK, "--contract", "ETHUSDT", "--account", "hal")
+def test_rank_all_of_an_account_without_positions_has_no_rows(delever: Call) -> None:
+    flat = ("rank-all", BOOK, "--contract", "ETHUSDT", "--account", "hal")
     assert delever(*flat, "--format", "table")[:2] == (ExitCode.SUCCESS, "no rows\n")

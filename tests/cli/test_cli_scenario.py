@@ -84,7 +84,23 @@ def test_run_loads_a_book_before_the_scenario_into_a_new_journal_only(
     )
     code, _, err = delever(*words)
     assert code == ExitCode.USAGE_ERROR
-    assert "is not empty: --book needs a new journal" in err
+    assert f"{journal} has 28 records: --book needs a new journal" in err
+
+
+def test_run_continues_a_journal_only_where_it_is_asked_to(delever: Call, tmp_path: Path) -> None:
+    journal, later = str(tmp_path / "journal.db"), tmp_path / "later.ndjson"
+    later.write_text('{"type": "set_time", "time_ms": 999999}\n')
+    assert delever("run", CRASH, "--journal", journal)[0] == ExitCode.SUCCESS
+    before = delever("verify", journal)[1]
+    code, out, err = delever("run", str(later), "--journal", journal)
+    assert (code, out) == (ExitCode.USAGE_ERROR, "")
+    assert f"{journal} has 14 records: add --append to continue it, or choose a new file" in err
+    assert delever("verify", journal)[1] == before
+    assert delever("run", str(later), "--journal", journal, "--append")[0] == ExitCode.SUCCESS
+    assert delever("verify", journal)[1].startswith("verified: 15 records")
+    code, _, err = delever("run", str(later), "--append")
+    assert code == ExitCode.USAGE_ERROR
+    assert "--append needs --journal" in err
 
 
 def test_run_applies_nothing_of_a_truncated_scenario(delever: Call, tmp_path: Path) -> None:
@@ -124,8 +140,14 @@ def test_demo_ends_with_a_verified_journal(delever: Call, tmp_path: Path) -> Non
     journal = tmp_path / "demo.db"
     small = ("demo", "--accounts", "300", "--contracts", "4", "--journal", str(journal))
     code, out, err = delever(*small)
-    assert (code, err) == (ExitCode.SUCCESS, "")
-    assert out.startswith("# crash\nmeasure\tvalue\n")
+    run_time = "about 3 s on two idle cores"
+    assert (code, err) == (
+        ExitCode.SUCCESS,
+        f"crash of seed 10: 300 accounts, 4 contracts; {run_time}\n",
+    )
+    assert out.startswith("ADL closed positions of ")
+    for title in ("crash", "who paid", "insurance funds", "contracts", "why these accounts"):
+        assert f"\n# {title}\n" in out
     assert "\njournal verified: " in out
     assert delever(*small)[0] == ExitCode.INVALID_INPUT  # the journal exists
     assert delever("demo", "--accounts", "1")[0] == ExitCode.USAGE_ERROR

@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from delever.core.accounting.invariants import audit
+from delever.core.messages import AdlFilled, MarksSet
 from delever.dashboard.data.lab_runs import run_preset
 from delever.demo.crash_generator import draw_crash
 from delever.demo.crash_report import CrashReport
 from delever.demo.crash_run import run_crash
-from delever.demo.synthetic_market import EQUITY, NOTIONAL, PROFIT, quantile
+from delever.demo.synthetic_market import CASH_PER_LOT_TICK, EQUITY, NOTIONAL, PROFIT, quantile
 from delever.journal import JournalError, SqliteJournal, replay_events, verify
+from delever.journal.record import decode_events
 
 ACCOUNTS, CONTRACTS = 500, 4
 
@@ -63,6 +66,45 @@ def test_the_haircut_is_positive_and_a_small_part_of_the_notional_closed(
     assert report.accounts["haircut"].sum() == pytest.approx(affected / 1e8)
 
 
+def test_pnl_at_the_mark_is_what_was_realized_and_the_haircut(
+    report: CrashReport, journal: Path
+) -> None:
+    """Computed again from the fills and marks of the journal: lots x (mark - entry)."""
+    marks: dict[str, int] = {}
+    at_mark = 0
+    with SqliteJournal(journal, readonly=True) as opened:
+        for record in opened.records():
+            for event in decode_events(record.events):
+                if isinstance(event, MarksSet):
+                    marks |= {name: ticks for name, ticks, _ in event.rows()}
+                elif isinstance(event, AdlFilled):
+                    value = event.side.sign * event.lots * marks[event.contract] * CASH_PER_LOT_TICK
+                    at_mark += value - event.cost_cash
+    assert report.totals["pnl_at_mark_cash"] == at_mark
+    assert report.totals["realized_pnl_cash"] == at_mark - report.totals["haircut_cash"]
+    assert dict(zip(report.contracts["contract"], report.contracts["haircut"], strict=True))
+    assert report.contracts["haircut"].sum() == pytest.approx(report.totals["haircut_cash"] / 1e8)
+
+
+def test_the_result_of_a_fund_is_that_of_its_contracts(report: CrashReport) -> None:
+    """Balances before and after, against takeovers, unwinding and ADL added up by contract."""
+    by_contract = report.contracts.group_by("pool").agg(pl.col("fund_result").sum())
+    results = dict(by_contract.iter_rows())
+    for pool in report.pools.iter_rows(named=True):
+        assert pool["result"] == pytest.approx(results.get(pool["pool"], 0.0), abs=1e-6)
+        assert pool["opening"] + pool["injected"] + pool["result"] == pytest.approx(pool["equity"])
+    assert report.pools["result"].sum() == pytest.approx(report.totals["fund_result_cash"] / 1e8)
+    assert report.totals["fund_result_cash"] < 0
+
+
+def test_the_report_names_each_amount_apart(report: CrashReport) -> None:
+    amounts = {name: amount for name, amount, _ in report.money()}
+    assert len({amounts[name] for name in ("notional closed", "PnL at mark", "haircut")}) == 3
+    for name in ("notional closed", "haircut", "realized PnL"):
+        assert amounts[name] in report.headline()
+    assert not any("cash" in name for name, _ in report.counts())
+
+
 def test_the_most_affected_accounts_are_explained(report: CrashReport) -> None:
     assert len(report.affected) == 5
     for account, text in zip(report.affected, report.explanations(), strict=True):
@@ -70,8 +112,8 @@ def test_the_most_affected_accounts_are_explained(report: CrashReport) -> None:
         assert place.score == pytest.approx(np.prod(list(place.parts.values())))
         assert f"rank {place.rank:,}" in text
         assert account.account in text
-    notionals = report.accounts["notional_closed"].to_list()
-    assert notionals == sorted(notionals, reverse=True)
+    haircuts = report.accounts["haircut"].to_list()
+    assert haircuts == sorted(haircuts, reverse=True)
 
 
 def test_the_journal_of_a_crash_is_verified(report: CrashReport, journal: Path) -> None:

@@ -1,10 +1,12 @@
 """Segments name engine, schema, rules and the limit of time; each release's journals verify."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from forgery import spoil
+from msgspec import structs
 from sessions import crash, opening
 
 from delever.core import messages as m
@@ -13,6 +15,7 @@ from delever.core.engine import step
 from delever.core.rules import RULE_SETS, RuleSet
 from delever.core.rules.adl_price import AtMark
 from delever.core.rules.ruleset import Case
+from delever.core.rules.venues.superseded import SUPERSEDED, with_options
 from delever.journal import JournalError, JournalProblem, Recorder, SqliteJournal, verify
 from delever.journal.record import (
     EMPTY_HEAD,
@@ -106,17 +109,24 @@ EARLIER = replace(
 
 def write_with(path: Path, rules: RuleSet) -> None:
     """Write the crash as an engine with these rules of Bybit would have."""
-    book, head, records = Book(), EMPTY_HEAD, list[Record]()
+    book = Book()
     book.use_segment(0, {"bybit": rules})
-    for command in crash():
-        events = step(book, command)
-        changes = digest(book.take_changes())
-        body = encode_command(command), encode_events(events)
-        records.append(seal_record(book.sequence, book.time_ms, *body, head.hash, changes))
-        head = records[-1].head
+    records = list(recorded(book, crash()))
     terms = SegmentTerms("0.0.1", SCHEMA_VERSION, {"bybit": digest_of(rules)})
     with SqliteJournal(path) as journal:
         journal.append(records, seal_segment(EMPTY_HEAD, terms))
+
+
+def recorded(book: Book, commands: Iterable[m.Command]) -> Iterator[Record]:
+    """Yield the record of each command, run on a book."""
+    head = EMPTY_HEAD
+    for command in commands:
+        events = step(book, command)
+        changes = digest(book.take_changes())
+        body = encode_command(command), encode_events(events)
+        record = seal_record(book.sequence, book.time_ms, *body, head.hash, changes)
+        head = record.head
+        yield record
 
 
 def by_commands(path: Path, dated: Dated) -> Replay:
@@ -145,6 +155,59 @@ def test_without_them_it_is_not_called_forged_but_written_by_its_version(tmp_pat
         recorder.submit([m.SetTime(time_ms=10**6)])
     assert [first for first, _ in segments(path)] == [1, len(crash()) + 1]
     assert by_commands(path, {"bybit@2026-10": EARLIER}).finding is None
+
+
+@pytest.mark.parametrize("name", ["bybit", "bybit+pro_rata", "bybit+cap_per_account=0.2"])
+def test_a_journal_that_tested_largest_fills_verifies(tmp_path: Path, name: str) -> None:
+    """Before December 2026 a counterparty was tested as if closed as far as possible."""
+    before = with_options(SUPERSEDED["bybit@2026-11"], name)
+    assert before is not None
+    book, path = Book(), tmp_path / "old.db"
+    book.use_segment(0, {name: before})
+    commands = [
+        replace_pool(command, name) if isinstance(command, m.DefinePool) else command
+        for command in marginal_round()
+    ]
+    records = list(recorded(book, commands))
+    terms = SegmentTerms("0.1.0", SCHEMA_VERSION, {name: digest_of(before)})
+    with SqliteJournal(path) as journal:
+        journal.append(records, seal_segment(EMPTY_HEAD, terms))
+    assert by_commands(path, SUPERSEDED).finding is None
+    finding = by_commands(path, {}).finding
+    assert finding is not None
+    assert finding.problem is JournalProblem.RULES_CHANGED
+
+
+def replace_pool(command: m.DefinePool, rules: str) -> m.DefinePool:
+    return structs.replace(command, rules=rules)
+
+
+def marginal_round() -> list[m.Command]:
+    """Return a round whose second counterparty is solvent after its part, not if closed whole."""
+    rows = tuple(
+        m.PositionRow(
+            account=name, contract="X", side=side, quantity=lots, entry_price=entry,
+            isolated_margin=margin,
+        )
+        for name, side, lots, entry, margin in (
+            ("bust", m.Side.LONG, 100, 111, 100),
+            ("amy", m.Side.SHORT, 60, 101, 700),
+            ("ben", m.Side.SHORT, 100, 100, 720),
+        )
+    )  # fmt: skip
+    pool = m.DefinePool(time_ms=0, pool="p", kind=m.PoolKind.SHARED, asset="USDT", rules="bybit")
+    contract = m.DefineContract(
+        time_ms=0, contract="X", kind=m.ContractKind.LINEAR, settle="USDT", pool="p",
+        tick_size="1", lot_size="1",
+    )  # fmt: skip
+    return [
+        pool,
+        contract,
+        *(m.DefineAccount(time_ms=0, account=row.account) for row in rows),
+        m.SetMarks(time_ms=1, marks={"X": "100"}),
+        m.SetPositions(time_ms=1, version=1, positions=rows),
+        m.Takeover(time_ms=2, account="bust", contract="X", side=m.Side.LONG),
+    ]
 
 
 # --- the limit of time ---

@@ -15,6 +15,7 @@ from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionTable
 from delever.core.engine import step
+from delever.core.market import mark_table
 from delever.core.market.rolling_windows import RollingMean, RollingPeak, RollingVolatility
 from delever.core.messages import Command, Event, Side
 from delever.journal import snapshot
@@ -29,11 +30,12 @@ DERIVED = {
         "has_managed_pools",
         "max_time_jump_ms",
         "superseded",
+        "assumptions",
         "idle_rounds",
         "publication_cache",
         "registry",
         "revision",
-        "with_mark_limits",
+        "marks",
         "_monitored",
         "_stale",
     },
@@ -45,13 +47,27 @@ DERIVED = {
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "number"},
     AssetState: {"collateral", "collateral_at", "exposure", "exposure_at_mark", "key"},
     ContractState: {"name", "definition_order", "terms", "limits", "is_observed", "exposure_bound"}
-    | {"exposure_at_mark_bound", "key", "largest_holding", "mark_limits"},
+    | {"exposure_at_mark_bound", "key", "largest_holding", "mark_limits", "marks"},
     PoolState: {"name", "key", "asset", "limits", "max_slippage_ppm"},
     RollingPeak: set(),
     RollingMean: {"_closed_area"},
     RollingVolatility: set(),
 }
 """Fields that a snapshot does not store, because they are derived from the stored ones."""
+
+MARK_COLUMNS = {
+    "mark": {"ticks", "fractions"},
+    "previous_mark": {"previous_ticks", "previous_fractions"},
+    "last_confirmed_mark": {"confirmed_ticks", "confirmed_fractions"},
+    "mark_unconfirmed": {"is_unconfirmed"},
+    "mark_rejected": {"is_rejected"},
+    "marked_ms": {"marked_ms"},
+}
+"""Fields of a contract that a snapshot stores, and the columns of `MarkTable` that have them."""
+
+DERIVED_MARK_COLUMNS = {"minutes", "lows", "highs", "redefined_at", "factors", "is_linear"}
+DERIVED_MARK_COLUMNS |= {"max_ticks", "units", "decimals", "settles"}
+DERIVED_MARK_COLUMNS |= {"max_moves_ppm", "max_ages_ms"}
 
 RECORDS = {
     Book: snapshot.BookRecord,
@@ -77,9 +93,10 @@ def run(book: Book, commands: list[Command]) -> list[tuple[tuple[Event, ...], by
 def fields_of(item: object) -> set[str]:
     names = set(getattr(type(item), "__slots__", None) or vars(item))
     names = {
-        name.replace("_entries", "entries").replace("_size", "size").replace("_terms", "terms")
+        name if name in DERIVED[type(item)] | NOT_CHANGED else name.removeprefix("_")
         for name in names
     }
+    names |= set(MARK_COLUMNS) if isinstance(item, ContractState) else set()
     return names - {"start"}
 
 
@@ -111,6 +128,10 @@ def test_every_field_of_the_book_is_stored_or_derived() -> None:
         assert fields_of(item) - columns - NOT_CHANGED == stored | DERIVED[kind], kind
         checked.add(kind)
     assert checked == set(RECORDS)
+
+
+def test_every_column_of_marks_is_stored_or_derived() -> None:
+    assert set().union(*MARK_COLUMNS.values()) | DERIVED_MARK_COLUMNS == set(mark_table.COLUMNS)
 
 
 def test_an_inventory_is_stored_as_its_tranches() -> None:

@@ -3,9 +3,11 @@
 import httpx2
 from live_server import live_server
 
+from waiting import PATIENCE_S
+
 
 def test_requests_to_venues_and_to_the_native_api_are_counted() -> None:
-    with live_server() as server, httpx2.Client(base_url=server.url) as client:
+    with live_server() as server, httpx2.Client(base_url=server.url, timeout=PATIENCE_S) as client:
         for path in ("/fapi/v1/ping", "/fapi/v1/nothing", "/v1/health", "/v1/health", "/nothing"):
             client.get(path)
         lines = client.get("/metrics").text.splitlines()

@@ -23,6 +23,7 @@ from delever.core.valuation.insurance import pool_equity
 from delever.core.valuation.multi_asset import collateral_pnl
 from delever.journal import Recorder, verify
 from delever.server.transport.api_keys import ApiKey
+from waiting import PATIENCE_S
 
 sys.path.append(str(Path(__file__).parents[2] / "examples"))
 import tiny_venue
@@ -89,7 +90,9 @@ def served_from(path: Path) -> Config:
 
 
 def client_of(url: str) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer engine.{SECRET}"})
+    return httpx2.AsyncClient(
+        base_url=url, headers={"Authorization": f"Bearer engine.{SECRET}"}, timeout=PATIENCE_S
+    )
 
 
 def held(book: Book, account: Account) -> tuple[int, int, int, int]:

@@ -150,11 +150,24 @@ def _allowed(
     """Return the counterparties of a round that are ranked and not skipped."""
     queue, _ = round_oracle.sort_queue(model, contract, other(side), {})
     wanted, ticks = sum(t.lots for t in tranches.values()), list(prices.values())
-    insolvent = round_oracle.bankrupted(contract, other(side), queue, wanted, ticks)
-    uncrossed = round_oracle.zero_price_failures(model, contract, other(side), queue, ticks)
-    apart = {tranche.account for tranche in tranches.values()}
-    skipped = uncrossed | insolvent.keys()
-    return [c for c in queue if c.account not in apart and c.key not in skipped]
+    liquidated = {tranche.account for tranche in tranches.values()}
+    skipped = _skipped(model, contract, other(side), (queue, wanted, ticks), liquidated)
+    return [c for c in queue if c.account not in liquidated and c.key not in set().union(*skipped)]
+
+
+def _skipped(
+    model: Model,
+    contract: Contract,
+    side: Side,
+    taken: tuple[list[Counterparty], int, list[int]],
+    liquidated: set[str],
+) -> tuple[dict[tuple[str, int], int], set[tuple[str, int]]]:
+    """Return the insolvent with their equity, and those with uncrossed zero prices."""
+    queue, wanted, ticks = taken
+    others = [c for c in queue if c.account not in liquidated]
+    uncrossed = round_oracle.zero_price_failures(model, contract, side, others, ticks)
+    apart = round_oracle.bankrupted(contract, side, others, wanted, ticks, uncrossed)
+    return apart, uncrossed
 
 
 def _expect_no_more_than_the_deficit(
@@ -188,9 +201,9 @@ def _check_round(
         model, contract, against, _event_ranks(reader, contract, against)
     )
     ticks = list(prices.values())
-    insolvent = round_oracle.bankrupted(contract, against, queue, wanted, ticks)
-    uncrossed = round_oracle.zero_price_failures(model, contract, against, queue, ticks)
     liquidated = {tranche.account for tranche in tranches.values()}
+    taken = queue, wanted, ticks
+    insolvent, uncrossed = _skipped(model, contract, against, taken, liquidated)
     allowed = [
         c
         for c in queue

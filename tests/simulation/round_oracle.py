@@ -377,24 +377,51 @@ def target_of(
     return max(min(target, cost), value)
 
 
+def takes(queue: list[Counterparty], wanted: int) -> dict[tuple[str, int], int]:
+    """Return the lots that a queue would give, one counterparty after the other."""
+    taken = {}
+    for counterparty in queue:
+        taken[counterparty.key] = min(counterparty.lots, wanted)
+        wanted -= taken[counterparty.key]
+    return taken
+
+
 def bankrupted(
-    contract: Contract, side: Side, queue: list[Counterparty], wanted: int, ticks: list[int]
+    contract: Contract,
+    side: Side,
+    queue: list[Counterparty],
+    wanted: int,
+    ticks: list[int],
+    uncrossed: set[tuple[str, int]],
 ) -> dict[tuple[str, int], int]:
-    """Return the equity of those that the largest fill at the worst price would bankrupt."""
+    """Return the equity of those whom what is taken would bankrupt at the worst price.
+
+    They leave the queue, as do the uncrossed, and the quantity is divided again without them.
+    """
     worst = min(ticks) if side == "long" else max(ticks)
-
-    def change(held: Position) -> int:
-        lots = min(held.lots, wanted)
-        return contract.value(side, lots, worst) - contract.value(side, lots, contract.mark)
-
-    shared: dict[str, int] = {}
-    for (account, _), held in contract.positions[side].items():
-        if not held.isolated:
-            shared[account] = shared.get(account, 0) + change(held)
-    after = {
-        c.key: c.equity + (change(c.held) if c.held.isolated else shared[c.account]) for c in queue
-    }
-    return {key: equity for key, equity in after.items() if equity < 0}
+    apart: dict[tuple[str, int], int] = {}
+    out: set[tuple[str, int]] = set()
+    while True:
+        taken = takes([c for c in queue if c.key not in out], wanted)
+        change = {
+            key: contract.value(side, lots, worst) - contract.value(side, lots, contract.mark)
+            for key, lots in taken.items()
+        }
+        shared: dict[str, int] = {}
+        for counterparty in queue:
+            if not counterparty.held.isolated:
+                own = change.get(counterparty.key, 0)
+                shared[counterparty.account] = shared.get(counterparty.account, 0) + own
+        found = {}
+        for c in queue:
+            if c.key in taken:
+                after = c.equity + (change[c.key] if c.held.isolated else shared[c.account])
+                if after < 0:
+                    found[c.key] = after
+        if not found and out >= uncrossed:
+            return apart
+        apart |= found
+        out |= found.keys() | uncrossed
 
 
 def zero_price_failures(

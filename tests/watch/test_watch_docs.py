@@ -84,7 +84,13 @@ def test_the_numbers_of_the_five_options_are_computed(row: str) -> None:
 def test_the_example_file_of_the_page_is_valid() -> None:
     (example,) = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     settings = parse(tomllib.loads(example))
-    assert {venue.venue for venue in settings.venues} == {"binance", "bybit", "okx"}
+    assert {venue.venue for venue in settings.venues} == {
+        "binance",
+        "bybit",
+        "okx",
+        "hyperliquid",
+        "dydx",
+    }
     kinds = {type(rule) for rule in settings.rules}
     assert kinds == set(AnyRule.__args__)  # type: ignore[attr-defined]
 

@@ -146,7 +146,7 @@ def test_a_failure_is_displayed_until_it_is_over(browser: BrowserSession, site: 
 def test_only_requests_of_this_machine_are_answered(site: Site) -> None:
     """Neither another address reaches the page, nor a foreign host name that points here."""
     port = int(site.url.rstrip("/").rpartition(":")[2])
-    answer = httpx2.get(site.url, headers={"Host": f"elsewhere.example:{port}"})
+    answer = httpx2.get(site.url, headers={"Host": f"elsewhere.example:{port}"}, timeout=PATIENCE_S)
     assert answer.status_code == 400
     with socket.socket() as elsewhere:  # free only where the page has not taken all addresses
         elsewhere.bind(("127.0.0.2", port))

@@ -1,9 +1,10 @@
 """The command `delever`: data on stdout, log lines on stderr, the outcome in the exit code.
 
-    book        rank, explain, whatif, compare-rules, risk: queries on a book directory
-    scenario    run, report, demo, replay-hyperliquid: commands in, events and reports out
-    journal     replay, verify: a journal rebuilt and checked
-    reference   rules, schema: rule sets with sources, the JSON Schema of a command
+    book        rank, explain, whatif, rank-all, risk: queries on a book directory; rules
+    lab         lab simulate, compare, sweep, fund, odds, allocate: crashes, policies, fund sizes
+    scenario    run, report, demo, replay-hyperliquid, schema: commands in, events and reports out
+    journal     replay, verify, journal archive, prune, restore: a journal rebuilt, checked, moved
+    shadow      shadow: what delever would do beside a venue that has its own ADL
     server      serve, config check, dashboard: processes that listen
     watch       watch, watch history, watch deliveries, watch test-alert: accounts on real venues
     output      tables, JSON, CSV, Parquet, progress
@@ -57,7 +58,7 @@ _COMMANDS = {
     "delever.cli.book:rank": "List the ADL queue of one side of a contract, highest rank first.",
     "delever.cli.book:explain": "Explain a position's rank, or a past ADL fill.",
     "delever.cli.book:whatif": "Show how one change would move a position in the queue.",
-    "delever.cli.book:compare_rules": "Rank the same positions under every venue's rules.",
+    "delever.cli.book:rank_all": "Rank the same positions under every venue's rules.",
     "delever.cli.book:risk": "Rate how likely liquidations are to end in ADL, and explain why.",
     "delever.cli.scenario:run": "Run a scenario and summarize its ADL, fills and funds.",
     "delever.cli.scenario:report": "Write a run or comparison as one HTML file, or as plots.",
@@ -65,8 +66,9 @@ _COMMANDS = {
     "delever.cli.scenario:replay_hyperliquid": "Run a real ADL under each venue's rules.",
     "delever.cli.journal:replay": "Rebuild the book from a journal, by events and by commands.",
     "delever.cli.journal:verify": "Verify a journal: hash chain, snapshots and replays.",
-    "delever.cli.reference:rules": "List rule sets, or the rules of one with sources.",
-    "delever.cli.reference:schema": "Print the JSON Schema of a command (a line of a scenario).",
+    "delever.cli.shadow:shadow": "Follow a venue with its own ADL and report what differs.",
+    "delever.cli.book:rules": "List rule sets, or the rules of one with sources.",
+    "delever.cli.scenario:schema": "Print the JSON Schema of a command (a line of a scenario).",
     "delever.cli.server:serve": "Run the server: engine, journal, APIs and dashboard.",
     "delever.cli.server:dashboard": "Serve the dashboard of a server that runs elsewhere.",
 }
@@ -81,6 +83,19 @@ _config.command(
 )
 _config.command("delever.cli.server:config_key", name="key", help="Make a random API key.")
 app.command(_config)
+_journal = App(name="journal", help="Archive, prune and restore journals.")
+for _name, _summary in {
+    "archive": "Copy a journal's old records to a verified file of their own.",
+    "prune": "Delete the records of a journal that an archive has.",
+    "restore": "Join archives and the rest of a journal to one file.",
+}.items():
+    _journal.command(f"delever.cli.journal:{_name}", name=_name, help=_summary)
+app.command(_journal)
+app.command(
+    "delever.cli.lab:app",
+    name="lab",
+    help="Simulate crashes, compare rules and policies, size funds.",
+)
 app.command(
     "delever.cli.watch:app", name="watch", help="Watch indicators, funds and ADL of real accounts."
 )

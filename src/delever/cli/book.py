@@ -1,8 +1,9 @@
-"""Queries on a book directory: queues, explanations, what-ifs, rule comparisons, risk ratings."""
+"""Queries: queues, explanations, what-ifs, ranks under all rules, risk ratings; rule sets."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -17,6 +18,10 @@ from delever.cli.output import (
     write_rows,
     write_sections,
 )
+from delever.formatting import humanize
+
+if TYPE_CHECKING:
+    from delever.core.rules import RuleSet
 
 SideName = Literal["long", "short"]
 BookPath = Annotated[
@@ -65,7 +70,7 @@ def rank(
     write_rows(queue, out, schema="delever.rank/1", metadata=metadata, top=top)
 
 
-def compare_rules(
+def rank_all(
     book: BookPath,
     /,
     *,
@@ -78,21 +83,20 @@ def compare_rules(
 ) -> None:
     """Rank the same positions under every venue's rules, with the trigger that would start ADL.
 
-    On a terminal, each position is a row and each rule set a column, or the reverse where there
-    are more rule sets than positions. Other formats have a row for each position and rule set.
+    On a terminal, each position is a row: with a column for each of up to six rule sets, else with
+    its best, median and worst rank. One or two positions have a row for each rule set. Other
+    formats have a row for each position and rule set.
     """
     from delever.lab.queries import rule_comparison  # noqa: PLC0415 - slow to import
     from delever.lab.tables.book_reader import read_book  # noqa: PLC0415
     from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
 
     loaded = read_book(book, rule_sets=installed_rule_sets())
-    compared = rule_comparison.compare_rules(
-        loaded, contract=contract, account=account, rules=rules
-    )
+    compared = rule_comparison.rank_all(loaded, contract=contract, account=account, rules=rules)
     metadata = {"contract": contract, "account": account, "as_of": loaded.sequence}
     on_terminal = out.resolved_format == "table"
     rows = rule_comparison.terminal_table(compared) if on_terminal else compared
-    write_rows(rows, out, schema="delever.compare_rules/1", metadata=metadata)
+    write_rows(rows, out, schema="delever.rank_all/1", metadata=metadata)
 
 
 def explain(
@@ -214,3 +218,51 @@ def risk(
         sections["curve"] = risk_tables.curve(loaded, ratings[0])
     metadata = {"as_of": loaded.sequence}
     write_sections(sections, json=json, schema="delever.risk/1", metadata=metadata)
+
+
+# --- rule sets ---
+
+TERMINAL_COLUMNS = ("rules", "venue", "triggers", "price")
+"""Columns of `delever rules` on a terminal; `delever rules NAME` displays the rest."""
+
+
+def rules(
+    name: Annotated[str | None, Parameter(help="Rule set. Default: list all.")] = None,
+    /,
+    *,
+    out: Output = TO_STDOUT,
+) -> None:
+    """List rule sets; with NAME, list its rules with source, confidence and assumption."""
+    from delever.lab.queries.position_queries import rule_set as named  # noqa: PLC0415 - slow
+    from delever.rule_registry import installed_rule_sets, with_own  # noqa: PLC0415
+
+    known = with_own(installed_rule_sets())
+
+    on_terminal = out.resolved_format == "table"
+    if name is None:
+        rows = [_summary(rule_set) for rule_set in known.values()]
+        if on_terminal:
+            rows = [{key: humanize(row[key]) for key in TERMINAL_COLUMNS} for row in rows]
+        write_rows(rows, out, schema="delever.rules/1")
+        return
+    rule_set = named(name, known)
+    if on_terminal:
+        for key, text in _summary(rule_set).items():
+            write(f"{humanize(key)}: {humanize(text)}")
+        write("")
+    listed = [dataclasses.asdict(rule) for rule in rule_set.rules]
+    write_rows(listed, out, schema="delever.rule_set/1", metadata=_summary(rule_set))
+
+
+def _summary(rule_set: "RuleSet") -> dict[str, str]:
+    """Return the names of a rule set's parts."""
+    return {
+        "rules": rule_set.name,
+        "venue": rule_set.venue,
+        "triggers": ", ".join(case.trigger.name for case in rule_set.cases),
+        "price": ", ".join(dict.fromkeys(case.price.name for case in rule_set.cases)),
+        "score": rule_set.ranking.formula,
+        "indicators": rule_set.indicator_scale.description,
+        "policy": rule_set.policy.name,
+        "orders_cancelled": str(rule_set.cancel_scope),
+    }

@@ -1,17 +1,20 @@
 """Rebuild a book from a journal, and verify the journal."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from delever.cli import ExitCode
+from delever.cli import ExitCode, UsageError
 from delever.cli.output import log, progress, write, write_sections
 from delever.lab.errors import InputError
+
+if TYPE_CHECKING:
+    from delever.journal import Finding, Verification
 
 JournalPath = Annotated[Path, Parameter(help="Journal file, as written by `run --journal`.")]
 Json = Annotated[bool, Parameter(negative="", help="Write JSON instead of tables.")]
@@ -68,45 +71,149 @@ def replay(
 def verify(
     journal: JournalPath,
     /,
-    *,
+    *rest: Annotated[
+        Path, Parameter(help="Files that continue it: archives first, then the rest.")
+    ],
     deep: Annotated[
         bool, Parameter(help="Also replay every record, by events and by commands.")
     ] = True,
     json: Json = False,
 ) -> int:
-    """Verify a journal: its hash chain, its snapshots, and both replays."""
+    """Verify a journal: its hash chain, its snapshots, and both replays.
+
+    Several files are archives and the rest of one journal, oldest first.
+    """
     from delever.journal import verify as verify_journal  # noqa: PLC0415 - slow to import
+    from delever.journal.archive import link_findings  # noqa: PLC0415
     from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
+
+    files = (journal, *rest)
+    for file in files:
+        if not file.is_file():
+            raise InputError("not found", file=str(file))
+    own, found = installed_rule_sets(), []
+    for file in files:
+        with progress(f"verify {file.name}") as report_progress:
+            found.append(verify_journal(file, deep=deep, progress=report_progress, rule_sets=own))
+    sound = all(verification.ok for verification in found)
+    links = link_findings(files) if sound else []
+    return _write_verdict(files, found, links, json=json)
+
+
+def _write_verdict(
+    files: Sequence[Path],
+    found: Sequence["Verification"],
+    links: Sequence["Finding"],
+    *,
+    json: bool,
+) -> int:
+    """Write the findings of all files, and the outcome; return the exit code."""
+    findings = [finding for verification in found for finding in verification.findings] + [*links]
+    rows = [
+        {"record": finding.sequence, "problem": str(finding.problem), "detail": finding.detail}
+        for finding in findings
+    ]
+    first, last = found[0], found[-1]
+    errors = [record for verification in found for record in verification.internal_errors]
+    metadata = {
+        "journal": str(files[-1]),
+        "ok": not findings,
+        "first_record": first.base.sequence + 1,
+        "records": sum(verification.records for verification in found),
+        "snapshots": sum(verification.snapshots for verification in found),
+        "replayed": last.replayed,
+        "head": last.head.hash.hex() if last.head else None,
+        "internal_errors": errors,
+    }
+    write_sections({"findings": rows}, json=json, schema="delever.verify/1", metadata=metadata)
+    if errors:
+        records = ", ".join(map(str, errors))
+        log(f"delever: commands that the engine could not run, rejected at records {records}")
+    if findings:
+        names = ", ".join(map(str, files))
+        log(f"delever: {names} is NOT verified: {rows[0]['detail']}")
+        return ExitCode.CHECK_FAILED
+    if not json:
+        replayed = sum(max(each.replayed - each.base.sequence, 0) for each in found)
+        after = f" from record {first.base.sequence + 1} on" if first.base.sequence else ""
+        counts = f"{metadata['records']} records{after}, {replayed} of them replayed both ways"
+        write(f"verified: {counts}; head {metadata['head'] or 'none'}")
+    return ExitCode.SUCCESS
+
+
+# --- retention ---
+
+Retain = Annotated[
+    int,
+    Parameter(
+        help="Newest records that stay in the journal. Not fewer than [journal] "
+        "idempotency_window, so that a repeated command still runs once.",
+        validator=Number(gte=0),
+    ),
+]
+
+
+def archive(
+    journal: JournalPath,
+    target: Annotated[Path, Parameter(help="New file for the old records.")],
+    /,
+    *,
+    retain: Retain = 100_000,
+) -> int:
+    """Copy the old records of a journal to a new file, and verify it; the server may run.
+
+    The file is a journal of its own. It ends at the newest snapshot that leaves the records to
+    retain; `delever journal prune` then deletes them here.
+    """
+    from delever.journal import archive as archives  # noqa: PLC0415 - slow to import
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
+
+    with readable(journal):
+        last = archives.archive(journal, target, retain=retain, rule_sets=installed_rule_sets())
+    write(f"{target}: verified, records up to {last.sequence}; head {last.hash.hex()}")
+    return ExitCode.SUCCESS
+
+
+def prune(
+    journal: JournalPath,
+    archived: Annotated[Path, Parameter(help="Archive that has the records to delete.")],
+    /,
+    *,
+    retain: Retain = 100_000,
+) -> int:
+    """Delete the records of a journal that an archive has; stop the server first.
+
+    The archive is verified before, and that it is the beginning of this journal. The chain stays
+    whole: the journal then begins with the snapshot of the archive's last record.
+    """
+    from delever.journal import archive as archives  # noqa: PLC0415 - slow to import
+    from delever.server.engine.journal_lock import JournalLock  # noqa: PLC0415
 
     if not journal.is_file():
         raise InputError("not found", file=str(journal))
-    with progress("verify") as report_progress:
-        verdict = verify_journal(
-            journal, deep=deep, progress=report_progress, rule_sets=installed_rule_sets()
-        )
-    rows = [
-        {"record": finding.sequence, "problem": str(finding.problem), "detail": finding.detail}
-        for finding in verdict.findings
-    ]
-    metadata = {
-        "journal": str(journal),
-        "ok": verdict.ok,
-        "records": verdict.records,
-        "snapshots": verdict.snapshots,
-        "replayed": verdict.replayed,
-        "head": verdict.head.hash.hex() if verdict.head else None,
-        "internal_errors": list(verdict.internal_errors),
-    }
-    write_sections({"findings": rows}, json=json, schema="delever.verify/1", metadata=metadata)
-    if verdict.internal_errors:
-        records = ", ".join(map(str, verdict.internal_errors))
-        log(f"delever: commands that the engine could not run, rejected at records {records}")
-    if verdict.ok and not json:
-        counts = f"{verdict.records} records, {verdict.replayed} of them replayed both ways"
-        write(f"verified: {counts}; head {metadata['head'] or 'none'}")
-    elif not verdict.ok:
-        log(f"delever: {journal} is NOT verified: {rows[0]['detail']}")
-    return ExitCode.SUCCESS if verdict.ok else ExitCode.CHECK_FAILED
+    with readable(journal), closing(JournalLock(journal)):
+        before = journal.stat().st_size
+        last = archives.prune(journal, archived, retain=retain)
+    freed = before - journal.stat().st_size
+    write(f"{journal}: records up to {last.sequence} deleted, {freed:,} bytes freed")
+    return ExitCode.SUCCESS
+
+
+def restore(
+    target: Annotated[Path, Parameter(help="New file for the whole journal.")],
+    /,
+    *files: Annotated[Path, Parameter(help="Archives, then the rest of the journal.")],
+) -> int:
+    """Join archives and the rest of a journal, oldest first, to one file, and verify it."""
+    from delever.journal import archive as archives  # noqa: PLC0415 - slow to import
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
+
+    if not files:
+        raise UsageError("name the archives, oldest first, and the rest of the journal")
+    with readable(target):
+        head = archives.restore(target, files, rule_sets=installed_rule_sets())
+    write(f"{target}: verified, records up to {head.sequence}; head {head.hash.hex()}")
+    return ExitCode.SUCCESS
 
 
 @contextmanager

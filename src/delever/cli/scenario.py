@@ -1,7 +1,7 @@
 """Commands in, events and reports out: a user's scenario, the demo crash, a real ADL event."""
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -12,11 +12,22 @@ from cyclopts import Parameter
 
 from delever.cli import ExitCode, UsageError
 from delever.cli.journal import Json, readable
-from delever.cli.output import TO_STDOUT, Output, log, progress, write, write_rows, write_sections
+from delever.cli.output import (
+    TO_STDOUT,
+    Output,
+    json_text,
+    log,
+    progress,
+    write,
+    write_rows,
+    write_sections,
+)
 from delever.formatting import count, humanize, rejection_text
 from delever.lab.errors import InputError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from delever.core.book import Book
     from delever.core.messages import Command, Event, PartRejected, Rejected
     from delever.lab.runs.run import RunResult
@@ -57,8 +68,11 @@ def run(
         Path | None, Parameter(help="Book directory to load before the scenario.")
     ] = None,
     journal: Annotated[
-        Path | None, Parameter(help="Journal to record to; an existing one is continued.")
+        Path | None, Parameter(help="Journal to record to: a new file, or see --append.")
     ] = None,
+    append: Annotated[
+        bool, Parameter(negative="", help="Continue the journal, which has records already.")
+    ] = False,
     out: Annotated[
         Path | None,
         Parameter(help="Directory for events, fills, time series and summary; see `report`."),
@@ -73,10 +87,11 @@ def run(
 
     lines = read_lines(scenario)
     tables = None if book is None else book_reader.read_tables(book)
+    if append and journal is None:
+        raise UsageError("--append needs --journal")
     with _engine(journal) as (engine_book, submit):
+        _require_new(engine_book, journal, append=append, loads_book=tables is not None)
         if tables is not None:
-            if engine_book.sequence:
-                raise UsageError(f"{journal} is not empty: --book needs a new journal")
             book_reader.load(tables, submit)
         with progress("run") as report_progress:
             commands = [line.command for line in lines]
@@ -87,6 +102,17 @@ def run(
     _write_result(result, json=json)
     is_invalid = result.rejected or result.partial_rejections
     return ExitCode.INVALID_INPUT if is_invalid else ExitCode.SUCCESS
+
+
+def _require_new(book: "Book", journal: Path | None, *, append: bool, loads_book: bool) -> None:
+    """Raise UsageError where a journal has records that the run would continue unasked."""
+    if not book.sequence:
+        return
+    has = f"{journal} has {count(book.sequence, 'record')}"
+    if loads_book:
+        raise UsageError(f"{has}: --book needs a new journal")
+    if not append:
+        raise UsageError(f"{has}: add --append to continue it, or choose a new file")
 
 
 @contextmanager
@@ -222,9 +248,13 @@ def demo(
     ] = None,
 ) -> int:
     """Run a seeded crash, from first liquidation to end of ADL, and verify its journal."""
-    from delever.demo.crash_run import run_crash  # noqa: PLC0415 - slow to import
+    from delever.demo.crash_run import expected_seconds, run_crash  # noqa: PLC0415 - slow to import
 
     path = journal or Path(":memory:")
+    log(
+        f"crash of seed {seed}: {count(accounts, 'account')}, {count(contracts, 'contract')}; "
+        f"about {expected_seconds(accounts, contracts)} s on two idle cores"
+    )
     try:
         with readable(path), progress("crash") as report_progress:
             crash = run_crash(seed, accounts, contracts, str(path), report_progress)
@@ -232,14 +262,30 @@ def demo(
         raise
     except ValueError as error:
         raise UsageError(str(error)) from None
-    totals = [{"measure": name, "value": value} for name, value in crash.summary()]
-    sections = {"crash": totals, "adl": crash.triggers.to_dicts()}
+    counts = [{"measure": name, "number": number} for name, number in crash.counts()]
+    money = [dict(zip(("measure", "amount", "meaning"), row, strict=True)) for row in crash.money()]
+    sections: dict[str, Sequence[Mapping[str, object]]] = {
+        "crash": counts,
+        "who paid": money,
+        "insurance funds": _rounded(crash.pools),
+        "contracts": _rounded(crash.contracts),
+        "accounts with the largest haircuts": _rounded(crash.accounts[:, :6]),
+    }
+    write(f"{crash.headline()}\n")
     write_sections(sections, json=False, schema="delever.demo/1", metadata={})
     write("\n# why these accounts")
     for sentence in crash.explanations():
         write(f"- {sentence}")
     write(f"\n{crash.verification()}")
     return ExitCode.SUCCESS if crash.verified else ExitCode.CHECK_FAILED
+
+
+def _rounded(frame: "pl.DataFrame") -> list[dict[str, object]]:
+    """Return rows with amounts in whole units, as a reader compares them."""
+    return [
+        {name: f"{v:,.0f}" if isinstance(v, float) else v for name, v in row.items()}
+        for row in frame.iter_rows(named=True)
+    ]
 
 
 def replay_hyperliquid(
@@ -288,3 +334,10 @@ def replay_hyperliquid(
     sections = {name: frame.to_dicts() for name, frame in frames.items()}
     json = out.resolved_format == "json"
     write_sections(sections, json=json, schema=schema, metadata={"file": str(file)})
+
+
+def schema() -> None:
+    """Print the JSON Schema of a command: one line of a scenario."""
+    from delever.lab.runs import scenario  # noqa: PLC0415 - slow to import
+
+    write(json_text(scenario.schema()).rstrip())

@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 DAY_MS = 24 * 3_600_000
 
-app = App(name="watch", help="Watch indicators, funds and ADL on Binance, Bybit and OKX.")
+app = App(
+    name="watch", help="Watch indicators, funds and ADL on Binance, Bybit, OKX, Hyperliquid, dYdX."
+)
 
 ConfigPath = Annotated[
     Path | None,
@@ -54,7 +56,11 @@ def wall_clock_ms() -> int:
 @app.default
 def watch(
     *venues: Annotated[
-        str, Parameter(help="Without --config: binance, binance-coin, bybit, okx. Default: all.")
+        str,
+        Parameter(
+            help="Without --config: binance, binance-coin, bybit, okx (default: these four), "
+            "hyperliquid, dydx."
+        ),
     ],
     config: ConfigPath = None,
     base_url: Annotated[
@@ -64,6 +70,12 @@ def watch(
     contract: Annotated[
         tuple[str, ...], Parameter(help="Contract to list even without a position; repeatable.")
     ] = (),
+    address: Annotated[
+        str, Parameter(help="Account to watch at hyperliquid or dydx, without --config.")
+    ] = "",
+    book: Annotated[
+        str, Parameter(help="All accounts' positions at hyperliquid, as docs/watch.md describes.")
+    ] = "",
     history: HistoryPath = None,
     once: Annotated[
         bool,
@@ -84,7 +96,8 @@ def watch(
 
     if page and (once or json):
         raise UsageError("--page cannot be combined with --once or --json")
-    settings = _settings(config, venues, base_url, contract, history)
+    named = _named(venues, address, book)
+    settings = _settings(config, named, base_url, contract, history)
     with _history_file(settings.history) as file, closing(_store(WatchStore, file)) as store:
         watching = _watch(settings, store)
         _silence_libraries()
@@ -138,9 +151,18 @@ def _silence_libraries() -> None:
         logging.getLogger(name).propagate = False
 
 
+def _named(venues: Sequence[str], address: str, book: str) -> Sequence[Mapping[str, str]]:
+    """Return the settings of the venues that the command line names."""
+    chosen = set(venues) & {"hyperliquid", "dydx"}
+    if len(chosen) != 1 and (address or book):
+        raise UsageError("--address and --book are for one venue: hyperliquid or dydx")
+    own = {"address": address, **({"book": book} if book else {})}
+    return [{"venue": name, **(own if name in chosen else {})} for name in venues]
+
+
 def _settings(
     path: Path | None,
-    venues: Sequence[str],
+    venues: Sequence[Mapping[str, str]],
     base_urls: Sequence[str],
     contracts: Sequence[str],
     history: Path | None,
@@ -154,8 +176,8 @@ def _settings(
         raise UsageError("--config names its venues: give --config or venues, not both")
     try:
         if path is None:
-            named = venues or file.VENUES
-            raw: dict[str, Any] = {"venues": [{"venue": name} for name in named]}
+            named = venues or [{"venue": name} for name in file.EXCHANGES]
+            raw: dict[str, Any] = {"venues": named}
             settings = file.parse(raw, where="delever watch")
         else:
             settings = file.load(path)

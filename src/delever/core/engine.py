@@ -25,7 +25,7 @@ from delever.core.execution.notices import notices_of, unallocated_funds
 from delever.core.intake.handlers import admit, take_over_named
 from delever.core.intake.live_terms.closing import settle_closed
 from delever.core.intake.live_terms.delisting import share_settlement_loss
-from delever.core.intake.mark_guards import check_ages
+from delever.core.intake.marks import check_ages
 from delever.core.kernels import ParallelMap
 from delever.core.messages import (
     Accepted,

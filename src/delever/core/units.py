@@ -6,6 +6,7 @@ an integer here and nowhere else; a number without an exact integer is rejected,
 """
 
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 from math import gcd
 from typing import Any, NewType, TypeVar, cast
@@ -63,6 +64,44 @@ def parse_decimal(text: str | int) -> tuple[int, int] | None:
         return None
     whole, fraction = match.groups("")
     return int(whole + fraction), len(fraction)
+
+
+MAX_COLUMN_DIGITS = 18
+"""Digits up to which decimals are parsed as a column: any number of them fits int64."""
+
+
+def parse_decimals(texts: Iterable[str | int]) -> tuple[Ints, Ints] | None:
+    """Return the mantissas and decimals of plain, unsigned decimals, as `parse_decimal` does.
+
+    None where one of them is signed, no plain decimal, or has more than `MAX_COLUMN_DIGITS`.
+
+    >>> mantissas, decimals = parse_decimals(["10.50", 7])
+    >>> mantissas.tolist(), decimals.tolist()
+    ([1050, 7], [2, 0])
+    >>> parse_decimals(["10.50", "1e3"])
+    """
+    words = list(map(str, texts))
+    line = ",".join(words).encode("utf-8", "surrogatepass")
+    if line.translate(None, b"0123456789.,"):
+        return None
+    characters = np.frombuffer(line, np.uint8)
+    ends = np.append(np.flatnonzero(characters == ord(",")), len(line))
+    if len(ends) != len(words):
+        return None
+    starts = np.append(0, ends[:-1] + 1)
+    points = np.flatnonzero(characters == ord("."))
+    pointed = np.searchsorted(ends, points)
+    decimals, digits = np.zeros(len(ends), np.int64), ends - starts
+    decimals[pointed] = ends[pointed] - points - 1
+    digits[pointed] -= 1
+    are_alone = (np.diff(pointed) > 0).all() and (points > starts[pointed]).all()
+    if not are_alone or not decimals[pointed].all() or not _within(digits, 1, MAX_COLUMN_DIGITS):
+        return None
+    return np.fromstring(line.replace(b".", b""), np.int64, sep=","), decimals
+
+
+def _within(column: Ints, least: int, most: int) -> bool:
+    return bool(least <= column.min(initial=most) and column.max(initial=least) <= most)
 
 
 def scaled(number: tuple[int, int], decimals: int) -> int | None:
@@ -215,6 +254,22 @@ def mixed_fraction(numerator: int, denominator: int) -> tuple[int, int, int]:
     return whole, rest // common, denominator // common
 
 
+def divmod_floor(numerator: Ints, denominator: Ints) -> tuple[Ints, Ints]:
+    """Return quotients rounded towards minus infinity, and what is left, elementwise."""
+    return np.divmod(numerator, denominator)
+
+
+def mixed_fractions(numerator: Ints, denominator: Ints) -> Ints:
+    """Return (whole, rest, divisor) of each quotient as `mixed_fraction` does, a row each.
+
+    >>> mixed_fractions(np.array([-7, 8]), np.array([4, 4])).tolist()
+    [[-2, 1, 4], [2, 0, 0]]
+    """
+    whole, rest = np.divmod(numerator, denominator)
+    common = np.gcd(rest, denominator)
+    return np.stack([whole, rest // common, denominator // common * (rest > 0)], axis=1)
+
+
 def mul_div_floor(column: Ints, factor: int, divisor: int) -> Ints:
     """Return column * factor / divisor rounded towards minus infinity; the product is exact.
 
@@ -240,6 +295,51 @@ def div_nearest(numerator: Mark, denominator: Mark) -> int:
 def share_floor(amount: int, part: int, whole: int) -> int:
     """Return amount * part / whole rounded towards minus infinity; the product is exact."""
     return amount * part // whole
+
+
+SHARED_AMOUNT_LIMIT, SHARED_WHOLE_LIMIT = 2**50, 2**61
+"""Amounts and wholes below these are shared in int64: an estimated quotient is at most 2 off."""
+
+
+def share_floors(amount: int, parts: Ints, whole: int) -> tuple[Ints, Ints]:
+    """Return amount * part / whole rounded towards minus infinity, and the remainders, exactly.
+
+    Parts are at least 0 and at most the whole. Products may leave int64: quotients are estimated
+    and corrected modulo 2^64, as in `mul_div_floor`.
+
+    >>> floors, remainders = share_floors(10, np.array([1, 2, 4]), 7)
+    >>> floors.tolist(), remainders.tolist()
+    ([1, 2, 5], [3, 6, 5])
+    """
+    quotient: Ints = (parts.astype(np.float64) * (amount / whole)).astype(np.int64)
+    remainder = parts * np.int64(amount) - quotient * np.int64(whole)
+    correction = div_floor(remainder, whole)
+    return quotient + correction, remainder - correction * np.int64(whole)
+
+
+def mul_shift_floor(column: Ints, factor: int, shift: int) -> Ints:
+    """Return column * factor / 2^shift rounded down, at most 2^62; the product is exact.
+
+    Column and factor are at least 0 and below 2^63; the shift is from 0 to 126.
+
+    >>> mul_shift_floor(np.array([3 * 2**50, 5]), 2**62 + 1, 62).tolist()
+    [3377699720527872, 5]
+    """
+    low_bits = np.uint64(0xFFFFFFFF)
+    left, right = column.astype(np.uint64), (np.uint64(factor >> 32), np.uint64(factor) & low_bits)
+    high, low = left >> np.uint64(32), left & low_bits
+    bottom, cross = low * right[1], high * right[1]
+    middle = low * right[0] + (bottom >> np.uint64(32)) + (cross & low_bits)
+    top = high * right[0] + (middle >> np.uint64(32)) + (cross >> np.uint64(32))
+    bottom = (middle << np.uint64(32)) | (bottom & low_bits)
+    if shift >= 64:
+        shifted = top >> np.uint64(shift - 64)
+    else:
+        upper = top << np.uint64(64 - shift) if shift else np.zeros_like(top)
+        fits = top >> np.uint64(shift) == 0
+        shifted = np.where(fits, upper | (bottom >> np.uint64(shift)), COLUMN_LIMIT)
+    floored: Ints = np.minimum(shifted, np.uint64(COLUMN_LIMIT)).astype(np.int64)
+    return floored
 
 
 SPLIT_LIMIT = 2**31

@@ -64,8 +64,8 @@ FUNDS_PPM = {"main": 3_000, "portfolio": 3_000, "new": 20_000, "alone": 30_000}
 DEPTH_PPM = 12_000
 """Assumed: depth of a calm order book on each side, as a part of the longs' notional."""
 
-DEPTH_INTERVAL_S = 3
-"""Seconds between two updates of a contract's order book; a third of them is due each second."""
+DEPTH_INTERVAL_S = 5
+"""Seconds between two updates of a contract's order book; a fifth of them is due each second."""
 
 TIERS = (
     MarginTier(notional_from=0, maintenance_rate="0.01"),

@@ -26,7 +26,7 @@ from delever.core.messages import (
 )
 from delever.core.valuation.insurance import pool_equity
 from delever.demo.synthetic_market import UNIT
-from delever.formatting import humanize
+from delever.formatting import count, humanize
 from delever.journal import Finding, Head, Recorder
 from delever.journal.record import Record
 from delever.journal.replay import advance_by_events
@@ -36,6 +36,19 @@ from delever.lab.measures.contract_totals import EventTotals
 
 MAX_AFFECTED = 5
 """Accounts that a report explains."""
+
+MONEY = {
+    "notional_taken_over": "positions that the funds took over from liquidated accounts",
+    "notional_unwound": "the part of them that the funds sold in the market",
+    "notional_closed": "counterparties' positions that ADL closed: what changed hands, not a loss",
+    "pnl_at_mark": "what the closed positions had gained at the mark",
+    "realized_pnl": "the part of it that the counterparties were paid",
+    "haircut": "the part of it that they lost: the mark against the ADL price",
+    "fund_result": "what the insurance funds themselves gained or lost, without injections",
+    "injected": "money that the operator put into the funds",
+    "unfunded": "deficits of ADL rounds that neither fund nor counterparty had paid at that moment",
+}
+"""Amounts of a crash -> what each one measures, in the order in which money was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +68,24 @@ class AffectedAccount:
     sequence: int
     before: Explanation
 
+    @property
+    def pnl_at_mark_cash(self) -> int:
+        """What the closed part had gained at the mark: the realized PnL plus the haircut."""
+        return self.realized_pnl_cash + self.haircut_cash
+
     def describe(self) -> str:
-        """Return the explanation in one sentence."""
+        """Return haircut and notional closed, and the reason for the largest fill."""
         place, fill = self.before.queue_position, self.largest
         parts = " and ".join(f"{humanize(name)} {value:.3g}" for name, value in place.parts.items())
-        rank = f"rank {place.rank:,} of {place.ranked:,}"
+        rank = f"rank {place.rank:,} of {place.ranked:,} (indicator {place.indicator} of 5)"
         if place.reason is not None:
-            rank = f"not ranked ({humanize(place.reason)})"
+            rank = f"no rank ({humanize(place.reason)})"
         return (
-            f"{self.account}: notional closed {_units(self.notional_cash)} in {self.fills} "
-            f"fill{'s' if self.fills > 1 else ''}, haircut {_units(self.haircut_cash)}; the "
-            f"largest fill closed {_units(abs(fill.value_cash))} of its {fill.contract} "
-            f"{fill.side} against {fill.liquidated_account} because of its place in the queue: "
-            f"{rank} just before, indicator {place.indicator} of 5, with {parts}. It had rank "
-            f"{fill.rank:,} in the round, and realized {_units(fill.realized_pnl_cash)} at the "
-            f"{humanize(fill.price_rule)}."
+            f"{self.account}: haircut {_units(self.haircut_cash)} on a notional of "
+            f"{_units(self.notional_cash)}, closed in {count(self.fills, 'fill')}. Its "
+            f"{fill.contract} {fill.side} had {rank}, with {parts}, when the largest fill closed "
+            f"{_units(abs(fill.value_cash))} of it at the {humanize(fill.price_rule)} against "
+            f"{fill.liquidated_account} (rank {fill.rank:,} in the round)."
         )
 
 
@@ -77,13 +93,16 @@ class AffectedAccount:
 class CrashReport:
     """The report of a crash. Money is in units of the settle asset in frames, in Cash in totals.
 
-    `timeline` has a row per second, `triggers` one per start or stop of ADL, `accounts` one per
-    most affected account. `finding` is a problem of the journal, or None.
+    `timeline` has a row per second, `triggers` one per start or stop of ADL, `contracts` one per
+    contract with takeovers, `pools` one per insurance fund, `accounts` one per account with the
+    largest haircuts. `finding` is a problem of the journal, or None.
     """
 
     totals: dict[str, int]
     timeline: pl.DataFrame
     triggers: pl.DataFrame
+    contracts: pl.DataFrame
+    pools: pl.DataFrame
     accounts: pl.DataFrame
     affected: tuple[AffectedAccount, ...]
     head: Head
@@ -94,14 +113,35 @@ class CrashReport:
         """Whether the journal's chain is intact and its events give its book."""
         return self.finding is None
 
-    def summary(self) -> list[tuple[str, str]]:
-        """Return the totals as (name, value) text, money in units of the settle asset."""
+    def counts(self) -> list[tuple[str, str]]:
+        """Return how much happened, and when, as (name, number) text: no amount of money."""
+        counted = self.totals.items()
+        return [(humanize(name), f"{n:,}") for name, n in counted if not name.endswith("_cash")]
+
+    def money(self) -> list[tuple[str, str, str]]:
+        """Return who paid how much as (name, amount, meaning) text, in units of the settle asset.
+
+        The PnL at the mark is the realized PnL plus the haircut.
+        """
         return [
-            (humanize(name.removesuffix("_cash")), _units(amount))
-            if name.endswith("_cash")
-            else (humanize(name), f"{amount:,}")
-            for name, amount in self.totals.items()
+            (humanize(name), _units(self.totals[f"{name}_cash"]), meaning)
+            for name, meaning in MONEY.items()
         ]
+
+    def headline(self) -> str:
+        """Return in two sentences what ADL closed, and who paid for the crash."""
+        totals = self.totals
+        at_mark, haircut = totals["pnl_at_mark_cash"], totals["haircut_cash"]
+        lost = f" ({haircut / at_mark:.1%} of it)" if at_mark > 0 else ""
+        realized, result = totals["realized_pnl_cash"], totals["fund_result_cash"]
+        return (
+            f"ADL closed positions of {totals['accounts_deleveraged']:,} accounts with a "
+            f"notional of {_units(totals['notional_closed_cash'])}: at the mark they had a PnL of "
+            f"{_units(at_mark)}, of which the accounts realized {_units(realized)} "
+            f"and lost {_units(haircut)} as a haircut{lost}. The insurance funds themselves "
+            f"{'lost' if result < 0 else 'gained'} {_units(abs(result))}, and their operator "
+            f"injected {_units(totals['injected_cash'])}."
+        )
 
     def explanations(self) -> list[str]:
         """Return a sentence for each of the most affected accounts."""
@@ -133,7 +173,10 @@ class CrashTotals:
     liquidated: set[str] = field(default_factory=set)
     seconds: list[dict[str, object]] = field(default_factory=list)
     triggers: list[dict[str, object]] = field(default_factory=list)
+    opening_cash: dict[str, int] = field(default_factory=dict)
+    injected_cash: Counter[str] = field(default_factory=Counter)
     lowest_equity_cash: dict[str, int] = field(default_factory=dict)
+    closed: Counter[tuple[str, str]] = field(default_factory=Counter)
     seconds_with_fills: list[int] = field(default_factory=list)
     first_takeover: int | None = None
     _second: Counter[str] = field(default_factory=Counter)
@@ -141,6 +184,11 @@ class CrashTotals:
 
     def __post_init__(self) -> None:
         self._events = EventTotals(self.book, {})
+
+    def open(self) -> None:
+        """Store what the funds have before the crash, once the opening has been added."""
+        self.opening_cash = {pool: self._equity_cash(pool) for pool in self.pools}
+        self.lowest_equity_cash = dict(self.opening_cash)
 
     def add(self, sequence: int, second: int | None, events: tuple[Event, ...]) -> None:
         """Add the events of one command; `second` is None during the opening."""
@@ -160,13 +208,13 @@ class CrashTotals:
                 case AdlExhausted():
                     self.totals["queues_exhausted"] += 1
                 case PoolObserved() if second is not None:
-                    lowest = self.lowest_equity_cash.get(event.pool, event.equity_cash)
+                    lowest = self.lowest_equity_cash[event.pool]
                     self.lowest_equity_cash[event.pool] = min(lowest, event.equity_cash)
                 case RoundClosed():
                     self.totals["unfunded_cash"] += event.unfunded_cash
                 case PoolFunded() if second is not None:
                     self.totals["injections"] += 1
-                    self.totals["injected_cash"] += event.amount_cash
+                    self.injected_cash[event.pool] += event.amount_cash
                 case _:
                     pass
 
@@ -177,9 +225,14 @@ class CrashTotals:
 
     def _add_fill(self, sequence: int, fill: AdlFilled) -> None:
         self.fills[fill.account].append((sequence, fill))
-        self.haircuts_cash[fill.fill] = self._events.haircuts_cash[fill.fill]
-        self.totals["haircut_cash"] += self.haircuts_cash[fill.fill]
-        self.totals["pool_pnl_of_adl_cash"] += fill.pool_realized_pnl_cash
+        haircut = self.haircuts_cash[fill.fill] = self._events.haircuts_cash[fill.fill]
+        for name, amount in (
+            ("fills", 1),
+            ("notional_closed_cash", abs(fill.value_cash)),
+            ("realized_pnl_cash", fill.realized_pnl_cash),
+            ("haircut_cash", haircut),
+        ):
+            self.closed[fill.contract, name] += amount
 
     def _add_trigger(self, second: int | None, event: AdlStarted | AdlStopped) -> None:
         what = "started" if isinstance(event, AdlStarted) else "stopped"
@@ -203,7 +256,7 @@ class CrashTotals:
             self.first_takeover = second
         if counts["fills"]:
             self.seconds_with_fills.append(second)
-        equity = sum(pool_equity(self.book, pool) for pool in self.book.pools.values())
+        equity = sum(map(self._equity_cash, self.pools))
         inventory = sum(abs(asset.inventory_cost) for asset in self.book.assets.values())
         self.seconds.append(
             {
@@ -224,18 +277,73 @@ class CrashTotals:
         """Return the totals of the whole crash by name."""
         first = self.seconds_with_fills[0] if self.seconds_with_fills else 0
         last = self.seconds_with_fills[-1] if self.seconds_with_fills else 0
+        realized, haircut = (
+            sum(self.closed[contract, name] for contract in self.book.contracts)
+            for name in ("realized_pnl_cash", "haircut_cash")
+        )
         return {
             "accounts_liquidated": len(self.liquidated),
             "accounts_deleveraged": len(self.fills),
             **dict(sorted(self.totals.items())),
+            "realized_pnl_cash": realized,
+            "haircut_cash": haircut,
+            "pnl_at_mark_cash": realized + haircut,
+            "fund_result_cash": sum(map(self._result_cash, self.pools)),
+            "injected_cash": sum(self.injected_cash.values()),
             "seconds_from_first_liquidation_to_first_fill": first - (self.first_takeover or 0),
             "seconds_with_fills": len(self.seconds_with_fills),
             "seconds_from_first_fill_to_last": last - first,
-            **{
-                f"lowest_equity_of_{pool}_cash": self.lowest_equity_cash.get(pool, 0)
-                for pool in self.pools
-            },
         }
+
+    def _equity_cash(self, pool: str) -> int:
+        return pool_equity(self.book, self.book.pools[pool])
+
+    def _result_cash(self, pool: str) -> int:
+        """Return what a fund has gained since the opening, without injections."""
+        return self._equity_cash(pool) - self.opening_cash[pool] - self.injected_cash[pool]
+
+    def pool_rows(self) -> list[dict[str, object]]:
+        """Return a row per insurance fund: opening + injected + result = equity."""
+        return [
+            {
+                "pool": pool,
+                "opening": self.opening_cash[pool] / UNIT,
+                "injected": self.injected_cash[pool] / UNIT,
+                "result": self._result_cash(pool) / UNIT,
+                "equity": self._equity_cash(pool) / UNIT,
+                "lowest_equity": self.lowest_equity_cash[pool] / UNIT,
+            }
+            for pool in self.pools
+        ]
+
+    def contract_rows(self) -> list[dict[str, object]]:
+        """Return a row per contract: its triggers, what ADL closed, and the fund's result in it."""
+        return [
+            {
+                "contract": total.contract,
+                "pool": self.book.contracts[total.contract].pool,
+                **_periods([row for row in self.triggers if row["contract"] == total.contract]),
+                "fills": self.closed[total.contract, "fills"],
+                **{
+                    name: self.closed[total.contract, f"{name}_cash"] / UNIT
+                    for name in ("notional_closed", "realized_pnl", "haircut")
+                },
+                "fund_result": float(total.pool_pnl),
+            }
+            for total in self._events.contracts()
+        ]
+
+
+def _periods(rows: list[dict[str, object]]) -> dict[str, object]:
+    """Return how often each trigger started ADL, with the first start and the last stop."""
+    started = Counter(str(row["trigger"]) for row in rows if row["adl"] == "started")
+    starts = [row["second"] for row in rows if row["adl"] == "started"]
+    stops = [row["second"] for row in rows if row["adl"] == "stopped"]
+    return {
+        "triggers": ", ".join(f"{humanize(name)} x{n}" for name, n in sorted(started.items())),
+        "first_start_s": starts[0] if starts else None,
+        "last_stop_s": stops[-1] if stops else None,
+    }
 
 
 def report_crash(
@@ -265,6 +373,8 @@ def report_crash(
         totals=totals.summary(),
         timeline=pl.DataFrame(totals.seconds),
         triggers=pl.DataFrame(totals.triggers),
+        contracts=pl.DataFrame(totals.contract_rows()),
+        pools=pl.DataFrame(totals.pool_rows()),
         accounts=pl.DataFrame([_account_row(account) for account in affected]),
         affected=affected,
         head=recorder.head,
@@ -273,10 +383,11 @@ def report_crash(
 
 
 def _largest_fills(totals: CrashTotals) -> dict[str, tuple[int, AdlFilled]]:
-    """Return the largest fill of the accounts with the largest notional closed, in that order."""
+    """Return the largest fill of the accounts with the largest haircuts, in that order."""
 
     def order(account: str) -> tuple[int, str]:
-        return -sum(abs(fill.value_cash) for _, fill in totals.fills[account]), account
+        haircut = sum(totals.haircuts_cash[fill.fill] for _, fill in totals.fills[account])
+        return -haircut, account
 
     return {
         account: max(totals.fills[account], key=lambda pair: abs(pair[1].value_cash))
@@ -311,10 +422,11 @@ def _account_row(affected: AffectedAccount) -> dict[str, object]:
     place = affected.before.queue_position
     return {
         "account": affected.account,
-        "fills": affected.fills,
-        "notional_closed": affected.notional_cash / UNIT,
-        "realized_pnl": affected.realized_pnl_cash / UNIT,
         "haircut": affected.haircut_cash / UNIT,
+        "notional_closed": affected.notional_cash / UNIT,
+        "pnl_at_mark": affected.pnl_at_mark_cash / UNIT,
+        "realized_pnl": affected.realized_pnl_cash / UNIT,
+        "fills": affected.fills,
         "contract": affected.largest.contract,
         "rank": affected.largest.rank,
         "score": affected.largest.score,

@@ -45,6 +45,7 @@ def run_crash(
         for done, batch in enumerate(opening, start=1):
             _submit(recorder, batch, totals, None)
             report_progress(done, 2 * steps)
+        totals.open()
         for second in range(crash.path.seconds):
             batch = [
                 *market_commands(crash, second, depth),
@@ -57,6 +58,15 @@ def run_crash(
             report_progress(steps + steps * done // records, 2 * steps)
 
         return report_crash(recorder, totals, report_replay)
+
+
+def expected_seconds(accounts: int, contracts: int) -> int:
+    """Return about how long a crash takes on two idle cores, fitted to measured runs.
+
+    >>> expected_seconds(50_000, 20), expected_seconds(500, 4)
+    (20, 3)
+    """
+    return round(2 + contracts * (0.2 + accounts / 70_000))
 
 
 def _ignore_progress(_done: int, _total: int) -> None:

@@ -7,6 +7,7 @@
     replay      the book rebuilt from recorded events, or by running recorded commands again
     recorder    engine and journal together: submit commands, get events that are durable
     verify      every check of a journal, and what is wrong where
+    archive     which snapshots are retained; old records in files of their own, and back
 
 Nothing here reads a clock; times are those of the commands.
 """

@@ -18,6 +18,7 @@ class JournalProblem(StrEnum):
     FILE_DAMAGED = "file_damaged"
     HEAD_MISSING = "head_missing"
     HEAD_MISMATCH = "head_mismatch"
+    ARCHIVE_UNLINKED = "archive_unlinked"
     RECORD_MISSING = "record_missing"
     RECORD_HASH_MISMATCH = "record_hash_mismatch"
     RECORD_OUT_OF_ORDER = "record_out_of_order"
@@ -54,6 +55,8 @@ class Verification:
     `internal_errors` are the records of commands that the engine could not run and rejected, where
     the verification was deep.
 
+    `base` is the last record before those of the file: the earlier ones are in archives.
+
     `head` is the newest record that the journal claims to have. Compare it with a copy stored
     elsewhere: a file replaced as a whole by an earlier version is a sound, shorter journal.
     """
@@ -65,6 +68,7 @@ class Verification:
     findings: tuple[Finding, ...]
     internal_errors: tuple[int, ...] = ()
     segments: tuple[Segment, ...] = ()
+    base: Head = EMPTY_HEAD
 
     @property
     def ok(self) -> bool:

@@ -16,6 +16,7 @@ from delever.core.engine import internal_error, step
 from delever.core.kernels import ParallelMap
 from delever.core.messages import Command, Event
 from delever.core.rules import RULE_SETS, RuleSet, rule_sets_of, rules_digest
+from delever.journal.archive import superfluous_snapshots
 from delever.journal.record import (
     Head,
     Record,
@@ -226,6 +227,7 @@ class Recorder:
     def _add_snapshot(self) -> None:
         audit(self.book)
         self.journal.add_snapshot(seal_snapshot(self.head, encode_book(self.book)))
+        self.journal.drop_snapshots(superfluous_snapshots(self.journal))
         self._snapshot_sequence = self.head.sequence
         self._checkpoint = None
 

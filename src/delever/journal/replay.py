@@ -13,7 +13,7 @@ from delever.core.book import Book
 from delever.core.engine import is_internal_error, step
 from delever.core.market.validation import Rejection
 from delever.core.rules import RULE_SETS, RegisteredRules, RuleSet
-from delever.core.rules.venues.superseded import SUPERSEDED
+from delever.core.rules.venues.superseded import SUPERSEDED, with_options
 from delever.journal.chain import ChainVerifier, Finding, JournalProblem
 from delever.journal.record import (
     EMPTY_HEAD,
@@ -27,7 +27,7 @@ from delever.journal.record import (
     encode_events,
 )
 from delever.journal.snapshot import decode_book
-from delever.journal.sqlite import MAX_SEQUENCE, SqliteJournal
+from delever.journal.sqlite import MAX_SEQUENCE, JournalError, SqliteJournal
 from delever.rule_registry import digest_of
 
 Progress = Callable[[int, int], None]
@@ -103,12 +103,12 @@ def replay(
     registry: Registry | None = None,
     dated: Dated = SUPERSEDED,
 ) -> Replay:
-    """Advance a book over the records after the newest usable snapshot, or over all of them.
+    """Advance a book over the records after the newest usable snapshot, or over all of the file.
 
     The records of a segment are run with the rule sets that it names, today's or dated ones.
     """
     with journal.read_transaction():
-        book, begin = (Book(), EMPTY_HEAD) if from_zero else newest_book(journal, until)
+        book, begin = base_book(journal) if from_zero else newest_book(journal, until)
         book.use_registry(registry or {})
         segments = {segment.first_sequence: segment for segment in journal.segments()}
         for segment in segments.values():
@@ -164,11 +164,16 @@ def use_segment(book: Book, segment: Segment, dated: Dated = SUPERSEDED) -> None
 def _rules_of(name: str, rules_digest: str, dated: Dated) -> RuleSet | None:
     """Return the rule set of a name with a digest, today's or a dated one; None where it is lost.
 
-    A dated rule set is that of its name before the `@`.
+    A dated rule set is that of its name before the last `@`, also with options behind the name.
     """
-    known = [rules for key, rules in dated.items() if key.partition("@")[0] == name]
-    if name in RULE_SETS:
-        known.insert(0, RULE_SETS[name])
+    base = name.partition("+")[0]
+    known = [RULE_SETS[name]] if name in RULE_SETS else []
+    for key, rules in dated.items():
+        dated_name = key.rpartition("@")[0]
+        if dated_name == name:
+            known.append(rules)
+        elif dated_name == base and (composed := with_options(rules, name)):
+            known.append(composed)
     return next((rules for rules in known if digest_of(rules) == rules_digest), None)
 
 
@@ -191,7 +196,7 @@ def _explained(finding: Finding, segments: Mapping[int, Segment], dated: Dated) 
 
 
 def newest_book(journal: SqliteJournal, until: int = MAX_SEQUENCE) -> tuple[Book, Head]:
-    """Return the book of the newest usable snapshot and its head; an empty book for none.
+    """Return the book of the newest usable snapshot and its head; the first book for none.
 
     A snapshot that is damaged, not linked to the chain, or of another version is ignored: the
     records before it give the same book, more slowly.
@@ -201,7 +206,30 @@ def newest_book(journal: SqliteJournal, until: int = MAX_SEQUENCE) -> tuple[Book
             book = snapshot_book(snapshot)
             if book is not None:
                 return book, Head(snapshot.sequence, snapshot.record_hash)
-    return Book(), EMPTY_HEAD
+    return base_book(journal)
+
+
+def base_book(journal: SqliteJournal) -> tuple[Book, Head]:
+    """Return the book before the first record of a file: empty, or of the snapshot there.
+
+    Raises JournalError where earlier records are in archives and that snapshot cannot be used.
+    """
+    base = journal.base()
+    if base == EMPTY_HEAD:
+        return Book(), EMPTY_HEAD
+    snapshot = next(journal.snapshots(base.sequence), None)
+    if snapshot is None or snapshot.sequence != base.sequence:
+        problem = "is missing"
+    elif finding := snapshot_finding(journal, snapshot):
+        problem = f"cannot be used ({finding})"
+    elif book := snapshot_book(snapshot):
+        return book, base
+    else:
+        problem = "is of another version"
+    raise JournalError(
+        f"{journal.path}: records 1 to {base.sequence} are in archives, and the snapshot of record "
+        f"{base.sequence} {problem}: restore the journal from its archives"
+    )
 
 
 def snapshot_finding(journal: SqliteJournal, snapshot: Snapshot) -> Finding | None:
@@ -210,11 +238,18 @@ def snapshot_finding(journal: SqliteJournal, snapshot: Snapshot) -> Finding | No
     if snapshot.content_hash() != snapshot.hash:
         text = f"{place}: content does not match its hash"
         return Finding(snapshot.sequence, JournalProblem.SNAPSHOT_HASH_MISMATCH, text)
-    record = journal.record(snapshot.sequence)
-    if record is None or snapshot.record_hash not in {record.hash, record.content_hash()}:
+    if snapshot.record_hash not in _hashes_at(journal, snapshot.sequence):
         text = f"{place}: does not belong to record {snapshot.sequence} of this journal"
         return Finding(snapshot.sequence, JournalProblem.SNAPSHOT_UNLINKED, text)
     return None
+
+
+def _hashes_at(journal: SqliteJournal, sequence: int) -> set[bytes]:
+    """Return the hash of a record, stored and of its content, or that of the base; may be empty."""
+    record, base = journal.record(sequence), journal.base()
+    if record is not None:
+        return {record.hash, record.content_hash()}
+    return {base.hash} if base.sequence == sequence else set()
 
 
 def snapshot_book(snapshot: Snapshot) -> Book | None:

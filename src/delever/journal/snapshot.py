@@ -17,7 +17,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.outstanding import OutstandingLoss
 from delever.core.book.pool_state import AssetState, HeldCollateral, PoolState
-from delever.core.book.position_table import PositionBlock, PositionTable
+from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import FormerUnits, terms_of
 from delever.core.market.rolling_windows import (
     DailyOpening,
@@ -354,7 +354,7 @@ def restore_book(record: BookRecord) -> Book:
         book.pools[pool.definition.pool] = _restore_pool(pool, decimals)
     for contract in record.contracts:
         decimals = book.assets[contract.definition.settle].cash_decimals
-        state = _restore_contract(contract, decimals, book.positions)
+        state = _restore_contract(contract, decimals, book)
         book.contracts[state.name] = state
     sizes = [table.size for contract in record.contracts for table in contract.tables.values()]
     book.positions.load(sizes, record.positions.columns)
@@ -388,14 +388,12 @@ def _restore_pool(record: PoolRecord, cash_decimals: int) -> PoolState:
     return pool
 
 
-def _restore_contract(
-    record: ContractRecord, cash_decimals: int, positions: PositionBlock
-) -> ContractState:
+def _restore_contract(record: ContractRecord, cash_decimals: int, book: Book) -> ContractState:
     terms = terms_of(record.definition, cash_decimals, record.price_unit)
     terms = replace(terms, former=tuple(record.former_units))
     limits = exact_limits(record.definition.limits, cash_decimals)
     window_ms = record.contract_pnl_peak.window_ms
-    state = ContractState(record.definition, terms, limits, window_ms, positions)
+    state = ContractState(record.definition, terms, limits, window_ms, book.positions, book.marks)
     _assign_fields(
         state,
         record,

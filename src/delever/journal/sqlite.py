@@ -62,11 +62,25 @@ _SEGMENTS_TABLE = """CREATE TABLE IF NOT EXISTS segments (
     ) STRICT"""
 """Added to the files of before it when they are written again; they have no segment until then."""
 
+_BASE_TABLE = """CREATE TABLE IF NOT EXISTS base (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        sequence INTEGER NOT NULL,
+        hash BLOB NOT NULL
+    ) STRICT"""
+"""The last record before the first one of the file; the records up to it are in archives."""
+
 _RECORDS = "SELECT sequence, time_ms, command, events, previous_hash, book_hash, hash FROM records"
 _SNAPSHOTS = "SELECT sequence, record_hash, body, hash FROM snapshots"
 
+_SNAPSHOT_TIMES = """SELECT snapshots.sequence, time_ms FROM snapshots
+    JOIN records ON records.sequence = snapshots.sequence ORDER BY snapshots.sequence"""
+
 _SEGMENTS = "SELECT first_sequence, previous_hash, body, hash FROM segments"
 _HAS_SEGMENTS = "SELECT 1 FROM sqlite_schema WHERE name = 'segments'"
+_HAS_BASE = "SELECT 1 FROM sqlite_schema WHERE name = 'base'"
+
+_PRUNE_SEGMENTS = """DELETE FROM segments WHERE first_sequence < (
+    SELECT max(first_sequence) FROM segments WHERE first_sequence <= ? + 1)"""
 
 _SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """Errors of reading a damaged file; the second is raised if SQLite's message quotes the damage."""
@@ -109,6 +123,7 @@ class SqliteJournal:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             self._connection.execute(_SEGMENTS_TABLE)
+            self._connection.execute(_BASE_TABLE)
 
     def _create(self) -> None:
         self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -153,6 +168,58 @@ class SqliteJournal:
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", snapshot)
 
+    def drop_snapshots(self, sequences: Sequence[int]) -> None:
+        """Delete the snapshots of some records."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "DELETE FROM snapshots WHERE sequence = ?", [(each,) for each in sequences]
+            )
+
+    def extend(self, source: "SqliteJournal", until: Head) -> None:
+        """Append the records of another journal after the head of this one, up to a record.
+
+        Segments and snapshots go with them. A new journal begins where the other one does. Raises
+        JournalError, with nothing written, where the other one does not continue this one.
+        """
+        own, base = self.head() or EMPTY_HEAD, source.base()
+        begin = base if own == EMPTY_HEAD else own
+        if begin != base and source.head_at(begin.sequence) != begin:
+            raise JournalError(f"{source.path}: does not continue after record {begin.sequence}")
+        with source.read_transaction(), self._transaction() as connection:
+            records = source.records(begin.sequence, until.sequence)
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", records)
+            segments = [each for each in source.segments() if each.first_sequence <= until.sequence]
+            connection.executemany("INSERT OR IGNORE INTO segments VALUES (?, ?, ?, ?)", segments)
+            snapshots = source.snapshots(until.sequence)
+            connection.executemany("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?, ?)", snapshots)
+            connection.execute("UPDATE head SET sequence = ?, hash = ?", until)
+            if own == EMPTY_HEAD and base != EMPTY_HEAD:
+                connection.execute("INSERT OR REPLACE INTO base VALUES (1, ?, ?)", base)
+
+    def prune(self, base: Head) -> None:
+        """Delete the records up to one that has a snapshot, and what belongs to them alone."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM records WHERE sequence <= ?", (base.sequence,))
+            connection.execute("DELETE FROM snapshots WHERE sequence < ?", (base.sequence,))
+            connection.execute(_PRUNE_SEGMENTS, (base.sequence,))
+            connection.execute("INSERT OR REPLACE INTO base VALUES (1, ?, ?)", base)
+
+    def compact(self) -> None:
+        """Return the space of deleted records to the file system; needs as much free space."""
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except _SQLITE_ERRORS as error:
+            raise JournalError(f"{self.path}: cannot be compacted: {error}") from error
+
+    def end_log(self) -> None:
+        """Leave the write-ahead mode, so that the journal is one file, also on a read-only disk."""
+        try:
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+        except _SQLITE_ERRORS as error:
+            raise JournalError(f"{self.path}: cannot be written: {error}") from error
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit the writes of the block, or none of them after an error."""
@@ -184,6 +251,20 @@ class SqliteJournal:
             return None
         return Head(*row)
 
+    def base(self) -> Head:
+        """Return the last record before those of the file, (0, genesis) for a whole journal."""
+        if next(self._rows(_HAS_BASE), None) is None:
+            return EMPTY_HEAD
+        row = next(self._rows("SELECT sequence, hash FROM base"), None)
+        return EMPTY_HEAD if row is None else Head(*row)
+
+    def head_at(self, sequence: int) -> Head | None:
+        """Return a record, or the base, as a head; None where the file does not have it."""
+        record, base = self.record(sequence), self.base()
+        if record is None:
+            return base if base.sequence == sequence else None
+        return record.head
+
     def records(self, after: int = 0, until: int = MAX_SEQUENCE) -> Iterator[Record]:
         """Return the records with after < sequence <= until, in order."""
         query = f"{_RECORDS} WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
@@ -212,6 +293,10 @@ class SqliteJournal:
         """Return the snapshots up to a sequence, newest first."""
         query = f"{_SNAPSHOTS} WHERE sequence <= ? ORDER BY sequence DESC"
         return map(Snapshot._make, self._rows(query, until))
+
+    def snapshot_times(self) -> list[tuple[int, int]]:
+        """Return (sequence, time of its record) of every snapshot, oldest first."""
+        return list(self._rows(_SNAPSHOT_TIMES))
 
     def segments(self) -> list[Segment]:
         """Return the segments, oldest first; none for a file of before them."""

@@ -45,6 +45,7 @@ class _State:
     progress: Progress | None
     passes: int
     registry: Registry = field(default_factory=dict)
+    base: Head = EMPTY_HEAD
     head: Head | None = None
     records: int = 0
     sound: int = 0
@@ -79,6 +80,7 @@ class _State:
             tuple(findings),
             tuple(self.internal_errors),
             tuple(self.segments),
+            self.base,
         )
 
 
@@ -119,7 +121,8 @@ def verify(
 
 def _verify(journal: SqliteJournal, state: _State, *, deep: bool) -> None:
     with journal.read_transaction(), state.reading():
-        state.head = journal.head()
+        state.base, state.head = journal.base(), journal.head()
+        state.sound = state.base.sequence
         _verify_chain(journal, state)
     with state.reading():
         _verify_segments(journal, state)
@@ -137,9 +140,9 @@ def _verify(journal: SqliteJournal, state: _State, *, deep: bool) -> None:
 
 def _verify_chain(journal: SqliteJournal, state: _State) -> None:
     """Check every record, the original places of mismatched ones, and the head."""
-    chain = ChainVerifier()
+    chain = ChainVerifier(state.base)
     mismatched: list[Record] = []
-    total = state.head.sequence if state.head else 0
+    total = state.head.sequence - state.base.sequence if state.head else 0
     for record in journal.records():
         state.records += 1
         findings = chain.check(record)

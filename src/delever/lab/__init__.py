@@ -9,5 +9,86 @@
     reports     finished runs and comparisons stored, drawn, and as one HTML file
 
 Tables come in and go out as polars data frames. A book changes only by the engine's `step`, so an
-invalid table is rejected by the same checks as a venue's commands.
+invalid table is rejected by the same checks as a venue's commands. The names below are imported
+when they are first used:
+
+    from delever import lab
+    lab.simulate(book, lab.linear_path({"BTCUSDT": "-0.20"}))
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from delever.lab.measures.intervals import intervals
+    from delever.lab.queries.allocation import allocate
+    from delever.lab.runs.market_paths.models import (
+        given_path,
+        historical_path,
+        linear_path,
+        scenarios,
+    )
+    from delever.lab.runs.market_paths.path import MarketStep, Scenario, Shock, Withdrawal
+    from delever.lab.runs.stress_test import compare, simulate
+    from delever.lab.runs.sweeps.executors import ProcessExecutor, RayExecutor
+    from delever.lab.runs.sweeps.sweep import sweep
+    from delever.lab.studies.account_odds import my_odds
+    from delever.lab.studies.fund_curve import FundCurve, fund_curve, newsvendor_size
+    from delever.lab.studies.slippage_at_risk import SlippageAtRisk, slippage_at_risk
+
+__all__ = [
+    "FundCurve",
+    "MarketStep",
+    "ProcessExecutor",
+    "RayExecutor",
+    "Scenario",
+    "Shock",
+    "SlippageAtRisk",
+    "Withdrawal",
+    "allocate",
+    "compare",
+    "fund_curve",
+    "given_path",
+    "historical_path",
+    "intervals",
+    "linear_path",
+    "my_odds",
+    "newsvendor_size",
+    "scenarios",
+    "simulate",
+    "slippage_at_risk",
+    "sweep",
+]
+
+_HOMES = {
+    "delever.lab.queries.allocation": ("allocate",),
+    "delever.lab.measures.intervals": ("intervals",),
+    "delever.lab.runs.market_paths.models": (
+        "given_path",
+        "historical_path",
+        "linear_path",
+        "scenarios",
+    ),
+    "delever.lab.runs.market_paths.path": ("MarketStep", "Scenario", "Shock", "Withdrawal"),
+    "delever.lab.runs.stress_test": ("compare", "simulate"),
+    "delever.lab.runs.sweeps.executors": ("ProcessExecutor", "RayExecutor"),
+    "delever.lab.runs.sweeps.sweep": ("sweep",),
+    "delever.lab.studies.account_odds": ("my_odds",),
+    "delever.lab.studies.fund_curve": ("FundCurve", "fund_curve", "newsvendor_size"),
+    "delever.lab.studies.slippage_at_risk": ("SlippageAtRisk", "slippage_at_risk"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    for module, names in _HOMES.items():
+        if name in names:
+            found = getattr(importlib.import_module(module), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module 'delever.lab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return all public names, imported or not."""
+    return sorted({*globals(), *__all__})

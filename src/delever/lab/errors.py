@@ -9,6 +9,10 @@ if TYPE_CHECKING:  # the command line imports these errors without the engine's 
     from delever.core.messages import Reason
 
 
+FLOAT = 'must be exact text: write "{text}"'
+"""The error about a float, which is not exact, with the text to write instead."""
+
+
 class InputError(ValueError):
     """Raised for input that cannot be used; none of it has been applied.
 
@@ -17,7 +21,7 @@ class InputError(ValueError):
 
         >>> import delever
         >>> try:
-        ...     delever.Shock({"BTCUSDT": "10%"}).ratio("BTCUSDT")
+        ...     _ = delever.Shock({"BTCUSDT": "10%"})
         ... except delever.InputError as error:
         ...     print(error)
         BTCUSDT '10%': must be exact text, such as "-0.10"

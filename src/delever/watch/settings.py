@@ -4,6 +4,7 @@ The file contains no secrets: it names environment variables, or files that only
 read. Raises delever.config.ConfigError, which names the file, the key and the value.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import time
@@ -20,8 +21,18 @@ from delever.field_errors import find_field_error
 from delever.rule_registry import installed_rule_sets
 from delever.watch.market_data.indicator_scale import RISKS
 
-VenueName = Literal["binance", "binance-coin", "bybit", "okx"]
-VENUES: tuple[VenueName, ...] = get_args(VenueName)
+ExchangeName = Literal["binance", "binance-coin", "bybit", "okx"]
+VenueName = Literal["binance", "binance-coin", "bybit", "okx", "hyperliquid", "dydx"]
+EXCHANGES: tuple[ExchangeName, ...] = get_args(ExchangeName)
+"""The venues with public data about ADL; the others require an address."""
+
+ADDRESSES = {
+    "hyperliquid": re.compile(r"0x[0-9a-fA-F]{40}"),
+    "dydx": re.compile(r"dydx1[02-9ac-hj-np-z]{38}"),
+}
+PARENT_SUBACCOUNTS = 128
+"""dYdX: subaccounts 0 to 127 are parents; child n belongs to parent n modulo 128."""
+
 DEFAULT_HISTORY = "delever-watch.db"
 StateName = Literal["calm", "watch", "adl", "stopped", "stale"]
 
@@ -50,10 +61,16 @@ class RefreshIntervals(_Section, frozen=True, kw_only=True):
 
 
 class WatchedVenue(_Section, frozen=True, kw_only=True):
-    """`[[venues]]`: a venue and an API key. Without a key, only public data is read."""
+    """`[[venues]]`: a venue, with an API key or an address; without one, public data is read."""
 
     venue: VenueName
-    """binance (USDⓈ-M), binance-coin (COIN-M), bybit or okx."""
+    """binance (USDⓈ-M), binance-coin (COIN-M), bybit, okx, hyperliquid or dydx."""
+    address: str = ""
+    """Hyperliquid, dYdX: the account's address; its positions and fills are public."""
+    subaccount: int = 0
+    """dYdX: the parent subaccount, 0 to 127; its isolated positions' subaccounts are included."""
+    book: str = ""
+    """Hyperliquid: a file of all accounts' positions, for the place in the queue."""
     key_env: str = ""
     """Environment variable of the API key; a read-only key is sufficient."""
     key_file: str = ""
@@ -307,6 +324,7 @@ def _venue_errors(venues: tuple[WatchedVenue, ...]) -> Iterator[str]:
         if names.count(venue.venue) > 1:
             yield f"{where}: duplicate name"
         yield from (f"{where}: {error}" for error in _key_errors(venue))
+        yield from (f"{where}.{error}" for error in _address_errors(venue))
         own = {rules.name for rules in installed_rule_sets()}
         if venue.rules and venue.rules not in RULE_SETS and venue.rules not in own:
             yield f"{where}.rules = {venue.rules!r}: unknown rule set"
@@ -327,6 +345,21 @@ def _key_errors(venue: WatchedVenue) -> Iterator[str]:
     phrases = bool(venue.passphrase_env) + bool(venue.passphrase_file)
     if venue.venue == "okx" and venue.keyed and phrases != 1:
         yield "an OKX key requires exactly one of passphrase_env and passphrase_file"
+
+
+def _address_errors(venue: WatchedVenue) -> Iterator[str]:
+    """Yield the errors of the keys of on-chain venues."""
+    form = ADDRESSES.get(venue.venue)
+    if form is not None and not form.fullmatch(venue.address):
+        yield f"address = {venue.address!r}: must match {form.pattern}"
+    if form is None and venue.address:
+        yield f"address: is for {' and '.join(ADDRESSES)} only; use an API key"
+    if form is not None and venue.keyed:
+        yield "key_env, key_file: remove them; an address is sufficient"
+    if venue.book and venue.venue != "hyperliquid":
+        yield "book: is for hyperliquid only"
+    if not 0 <= venue.subaccount < PARENT_SUBACCOUNTS:
+        yield f"subaccount = {venue.subaccount}: must be 0 to {PARENT_SUBACCOUNTS - 1}"
 
 
 def _rule_errors(rules: tuple[AnyRule, ...], channels: list[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import structs
 
@@ -20,13 +20,16 @@ from delever.watch.alerts.contract_status import AdlState, next_status
 from delever.watch.alerts.delivery import deliver, senders
 from delever.watch.market_data.fill_details import with_details
 from delever.watch.market_data.observations import (
+    GRACE_MS,
     CancelledOrderObservation,
     DrawdownObservation,
+    EligibilityObservation,
     FillObservation,
     IndicatorObservation,
     Observation,
     PoolObservation,
     PositionObservation,
+    QueuePlaceObservation,
     RiskObservation,
     WalletObservation,
     WarningObservation,
@@ -41,6 +44,7 @@ from delever.watch.screen.view import (
     PositionView,
     WatchView,
     contract_view,
+    place_text,
 )
 from delever.watch.settings import PoolDrawdownRule, WatchSettings
 from delever.watch.store import AlertDelivery, WatchStore
@@ -61,6 +65,7 @@ RECENT_FILL_MS = 3_600_000
 DELETE_INTERVAL_MS = 3_600_000
 FIRST_POLL_S = 15.0
 
+Kind = TypeVar("Kind", bound=Observation)
 Key = tuple[str, ...]
 ContractKey = tuple[str, str]
 """Venue and contract."""
@@ -188,16 +193,29 @@ class Watch:
             return
         if known is None:
             self._store.record([fill], self._now_ms())
-        where = (fill.venue, fill.name, fill.side)
-        position = self._observations.get(("position", *where))
-        indicator = self._observations.get(("indicator", *where))
-        held = position if isinstance(position, PositionObservation) else None
+        held = self._before(fill, PositionObservation, "position")
+        place = self._before(fill, QueuePlaceObservation, "queue_place")
         self._fills[fill.key] = with_details(
             fill,
             held,
-            indicator if isinstance(indicator, IndicatorObservation) else None,
+            self._before(fill, IndicatorObservation, "indicator"),
             "" if held is None else score_text(self._advice_of(held, self._positions())),
+            place_text(place, None, fill.venue_time_ms),
         )
+
+    def _before(self, fill: FillObservation, kind: type[Kind], tag: str) -> Kind | None:
+        """Return the newest observation of a fill's side, unless it was read well after the fill.
+
+        A fill of yesterday had another mark, and perhaps another position.
+        """
+        found = self._newest(kind, tag, (fill.venue, fill.name, fill.side))
+        late = found is not None and found.received_ms > fill.venue_time_ms + GRACE_MS
+        return None if late else found
+
+    def _newest(self, kind: type[Kind], tag: str, where: Key) -> Kind | None:
+        """Return the newest observation of a kind of one side of a contract."""
+        found = self._observations.get((tag, *where))
+        return found if isinstance(found, kind) else None
 
     def _positions(self) -> list[PositionObservation]:
         return [r for r in self._observations.values() if isinstance(r, PositionObservation)]
@@ -314,7 +332,7 @@ class Watch:
         """Return everything at this moment."""
         now = self._now_ms()
         positions = self._positions()
-        newest = sorted(self._fills.values(), key=lambda fill: -fill.venue_time_ms)[:20]
+        newest = sorted(self._fills.values(), key=lambda fill: -fill.venue_time_ms)
         return WatchView(
             time_ms=now,
             venues=tuple(poller.view() for poller in self._pollers),
@@ -390,16 +408,26 @@ class Watch:
     def _position_view(
         self, position: PositionObservation, positions: Sequence[PositionObservation], now: int
     ) -> PositionView:
-        found = self._observations.get(("indicator", position.venue, position.name, position.side))
-        indicator = found if isinstance(found, IndicatorObservation) else None
+        where = (position.venue, position.name, position.side)
+        indicator = self._newest(IndicatorObservation, "indicator", where)
+        place = self._newest(QueuePlaceObservation, "queue_place", where)
+        eligibility = self._newest(EligibilityObservation, "eligibility", where)
+        late = self._adapter(position.venue).has_indicators and indicator is None
+        values = [each for each in (position, indicator, eligibility) if each is not None]
         return PositionView(
             position=position,
             indicator=indicator,
             age_ms=position.age_ms(now),
             indicator_age_ms=None if indicator is None else indicator.age_ms(now),
-            stale=position.is_stale(now) or indicator is None or indicator.is_stale(now),
+            stale=late or any(value.is_stale(now) for value in values),
             advice=self._advice_of(position, positions),
+            queue_place=place,
+            eligibility=eligibility,
+            place=place_text(place, eligibility, now),
         )
+
+    def _adapter(self, venue: str) -> VenueAdapter:
+        return next(p.adapter for p in self._pollers if p.adapter.venue == venue)
 
     def _advice_of(
         self, position: PositionObservation, positions: Sequence[PositionObservation]
@@ -411,7 +439,7 @@ class Watch:
         cached = self._advice.get(position.key)
         if cached is not None and cached[0] == inputs:
             return cached[1]
-        rules = next(p.adapter.rules for p in self._pollers if p.adapter.venue == position.venue)
+        rules = self._adapter(position.venue).rules
         wallet = wallet if isinstance(wallet, WalletObservation) else None
         advice = advise(position, own, wallet, rules)
         self._advice[position.key] = (inputs, advice)

@@ -18,7 +18,7 @@ from delever.core.messages import ContractKind, Side
 from delever.core.messages.fill_batch import FillBatch
 from delever.core.rules import RULE_SETS, Case, RuleSet
 from delever.core.rules.adl_price import AtBankruptcyPrice, AtMark, PriceRule
-from delever.core.rules.policies import ProRataPolicy, QueuePolicy
+from delever.core.rules.policies import ContractProRata, QueuePolicy
 from delever.core.rules.triggers import PoolEquity
 from delever.core.rules.triggers.sizing import Sizing
 from delever.journal.snapshot import decode_book, encode_book
@@ -70,7 +70,7 @@ def compare(
     book = crowded_world(seed, kind, counterparties).book
     book.take_changes()
     twin = decode_book(encode_book(book))
-    policy = ProRataPolicy() if pro_rata else QueuePolicy()
+    policy = ContractProRata() if pro_rata else QueuePolicy()
     price = (AtBankruptcyPrice(), AtMark())[seed % 2]
     rules = replace(RULE_SETS["kucoin"], policy=policy, fee_ppm=fee, sizing=Sizing.WHOLE)
     for event in round_events(book, rules, price):
@@ -127,7 +127,7 @@ def test_rounds_of_every_kind_are_compared() -> None:
 )
 def test_a_fill_beyond_position_or_margin_stops_the_step(field: str, more: int, what: str) -> None:
     book = crowded_world(3, ContractKind.LINEAR, 20).book
-    rules = replace(RULE_SETS["kucoin"], policy=ProRataPolicy(), sizing=Sizing.WHOLE)
+    rules = replace(RULE_SETS["kucoin"], policy=ContractProRata(), sizing=Sizing.WHOLE)
     case = Case(PoolEquity(), AtMark())
     events = deleverage(book, book.contracts["X"], Side.LONG, rules, case)
     fills = next(event for event in events if isinstance(event, FillBatch))

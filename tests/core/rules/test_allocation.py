@@ -1,6 +1,5 @@
 """The lots that each counterparty closes: exact under any weights."""
 
-import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -8,50 +7,84 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delever.core.rules.policies import AllocationTiers
-from delever.core.rules.policies.allocation import allocate, match_tranches
+from delever.core.rules.policies.allocation import (
+    fill_in_order,
+    match_tranches,
+    share,
+    share_by_weight,
+)
+from delever.core.units import COLUMN_LIMIT, mul_shift_floor, share_floors
 from table import Row, cases
 
-counterparty_lists = st.lists(
-    st.tuples(st.integers(0, 50), st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=12
-)
+members = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 9)), min_size=1, max_size=12)
+large = st.integers(0, COLUMN_LIMIT - 1) | st.integers(0, 2**20)
 
 
-def tiers_of(counterparties: list[tuple[int, int, int]]) -> AllocationTiers:
-    """Return tiers of (cap, tier, weight), in order."""
-    caps, tiers, weights = (np.array(column) for column in zip(*counterparties, strict=True))
-    return AllocationTiers(np.arange(len(counterparties)), caps, tiers, weights)
+def columns(rows: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return columns of caps and weights."""
+    caps, weights = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    return caps, weights
 
 
 @pytest.mark.parametrize("row", cases("allocations.txt"))
 def test_allocation(row: Row) -> None:
-    columns = ([int(n) for n in row[name].split(",")] for name in ("caps", "tiers", "weights"))
-    counterparties = list(zip(*columns, strict=True))
-    lots = allocate(int(row["wanted"]), tiers_of(counterparties)).tolist()
-    assert ",".join(map(str, lots)) == row["lots"]
+    caps, weights = ([int(n) for n in row[name].split(",")] for name in ("caps", "weights"))
+    for lots in (
+        share(int(row["wanted"]), caps, weights),
+        share_by_weight(int(row["wanted"]), np.array(caps), np.array(weights)),
+    ):
+        assert ",".join(map(str, lots)) == row["lots"]
 
 
-@given(counterparty_lists, st.integers(0, 700))
-def test_lots_are_neither_lost_nor_created_and_tiers_are_used_up_in_order(
-    counterparties: list[tuple[int, int, int]], wanted: int
-) -> None:
+@given(members, st.integers(0, 700))
+def test_lots_are_neither_lost_nor_created(rows: list[tuple[int, int]], wanted: int) -> None:
     """CORE-04"""
-    counterparties.sort(key=lambda counterparty: counterparty[1])
-    lots = allocate(wanted, tiers_of(counterparties)).tolist()
-    caps = [cap for cap, _, _ in counterparties]
-    assert sum(lots) == min(wanted, sum(caps))
-    assert all(0 <= own <= cap for own, cap in zip(lots, caps, strict=True))
-    for tier, later in itertools.combinations(sorted({tier for _, tier, _ in counterparties}), 2):
-        rows = list(zip(lots, counterparties, strict=True))
-        touched = any(own for own, (_, place, _) in rows if place == later)
-        used_up = all(own == cap for own, (cap, place, _) in rows if place == tier)
-        assert used_up or not touched
+    caps, weights = columns(rows)
+    for lots in (share_by_weight(wanted, caps, weights), fill_in_order(wanted, caps)):
+        assert lots.sum() == min(wanted, caps.sum())
+        assert ((lots >= 0) & (lots <= caps)).all()
+
+
+@given(
+    st.lists(st.tuples(large, large, st.booleans()), min_size=1, max_size=12),
+    large,
+    st.sampled_from([1, 10, 2**31, 2**62]),
+)
+def test_columns_share_as_unbounded_integers_do(
+    rows: list[tuple[int, int, bool]], wanted: int, scale: int
+) -> None:
+    """CORE-04: products and sums beyond int64 are exact."""
+    caps = [cap % scale for cap, _, _ in rows]
+    weights = [cap % scale if same else weight for (cap, weight, same) in rows]
+    wanted = wanted % (sum(caps) + 2) % COLUMN_LIMIT
+    expected = share(wanted, caps, weights)
+    shared = share_by_weight(wanted, np.array(caps, np.int64), np.array(weights, np.int64))
+    assert shared.tolist() == expected
+    copies = 2 + 64 // len(rows)  # long enough for columns
+    if sum(caps) * copies < COLUMN_LIMIT:
+        again = share(wanted, caps * copies, weights * copies)
+        assert sum(again) == min(wanted, sum(caps) * copies)
+
+
+@given(st.lists(large, min_size=1), large, st.integers(0, 126))
+def test_a_shifted_product_is_exact(column: list[int], factor: int, shift: int) -> None:
+    found = mul_shift_floor(np.array(column), factor, shift).tolist()
+    assert found == [min(n * factor >> shift, COLUMN_LIMIT) for n in column]
+
+
+@given(st.lists(st.integers(0, 2**57), min_size=1, max_size=8), st.integers(0, 2**50 - 1))
+def test_floors_and_remainders_are_exact(parts: list[int], amount: int) -> None:
+    whole = max(sum(parts), 1)
+    floors, remainders = share_floors(amount, np.array(parts), whole)
+    assert list(zip(floors.tolist(), remainders.tolist(), strict=True)) == [
+        divmod(amount * part, whole) for part in parts
+    ]
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=12), st.integers(0, 700))
 def test_a_queue_is_filled_in_order(caps: list[int], wanted: int) -> None:
     """CORE-04: every counterparty in front is closed whole before the next one."""
-    lots = allocate(wanted, tiers_of([(cap, place, 1) for place, cap in enumerate(caps)]))
+    lots = fill_in_order(wanted, np.array(caps))
     ahead = [sum(caps[:place]) for place in range(len(caps))]
     assert lots.tolist() == [min(max(wanted - a, 0), c) for a, c in zip(ahead, caps, strict=True)]
 
@@ -61,7 +94,7 @@ def test_a_share_without_caps_is_within_one_lot_of_its_weight(
     weights: list[int], wanted: int
 ) -> None:
     """CORE-04: the lots rounded up belong to the largest remainders."""
-    lots = allocate(wanted, tiers_of([(10**6, 0, weight) for weight in weights])).tolist()
+    lots = share_by_weight(wanted, np.full(len(weights), 10**6), np.array(weights)).tolist()
     exact = [Fraction(wanted * weight, sum(weights)) for weight in weights]
     assert all(abs(own - share) < 1 for own, share in zip(lots, exact, strict=True))
     up = [share % 1 for own, share in zip(lots, exact, strict=True) if own > share]
@@ -69,15 +102,15 @@ def test_a_share_without_caps_is_within_one_lot_of_its_weight(
     assert not up or not down or min(up) >= max(down)
 
 
-@given(counterparty_lists, st.integers(0, 700), st.randoms(use_true_random=False))
-def test_order_in_a_tier_matters_only_for_equal_remainders(
-    counterparties: list[tuple[int, int, int]], wanted: int, random: object
+@given(members, st.integers(0, 700), st.randoms(use_true_random=False))
+def test_order_matters_only_for_equal_remainders(
+    rows: list[tuple[int, int]], wanted: int, random: object
 ) -> None:
     """CORE-04: in another order each counterparty has the same lots, but for one lot of a tie."""
-    counterparties = [(cap, 0, weight + 1) for cap, _, weight in counterparties]
-    shuffled = sorted(range(len(counterparties)), key=lambda _: random.random())
-    first = allocate(wanted, tiers_of(counterparties)).tolist()
-    second = allocate(wanted, tiers_of([counterparties[i] for i in shuffled])).tolist()
+    rows = [(cap, weight + 1) for cap, weight in rows]
+    shuffled = sorted(range(len(rows)), key=lambda _: random.random())
+    first = share_by_weight(wanted, *columns(rows)).tolist()
+    second = share_by_weight(wanted, *columns([rows[i] for i in shuffled])).tolist()
     for place, i in enumerate(shuffled):
         assert abs(second[place] - first[i]) <= 1
 

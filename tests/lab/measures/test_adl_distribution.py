@@ -25,9 +25,10 @@ from delever.core.messages import (
 from delever.core.rules import RULE_SETS
 from delever.lab.errors import UnknownNameError
 from delever.lab.measures.adl_distribution import AdlDistribution, adl_distributions, gini
+from delever.lab.runs.market_paths.path import Shock
 from delever.lab.runs.run import RunResult, run
 from delever.lab.runs.scenario import read_scenario
-from delever.lab.runs.stress_test import Shock, compare, variants
+from delever.lab.runs.stress_test import compare, variants
 from delever.lab.tables.book_reader import read_book, write_book
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -184,7 +185,7 @@ def test_another_policy_keeps_the_limits_of_the_pool(tmp_path: Path) -> None:
         Shock({"BTCUSDT": "-0.15"}),
         rules=["bybit"],
         policies=["queue", "pro_rata"],
-        pool="40000",
+        pool={"main": "40000"},
     )
     assert compared["rules"].to_list() == ["bybit", "bybit+pro_rata"]
     assert compared["haircut"].to_list() == [Decimal("13882.575")] * 2
@@ -208,7 +209,7 @@ def test_a_comparison_has_a_row_per_policy() -> None:
     book = read_book(EXAMPLES / "book")
     shock = Shock({"BTCUSDT": "-0.15"})
     policies = ["queue", "pro_rata"]
-    table = compare(book, shock, rules=["bybit", "vega"], policies=policies, pool="1000")
+    table = compare(book, shock, rules=["bybit", "vega"], policies=policies, pool={"main": "1000"})
     assert table["rules"].unique(maintain_order=True).to_list() == names
     queue, shared, vega = table.filter(table["contract"] == "BTCUSDT").to_dicts()
     assert queue["closed"] == shared["closed"] > 0

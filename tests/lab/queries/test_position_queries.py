@@ -64,7 +64,7 @@ def test_the_queue_of_an_empty_side_has_no_rows() -> None:
     book = book_of(
         {"account": ["a"], "contract": ["X"], "side": ["long"], "quantity": ["1"],
          "entry_price": ["2"], "leverage": ["1"]},
-        {"X": "3"},
+        {"X": "3"}, contracts="linear",
     )  # fmt: skip
     assert rank(book, "X", "short").height == 0
     assert rank(book, "X", "short").columns == rank(book, "X", "long").columns

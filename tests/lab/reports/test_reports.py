@@ -19,9 +19,10 @@ from delever.lab.errors import InputError
 from delever.lab.reports import run_plots as plots
 from delever.lab.reports.comparison_plots import POSITIONS, foremost
 from delever.lab.reports.run_store import StoredRun, read_run_or_comparison, write_run
+from delever.lab.runs.market_paths.path import Shock
 from delever.lab.runs.run import RunResult, run
 from delever.lab.runs.scenario import read_scenario
-from delever.lab.runs.stress_test import Shock, compare
+from delever.lab.runs.stress_test import compare
 from delever.lab.tables.book_reader import read_book
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -43,7 +44,7 @@ def stored(result: RunResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shock = Shock({"BTCUSDT": "-0.15", "ETHUSDT": "-0.20"})
     rules = ["bybit", "hyperliquid", "gmx", "vega"]
-    frame = compare(read_book(EXAMPLES / "book"), shock, rules=rules, pool="1000")
+    frame = compare(read_book(EXAMPLES / "book"), shock, rules=rules, pool={"main": "1000"})
     file = tmp_path_factory.mktemp("compared") / "shock.parquet"
     frame.write_parquet(file)
     return file
@@ -117,7 +118,7 @@ def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ranked positions, as the command line writes them in every format."""
     folder = tmp_path_factory.mktemp("ranked")
     for form in FORMATS:
-        asked = ["compare-rules", str(EXAMPLES / "book"), "-o", str(folder / f"places.{form}")]
+        asked = ["rank-all", str(EXAMPLES / "book"), "-o", str(folder / f"places.{form}")]
         assert call(asked) == ExitCode.SUCCESS
     return folder
 

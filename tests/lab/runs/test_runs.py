@@ -16,9 +16,11 @@ from delever.core.rules.ranking import Ranking, Score
 from delever.core.valuation.side_valuation import SideValuation
 from delever.journal.snapshot import encode_book
 from delever.lab.errors import InputError, UnknownNameError
+from delever.lab.runs.command_runner import CommandRunner
+from delever.lab.runs.market_paths.path import Shock
 from delever.lab.runs.run import run
 from delever.lab.runs.scenario import read_scenario
-from delever.lab.runs.stress_test import Shock, compare, simulate
+from delever.lab.runs.stress_test import compare, simulate
 from delever.lab.tables.book_reader import read_book, write_book
 from delever.rule_registry import registry
 
@@ -81,6 +83,28 @@ def test_a_command_whose_step_raises_is_rejected_alone() -> None:
     without = run(Book(registry([house])), others).book
     without.sequence = result.book.sequence
     assert encode_book(without) == encode_book(result.book)
+
+
+def test_a_runner_restores_from_its_newest_copy_whatever_the_distance_of_copies() -> None:
+    def fails_once(valuation: SideValuation) -> Score:
+        if not restored:
+            restored.append(valuation.size)
+            raise ZeroDivisionError
+        return Score(valuation.unrealized_pnl.astype(float), {})
+
+    ranking = Ranking("fails", fails_once, profitable_only=True)
+    house = replace(RULE_SETS["bybit"], name="house", ranking=ranking)
+    pool, *others = SCENARIO
+    assert isinstance(pool, DefinePool)
+    books = []
+    for distance in (1, 3, 1000):
+        restored: list[int] = []
+        runner = CommandRunner(Book(registry([house])), checkpoint_events=distance)
+        for command in (msgspec.structs.replace(pool, rules="house"), *others):
+            runner.submit(command)
+        assert [*runner.errors] == [12]
+        books.append(encode_book(runner.book))
+    assert books[0] == books[1] == books[2]
 
 
 def test_a_cancelled_fill_is_subtracted_from_the_totals() -> None:
@@ -181,12 +205,20 @@ def test_limits_of_another_venue_are_dropped(tmp_path: Path) -> None:
     ("shock", "more", "error", "message"),
     [
         ({"BTCUSDC": "-0.1"}, {}, UnknownNameError, "no contract 'BTCUSDC'"),
-        ({"BTCUSDT": -0.1}, {}, InputError, "BTCUSDT '-0.1': must be exact text"),
+        ({"BTCUSDT": -0.1}, {}, InputError, "BTCUSDT '-0.1': must be exact text: write \"-0.1\""),
         ({"BTCUSDT": "-10%"}, {}, InputError, "BTCUSDT '-10%': must be exact text"),
         ({"BTCUSDT": "-1"}, {}, InputError, "leaves no price above 0"),
         ({"BTCUSDT": "-0.1"}, {"rules": "ftx"}, UnknownNameError, "no rule set 'ftx'"),
         ({"BTCUSDT": "-0.1"}, {"pool": {"mian": 1}}, UnknownNameError, "no pool 'mian'; did you"),
-        ({"BTCUSDT": "-0.1"}, {"pool": "1e6"}, InputError, "pools, row 1, balance '1e6'"),
+        (
+            {"BTCUSDT": "-0.1"},
+            {"pool": "1"},
+            InputError,
+            "the book has pools in BTC and USDT: give",
+        ),
+        ({"BTCUSDT": "-0.1"}, {"pool": {"main": "1e6"}}, InputError, "pool main, balance '1e6'"),
+        ({"BTCUSDT": "-0.1"}, {"vault_cap": "2"}, InputError, "no chosen rule set reads"),
+        ({"BTCUSDT": "1" + "0" * 14}, {}, InputError, "define the asset with fewer"),
         ({"BTCUSDT": "-0.1"}, {"depth": {"contract": ["X"]}}, InputError, "depth, side: the colum"),
     ],
 )

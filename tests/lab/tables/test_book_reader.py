@@ -325,6 +325,7 @@ def test_any_book_round_trips_through_its_tables(
     book = book_of(
         pl.DataFrame(rows, schema=[*columns, "leverage"], orient="row"),
         {"X": marks[0], "Y": marks[1]},
+        contracts="linear",
         balances={"account": ["a"], "asset": ["USDT"], "balance": ["1.5"]},
         pool="17",
     )

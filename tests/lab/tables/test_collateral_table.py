@@ -122,6 +122,7 @@ def test_frames_may_have_collateral() -> None:
     book = delever.book_of(
         [{"account": "ann", "contract": "X", "side": "long", "quantity": 1, "entry_price": 100}],
         {"X": 100},
+        contracts="linear",
         balances=[{"account": "ann", "asset": "BTC", "balance": 1}],
         collateral=[{"asset": "BTC", "index_price": 250}],
     )

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2
 import msgspec
@@ -15,7 +16,10 @@ from live_server import LiveServer, live_server
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from delever.config import Config, ListenConfig
+from delever.config import Config, JournalConfig, ListenConfig
+from delever.core.messages import SetTime
+from delever.journal import Recorder
+from delever.journal.archive import archive, prune
 from waiting import wait_until
 
 HEADERS = {"Authorization": f"Bearer read.{SECRET}"}
@@ -118,6 +122,35 @@ def test_a_sequence_beyond_the_journal_is_rejected_with_409(server: LiveServer) 
             assert error["message"].startswith(f"this journal ends at {now}: ")
     with pytest.raises(InvalidStatus), listen(server, f"?after={now + 1}"):
         pass
+
+
+def test_a_pruned_journal_serves_its_records_and_names_where_they_begin(tmp_path: Path) -> None:
+    """Restarted after `prune`: ids of the records that stayed run once, the rest is 410."""
+    journal = tmp_path / "journal.db"
+    with Recorder.open(journal, snapshot_every=10) as recorder:
+        for n in range(25):
+            recorder.submit([SetTime(time_ms=n, id=f"id-{n}")])
+    last = archive(journal, tmp_path / "archive.db", retain=5)
+    prune(journal, tmp_path / "archive.db", retain=5)
+    assert last.sequence == 20
+    stored = msgspec.structs.replace(CLOSED_CONFIG, journal=JournalConfig(path=str(journal)))
+    with live_server(stored) as server:
+        add_role_keys(server.service)
+        with client(server, "ingest") as venue:
+            again = venue.post(
+                "/v1/commands", json={"type": "set_time", "time_ms": 22, "id": "id-22"}
+            )
+            assert (again.status_code, again.json()["sequence"]) == (200, 23)
+        with client(server, "read") as reader:
+            for path in ("/v1/events", "/v1/events/stream"):
+                answer = reader.get(path, params={"after": 19})
+                error = answer.json()["error"]
+                assert (answer.status_code, error["reason"]) == (410, "sequence_archived")
+                assert error["message"].startswith(
+                    "records 1 to 20 are in archives: begin after 20"
+                )
+            page = reader.get("/v1/events", params={"after": 20}).json()
+            assert [event["sequence"] for event in page["events"]][:2] == [21, 22]
 
 
 def test_pages_of_events_are_complete_and_can_be_filtered(server: LiveServer) -> None:

@@ -24,6 +24,7 @@ from delever.server.observability.logs import (
     configure_logging,
     secrets_of,
 )
+from waiting import PATIENCE_S
 
 S3CRET = "s3cr3t0000a1b2c3d4e5f6"
 
@@ -152,7 +153,9 @@ def test_the_log_of_requests_has_no_secret(stream: io.StringIO) -> None:
     names = ("X-MBX-APIKEY", "X-BAPI-SIGN", "OK-ACCESS-PASSPHRASE", "Cookie", "OK-ACCESS-SIGN")
     headers = dict.fromkeys(names, S3CRET) | {"Authorization": f"Bearer running_notifier.{S3CRET}"}
     query = f"symbol=BTCUSDT&timestamp=1&signature={S3CRET}"
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+    with httpx2.Client(
+        base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=PATIENCE_S
+    ) as client:
         for method, path in (
             ("GET", "/fapi/v1/adlQuantile"),
             ("POST", "/v1/commands"),

@@ -88,6 +88,10 @@ def test_metrics_of_the_documented_crash(tmp_path: Path) -> None:
     assert one(after, "engine_running") == 1
     assert one(after, "commands_queued") == 0
     assert one(after, "accounts") == 4
+    journal = Path(notices_config(tmp_path, []).journal.path)
+    assert one(after, "journal_records") == len(crash_commands()) + 4
+    assert one(after, "journal_bytes") >= journal.stat().st_size > 0
+    assert 0 < one(after, "disk_free_bytes") < one(after, "disk_bytes")
 
 
 def test_metrics_of_the_outbox(tmp_path: Path) -> None:
@@ -178,7 +182,7 @@ def test_requests_and_sockets_are_counted_by_known_parts() -> None:
     metrics = Metrics()
 
     with serving(metrics.counted(app, ["fapi", "v5"])) as host:
-        with httpx2.Client(base_url=f"http://{host}") as client:
+        with httpx2.Client(base_url=f"http://{host}", timeout=PATIENCE_S) as client:
             for path in ("/fapi/v1/ping", "/fapi/v1/time", "/strange/one", "/strange2", "/"):
                 client.get(path)
         with connect(f"ws://{host}/v5/public/linear") as quiet:

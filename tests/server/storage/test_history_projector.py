@@ -37,6 +37,7 @@ from delever.core.messages import (
     Takeover,
 )
 from delever.journal import Recorder
+from delever.journal.archive import archive, prune
 from delever.lab.runs.run import run
 from delever.lab.runs.scenario import read_scenario
 from delever.server.engine.runner import Runner
@@ -256,6 +257,30 @@ def test_a_history_beyond_its_journal_or_of_another_one_is_projected_again(confi
     assert with_history(config, fills) == [len(crash()), 1, 2, 3]
     replace_journal(config, [SetTime(time_ms=7)] * 40)
     assert with_history(config, fills) == [40]
+
+
+def test_a_history_that_lacks_archived_records_begins_with_the_first_one(config: Config) -> None:
+    """The last command of the crash stops ADL, which began in a record that is archived."""
+    path = Path(config.journal.path)
+    with Recorder.open(path, snapshot_every=len(crash()) - 1) as recorder:
+        for command in crash():
+            recorder.submit([command])
+    archived = path.with_name("archive.db")
+    last = archive(path, archived, retain=1)
+    assert last.sequence == len(crash()) - 1
+    prune(path, archived, retain=1)
+
+    async def question(
+        _r: Runner, history: HistoryProjector, _q: HistoryQueries
+    ) -> dict[str, list[tuple[Any, ...]]]:
+        await until(lambda: history.caught_up)
+        assert (history.sequence, history.lag) == (len(crash()), 0)
+        return await all_rows(history)
+
+    rows = with_history(config, question)
+    assert (rows["episodes"], rows["fills"]) == ([], [])
+    assert [row[0] for row in rows["flows"]] == [len(crash())]
+    assert with_history(config, question) == rows
 
 
 def test_two_projectors_of_one_database_project_each_record_once(config: Config) -> None:

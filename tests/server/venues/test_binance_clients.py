@@ -15,6 +15,7 @@ from binance_market import SECRET, add_account_keys, fall, opening, submit_to
 from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 
 from delever.core import messages as m
+from waiting import PATIENCE_S
 
 BTC, ETH, COIN = "BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USD:BTC"
 
@@ -285,11 +286,13 @@ def test_modes_are_read_and_not_changed(calm: LiveServer) -> None:
 
 def test_raw_answers_of_public_and_private_endpoints(calm: LiveServer) -> None:
     """The headers and forms that ccxt hides; signed over raw, unsorted, percent-encoded bytes."""
-    reply = httpx.get(calm.url + "/fapi/v1/symbolAdlRisk", headers={"x-mbx-apikey": ""})
+    reply = httpx.get(
+        calm.url + "/fapi/v1/symbolAdlRisk", headers={"x-mbx-apikey": ""}, timeout=PATIENCE_S
+    )
     assert reply.headers["content-type"] == "application/json"
     assert int(reply.headers["x-mbx-used-weight-1m"]) > 0
     query = f"symbol=BTC%55SDT&recvWindow=5000&note=%7e+&timestamp={int(time.time() * 1000)}"
     signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
     url = f"{calm.url}/fapi/v1/adlQuantile?{query}&signature={signature}"
     headers = {"X-MBX-APIKEY": "ann-key", "Content-Type": "application/json"}
-    assert httpx.get(url, headers=headers).json()[0]["symbol"] == "BTCUSDT"
+    assert httpx.get(url, headers=headers, timeout=PATIENCE_S).json()[0]["symbol"] == "BTCUSDT"

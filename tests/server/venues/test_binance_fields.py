@@ -28,6 +28,7 @@ from delever.core.messages import (
 from delever.server.engine.runner import NOW
 from delever.server.transport.api_keys import ApiKey
 from table import Row, cases
+from waiting import PATIENCE_S
 
 
 def inverse_fall() -> Iterable[Command]:
@@ -63,7 +64,11 @@ def answer(server: LiveServer, path: str, query: str, key: str) -> Any:
         query += f"{'&' if query else ''}timestamp={int(time.time() * 1000)}"
         signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
         query += f"&signature={signature}"
-    reply = httpx.get(f"{server.url}{path}?{query}", headers={"X-MBX-APIKEY": key} if key else {})
+    reply = httpx.get(
+        f"{server.url}{path}?{query}",
+        headers={"X-MBX-APIKEY": key} if key else {},
+        timeout=PATIENCE_S,
+    )
     assert reply.status_code == 200, reply.text
     return reply.json()
 

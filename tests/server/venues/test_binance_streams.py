@@ -43,7 +43,9 @@ def server(clock: FixedClock) -> Iterator[LiveServer]:
 
 
 def listen_key(server: LiveServer, key: str = "ann-key", api: str = "fapi") -> str:
-    reply = httpx.post(f"{server.url}/{api}/v1/listenKey", headers={"X-MBX-APIKEY": key})
+    reply = httpx.post(
+        f"{server.url}/{api}/v1/listenKey", headers={"X-MBX-APIKEY": key}, timeout=PATIENCE_S
+    )
     return str(reply.json()["listenKey"])
 
 
@@ -202,7 +204,7 @@ def test_a_listen_key_is_valid_after_a_restart_until_it_is_closed(clock: FixedCl
             assert {event["stream"] for event in events} == set(keys)
             assert listen_key(running) == keys[0]
             headers = {"X-MBX-APIKEY": "ann-key"}
-            httpx.delete(f"{running.url}/fapi/v1/listenKey", headers=headers)
+            httpx.delete(f"{running.url}/fapi/v1/listenKey", headers=headers, timeout=PATIENCE_S)
             with connect(f"{running.ws}/ws/{keys[0]}") as connection:
                 assert_refused(connection)
             with connect(f"{running.ws}/ws/{keys[0][:-1]}A") as connection:

@@ -19,6 +19,7 @@ from documented_fields import wrong_fields
 from live_server import LiveServer, live_server
 
 from table import Row, cases
+from waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def crashed() -> Iterator[LiveServer]:
 
 def answer(server: LiveServer, row: Row, headers: dict[str, str]) -> Any:
     query = f"?{row['query']}" if row["query"] else ""
-    reply = httpx.get(f"{server.url}{row['path']}{query}", headers=headers)
+    reply = httpx.get(f"{server.url}{row['path']}{query}", headers=headers, timeout=PATIENCE_S)
     assert reply.status_code == 200, reply.text
     return reply.json()
 

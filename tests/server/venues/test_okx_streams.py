@@ -106,10 +106,15 @@ def test_an_adl_fill_is_an_order_of_category_adl_and_changes_positions_and_balan
         assert before["balance_and_position"][0]["eventType"] == "snapshot"
         await asyncio.to_thread(submit_to, market.service, fall())
         after: dict[str, Any] = {}
-        while len(after) < 4 or after["positions"][0]["pos"] != "0":
+        orders: list[Any] = []
+        while len(after) < 4 or after["positions"][0]["pos"] != "0" or len(orders) < 2:
             message = await connection.receive()
             after[message["arg"]["channel"]] = message["data"]
-        (order,) = after["orders"]
+            orders += message["data"] if message["arg"]["channel"] == "orders" else []
+        order, cancelled = orders
+        assert (cancelled["ordId"], cancelled["state"]) == ("bob-17", "canceled")
+        assert (cancelled["cancelSource"], cancelled["instId"]) == ("6", "BTC-USDT-SWAP")
+        assert cancelled.keys() == order.keys()
         assert (order["category"], order["state"], order["side"]) == ("adl", "filled", "buy")
         assert (order["accFillSz"], order["fillSz"], order["code"]) == ("50", "50", "0")
         (both,) = after["balance_and_position"]

@@ -123,7 +123,7 @@ def typed(keys: str) -> PagerState:
 
 
 def test_keys_switch_pages_filter_and_quit() -> None:
-    assert (typed("3").page, typed("\t").page, typed("5\t").page) == (2, 1, 0)
+    assert (typed("3").page, typed("\t").page, typed("6\t").page) == (2, 1, 0)
     assert (typed("/adlq").filter, typed("/adl").typing) == ("adlq", True)
     chosen = typed(f"/adlx{BACKSPACE}{ENTER}")
     assert (chosen.filter, chosen.typing) == ("adl", False)
@@ -131,12 +131,20 @@ def test_keys_switch_pages_filter_and_quit() -> None:
     assert press(PagerState(), "q", 1, 24) is None
     assert [line.split()[0] for line in texts(200, PagerState(filter="calm"))] == ["1/5"]
     assert texts(80, PagerState(filter="nothing-like-it")) == ["nothing contains 'nothing-like-it'"]
-    advice = texts(200, PagerState(page=2, filter="calmusdt"))
+    advice = texts(200, PagerState(page=3, filter="calmusdt"))
     assert advice == [
         "binance CALMUSDT long: score 0.5 by binance rules: PnL / margin",
         "binance CALMUSDT long: close half; score x 0.80",
         "binance CALMUSDT long: unknown: the rank",
     ]
+
+
+def test_no_adl_fill_is_left_out() -> None:
+    closed = [structs.replace(fill("1"), name=f"C{number}USDT") for number in range(10)]
+    overview = texts(200, PagerState(), fills=tuple(closed))
+    assert sum(line.startswith("ADL") for line in overview) == 8
+    assert "2 earlier ADL fills: page 2" in overview
+    assert len(texts(200, PagerState(page=1), fills=tuple(closed))) == 10
 
 
 def test_keys_are_split_out_of_what_a_terminal_sends() -> None:

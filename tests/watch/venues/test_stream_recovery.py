@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import answer_samples as samples
+import onchain_samples
 import pytest
 from stub_server import Stub, stubbed
 
@@ -23,6 +24,7 @@ from waiting import until
 
 LINEAR, INVERSE, PRIVATE = "/v5/public/linear", "/v5/public/inverse", "/v5/private"
 BINANCE, COIN, OKX = "/private/ws", "/ws/coin-key", "/ws/v5/public"
+OKX_PRIVATE, HYPERLIQUID, DYDX = "/ws/v5/private", "/ws", "/v4/ws"
 
 SOCKETS = {
     ("binance", "account stream"): BINANCE,
@@ -31,10 +33,14 @@ SOCKETS = {
     ("bybit", "inverse stream"): INVERSE,
     ("bybit", "account stream"): PRIVATE,
     ("okx", "ADL warnings"): OKX,
+    ("okx", "account stream"): OKX_PRIVATE,
+    ("hyperliquid", "fill stream"): HYPERLIQUID,
+    ("dydx", "fill stream"): DYDX,
 }
 """Each stream of the watch, with the path that its library opens."""
 
 SIGNED_IN = {"success": True, "ret_msg": "", "op": "auth", "conn_id": "1"}
+LOGGED_IN = {"event": "login", "code": "0", "msg": "", "connId": "1"}
 
 
 def now_ms() -> int:
@@ -82,6 +88,30 @@ def warning(**more: Any) -> dict[str, Any]:
     return {"arg": argument, "data": [row]}
 
 
+def okx_order(**more: Any) -> dict[str, Any]:
+    argument = {"channel": "orders", "instType": "ANY", "uid": "1"}
+    row = {
+        "instType": "SWAP", "instId": "BTC-USDT-SWAP", "ordId": "7", "tradeId": "8",
+        "category": "adl", "state": "filled", "side": "sell", "posSide": "long",
+        "sz": "2", "accFillSz": "2", "fillSz": "2", "fillPx": "34000", "fillPnl": "5",
+        "fillTime": str(now_ms()), "cTime": str(now_ms()), "uTime": str(now_ms()),
+    }  # fmt: skip
+    row = {name: value for name, value in (row | more).items() if value is not None}
+    return {"arg": argument, "data": [row]}
+
+
+def hyperliquid_fill(**more: Any) -> dict[str, Any]:
+    row = {name: v for name, v in onchain_samples.fill(**more).items() if v is not None}
+    return {"channel": "userFills", "data": {"user": onchain_samples.ADDRESS, "fills": [row]}}
+
+
+def dydx_fill(**more: Any) -> dict[str, Any]:
+    row = onchain_samples.dydx_fill("OFFSETTING", **more)
+    fills = [{name: value for name, value in row.items() if value is not None}]
+    channel = "v4_parent_subaccounts"
+    return {"type": "channel_data", "channel": channel, "contents": {"fills": fills}}
+
+
 def good() -> dict[str, list[Any]]:
     """Return valid pushes of every socket."""
     return {
@@ -91,11 +121,15 @@ def good() -> dict[str, list[Any]]:
         INVERSE: [alert("inverse", "BTCUSD"), pool("inverse", "XRPUSD")],
         PRIVATE: [SIGNED_IN, execution()],
         OKX: [warning()],
+        OKX_PRIVATE: [LOGGED_IN, okx_order()],
+        HYPERLIQUID: [hyperliquid_fill()],
+        DYDX: [dydx_fill()],
     }
 
 
 def everywhere(frame: Any) -> dict[str, list[Any]]:
-    return {path: [SIGNED_IN, frame] if path == PRIVATE else [frame] for path in good()}
+    first = {PRIVATE: [SIGNED_IN], OKX_PRIVATE: [LOGGED_IN]}
+    return {path: [*first.get(path, ()), frame] for path in good()}
 
 
 def garbage() -> dict[str, list[Any]]:
@@ -113,6 +147,9 @@ def missing() -> dict[str, list[Any]]:
         INVERSE: [alert("inverse", "BTCUSD", pr=None)],
         PRIVATE: [SIGNED_IN, execution(execQty=None)],
         OKX: [warning(state=None)],
+        OKX_PRIVATE: [LOGGED_IN, okx_order(fillPx=None)],
+        HYPERLIQUID: [hyperliquid_fill(sz=None)],
+        DYDX: [dydx_fill(size=None)],
     }
 
 
@@ -125,6 +162,9 @@ def mistyped() -> dict[str, list[Any]]:
         INVERSE: [alert("inverse", "BTCUSD", pr="much")],
         PRIVATE: [SIGNED_IN, execution(execPrice="much")],
         OKX: [warning(ts="soon")],
+        OKX_PRIVATE: [LOGGED_IN, okx_order(fillPx="much")],
+        HYPERLIQUID: [hyperliquid_fill(px="much")],
+        DYDX: [dydx_fill(price="much")],
     }
 
 
@@ -146,6 +186,9 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
         yield served
 
 
+ADDRESSES = {"hyperliquid": onchain_samples.ADDRESS, "dydx": onchain_samples.DYDX_ADDRESS}
+
+
 class Listening:
     """All streams of all venues, without polled sources."""
 
@@ -156,9 +199,12 @@ class Listening:
     def _poller(self, name: str, url: str) -> VenuePoller:
         key = {"key_env": "WATCH_KEY", "secret_env": "WATCH_SECRET"}
         key |= {"passphrase_env": "WATCH_SECRET"} if name == "okx" else {}
+        key = {"address": ADDRESSES[name]} if name in ADDRESSES else key
         raw = {"venue": name, "base_url": url, "families": ["ETH-USDT"], **key}
         (venue,) = parse({"venues": [raw]}).venues
-        adapter = replace(ADAPTERS[name](venue, now_ms), sources=())
+        adapter = ADAPTERS[name](venue, now_ms)
+        streams = tuple(replace(stream, backfill="") for stream in adapter.streams)
+        adapter = replace(adapter, sources=(), streams=streams)
         return VenuePoller(adapter, now_ms, self._store)
 
     def _store(
@@ -190,6 +236,9 @@ ALL_OBSERVED = {
     ("pool", "bybit", "GRIFFAINUSDT"),
     ("pool", "bybit", "XRPUSD"),
     ("warning", "okx", "BTC-USDT-SWAP"),
+    ("fill", "okx", "BTC-USDT-SWAP"),
+    ("fill", "hyperliquid", "BTC"),
+    ("fill", "dydx", "BTC-USD"),
 }
 
 

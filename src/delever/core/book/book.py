@@ -12,14 +12,15 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
-from delever.core.book.changes import Changes
-from delever.core.book.contract_state import ContractState, MarkedContracts, MonitoredContracts
+from delever.core.book.changes import Changes, MonitoredContracts
+from delever.core.book.contract_state import ContractState, NewMarkColumns, NewMarks
 from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock
 from delever.core.kernels import ParallelMap
 from delever.core.market.collateral import read_index_price, unit_collateral
 from delever.core.market.contract_terms import terms_of
+from delever.core.market.mark_table import COLUMN_THRESHOLD, MarkTable
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
@@ -42,8 +43,8 @@ class Book:
 
     >>> import delever
     >>> book = delever.Book()
-    >>> book.sequence, book.contracts
-    (0, {})
+    >>> book
+    <Book: 0 contracts, 0 accounts, 0 pools>
     """
 
     def __init__(self, registry: Mapping[str, Any] | None = None) -> None:
@@ -56,6 +57,7 @@ class Book:
         self.assets: dict[str, AssetState] = {}
         self.contracts: dict[str, ContractState] = {}
         self.positions = PositionBlock()
+        self.marks = MarkTable()
         self.pools: dict[str, PoolState] = {}
         self.margin_currency = ""
         self.open_orders: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -64,14 +66,23 @@ class Book:
         self.last_takeover = 0
         self.indicators: m.IndicatorsPublished | None = None
         self.has_managed_pools = False
-        self.with_mark_limits: list[ContractState] = []
         self.unobserved_pools: set[str] = set()
         self.publication_cache: Any = None
+        self.assumptions: tuple[str, ...] = ()
         self.idle_rounds: dict[tuple[str, Side], tuple[object, ...]] = {}
         self.revision = 0
         self._stale: set[str] = set()
         self._monitored = MonitoredContracts()
         self._changes = Changes()
+
+    def __repr__(self) -> str:
+        counted = {
+            "contract": len(self.contracts),
+            "account": self.accounts.size,
+            "pool": len(self.pools),
+        }
+        parts = (f"{count} {noun}{'s' if count != 1 else ''}" for noun, count in counted.items())
+        return f"<Book: {'; '.join([', '.join(parts), *self.assumptions])}>"
 
     # --- queries ---
 
@@ -132,6 +143,10 @@ class Book:
     def use_segment(self, max_time_jump_ms: int, superseded: Mapping[str, Any]) -> None:
         """Apply the terms of a journal's segment; snapshots and the hash of changes omit them."""
         self.max_time_jump_ms, self.superseded = max_time_jump_ms, dict(superseded)
+
+    def use_assumptions(self, assumptions: Iterable[str]) -> None:
+        """Record what a reader of tables inferred; snapshots and the hash of changes omit it."""
+        self.assumptions = tuple(assumptions)
 
     def take_changes(self) -> bytes:
         """Return all changes since the last call, in one canonical encoding."""
@@ -212,12 +227,10 @@ class Book:
         for asset in self.assets.values():
             asset.wallets.sequence = self.sequence
             self._stale |= {asset.name} if asset.wallets.stale else set()
-        for number, state in enumerate(self.contracts.values()):
-            state.definition_order = number
+        for state in self.contracts.values():
             self._monitored.update(state)
             self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)
-        self._list_mark_limits()
         self.outstanding.reindex()
 
     # --- events: commands ---
@@ -259,16 +272,10 @@ class Book:
         decimals = self.asset(definition.settle).cash_decimals
         window_ms = self.pools[definition.pool].definition.peak_window_ms
         terms, limits = terms_of(definition, decimals), exact_limits(definition.limits, decimals)
-        state = ContractState(definition, terms, limits, window_ms, self.positions)
+        state = ContractState(definition, terms, limits, window_ms, self.positions, self.marks)
         state.observe_pnl(self.time_ms, 0)
-        state.definition_order = len(self.contracts)
         self.contracts[definition.contract] = state
-        if state.mark_limits is not None:
-            self.with_mark_limits.append(state)
-
-    def _list_mark_limits(self) -> None:
-        limited = (state for state in self.contracts.values() if state.mark_limits is not None)
-        self.with_mark_limits = [state for state in limited if not state.is_settled]
+        self.marks.redefined_at[state.definition_order] = self.sequence
 
     def _collateral_defined(self, event: m.CollateralDefined) -> None:
         definition = event.definition
@@ -434,15 +441,17 @@ class Book:
     # --- events: market data ---
 
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
-        marked = MarkedContracts()
-        for name, ticks, fraction in event.rows():
-            state = self.contracts[name]
-            marked.add(state, ticks, fraction, self.time_ms)
-            self._changes.record(state)  # a mark alone does not make a contract monitored
-        for name, growth in marked.growth.items():
-            asset, block = self.asset(name), self.positions
-            sides = marked.sides(block, name, self.sequence)
-            asset.grow_exposure(growth)
+        self._changes.record_marks(event.contracts)  # they make no contract monitored
+        new: NewMarks | NewMarkColumns = (
+            NewMarks(self.contracts, event)
+            if len(event.contracts) < COLUMN_THRESHOLD
+            else NewMarkColumns(self.contracts, self.marks, event)
+        )
+        for state in new.set(self.time_ms):
+            self.asset_of(state).grow_exposure(state.update_exposure())
+        block = self.positions
+        for name, sides in new.sides(block, self.sequence).items():
+            asset = self.asset(name)
             asset.wallets.revalue(block.kernel_columns, sides, block.tiers, parallel_map)
             if asset.equity_bound >= COLUMN_LIMIT:
                 self._reset_bounds(asset)
@@ -499,6 +508,7 @@ class Book:
         self.unobserved_pools |= {event.source, event.target}
         window_ms = self.pools[event.target].definition.peak_window_ms
         state.reset_for_pool(event.target, window_ms, self.time_ms)
+        self.marks.redefined_at[state.definition_order] = self.sequence
         self._record_change(state)
 
     # --- events: amendments ---
@@ -510,8 +520,8 @@ class Book:
         terms = state.terms.amended_to(terms, self.sequence)
         limits = exact_limits(definition.limits, asset.cash_decimals)
         ratios = state.amend(definition, event.price_unit, terms, limits, asset.wallets)
+        self.marks.redefined_at[state.definition_order] = self.sequence
         self.outstanding.rescale(state.name, *ratios)
-        self._list_mark_limits()
         self._changes.record_sides(state)
         self._update_bounds(state)
         self._record_change(state)
@@ -520,10 +530,12 @@ class Book:
         pool, definition = self.pools[event.pool], event.definition
         limits = exact_limits(definition.limits, self.asset(pool.asset).cash_decimals)
         new_rules = definition.rules != pool.definition.rules
+        self.has_managed_pools |= definition.managed
         pool.amend(self.time_ms, definition, limits, slippage_ppm(definition), event.rules_digest)
         for state in self.members(pool):
             window_ms = definition.peak_window_ms
             state.follow_amended_pool(self.time_ms, window_ms, new_rules=new_rules)
+            self.marks.redefined_at[state.definition_order] = self.sequence
             self._record_change(state)
         self._changes.record(pool)
         self.unobserved_pools.add(pool.name)
@@ -553,7 +565,6 @@ class Book:
             del self.open_orders[key]
         self._credit_pool(state, event.rounding_cash)
         state.settle(event.price)
-        self._list_mark_limits()
         self._stale.discard(state.key)
         self._update_bounds(state)
         self._record_change(state)

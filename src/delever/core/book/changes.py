@@ -1,6 +1,7 @@
-"""What has changed in a book since the journal last hashed its changes."""
+"""What has changed in a book since the journal last hashed it, and which contracts are observed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -21,11 +22,16 @@ class Changes:
 
     def __init__(self) -> None:
         self._changed: dict[str, ContractState | PoolState | AssetState] = {}
+        self._marked: set[str] = set()
         self._changed_sides: set[tuple[str, Side]] = set()
 
     def record(self, state: ContractState | PoolState | AssetState) -> None:
         """Record that the numbers of a contract, a pool or an asset itself have changed."""
         self._changed[state.key] = state
+
+    def record_marks(self, contracts: Iterable[str]) -> None:
+        """Record that the marks of contracts, by name, have changed."""
+        self._marked.update(contracts)
 
     def record_side(self, state: ContractState, side: Side) -> None:
         """Record that positions or tranches of one side have changed."""
@@ -39,6 +45,8 @@ class Changes:
         self, assets: Mapping[str, AssetState], contracts: Mapping[str, ContractState]
     ) -> bytes:
         """Return all changes since the last call, in one canonical encoding."""
+        for state in map(contracts.__getitem__, self._marked):
+            self._changed[state.key] = state
         rows: list[tuple[str, Any]] = [
             (key, self._changed[key].scalars()) for key in sorted(self._changed)
         ]
@@ -46,9 +54,32 @@ class Changes:
         for name, side in sorted(self._changed_sides):
             rows.append((name + " " + side, contracts[name].take_changes(side)))
         self._changed.clear()
+        self._marked.clear()
         self._changed_sides.clear()
         changes = [row for row in rows if row[1]]
         try:
             return _encoder.encode(changes)
         except OverflowError:
             return _encoder.encode(long_integers_as_text(changes))
+
+
+class MonitoredContracts:
+    """The contracts that each step observes."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, ContractState] = {}
+        self._in_order: list[ContractState] | None = None
+
+    def update(self, state: ContractState) -> None:
+        """Add or remove a contract whose own numbers have changed."""
+        if state.is_monitored != (state.name in self._by_name):
+            if self._by_name.pop(state.name, None) is None:
+                self._by_name[state.name] = state
+            self._in_order = None
+
+    def in_order(self) -> list[ContractState]:
+        """Return the contracts in order of definition."""
+        if self._in_order is None:
+            by_definition = attrgetter("definition_order")
+            self._in_order = sorted(self._by_name.values(), key=by_definition)
+        return self._in_order  # replaced, never changed: callers may iterate over it

@@ -1,8 +1,6 @@
 """The state of one contract: terms, mark, depth, positions, inventory, PnL and ADL."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from operator import attrgetter
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -17,12 +15,14 @@ from delever.core.book.position_table import (
 from delever.core.kernels import kernels_for
 from delever.core.market.contract_terms import ContractTerms, FormerUnits
 from delever.core.market.mark_limits import exact_mark_limits
+from delever.core.market.mark_table import NO_MINUTE, MarkTable, band_of
 from delever.core.market.rolling_windows import DailyOpening, RollingPeak, RollingVolatility
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import (
     AdlFilled,
     DefineContract,
     LossSocialized,
+    MarksSet,
     PositionColumnsSet,
     PositionsClosed,
     PositionsNetted,
@@ -34,10 +34,12 @@ from delever.core.messages import (
 )
 from delever.core.messages.fill_batch import FillBatch
 from delever.core.units import (
+    Bools,
     Ints,
     Mark,
     Ratio,
     div_ceil,
+    div_floor,
     pack_mark,
     ratio_of,
     scale_mark,
@@ -51,13 +53,12 @@ UNCHANGED: Ratio = (1, 1)
 class ContractState:
     """One contract: terms, mark, depth, positions, inventory, PnL and ADL.
 
+    `marks` has the marks of all contracts; this contract's is in the row `definition_order`.
     `realized_pnl` and `injected` are what the contract's inventory and operators have paid into its
     pool, in Cash. `active` maps each trigger that is on to the time of its start; `warned` are the
     triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
-    round of a side left open. `mark_rejected`: the newest submitted mark was rejected, so that the
-    mark is older than the market. `mark_unconfirmed`: the mark is beyond the contract's limits;
-    `last_confirmed_mark` is then the last one that was not. `stale` are the positions (side,
-    account, position id) whose newest row was rejected. `is_observed`: an observation of the pool
+    round of a side left open. `stale` are the positions (side, account, position id) whose newest
+    row was rejected. `is_observed`: an observation of the pool
     has included the contract. `amendments` counts the amendments of the terms; `price_unit` is the
     unit of prices where it is not the tick; `former_units` are those before amendments of tick or
     lot. `fund_pays` is false while the pool takes no part before the settlement.
@@ -70,8 +71,10 @@ class ContractState:
         limits: Limits,
         window_ms: int,
         positions: PositionBlock,
+        marks: MarkTable,
     ) -> None:
-        self.definition_order = 0
+        self.definition_order = marks.add(definition.contract)
+        self.marks = marks
         self.definition = definition
         self.tables = {side: PositionTable(positions) for side in Side}
         self.terms = terms
@@ -82,13 +85,8 @@ class ContractState:
         self.name = definition.contract
         self.key = f"contract {self.name}"
         self.pool = definition.pool
-        self.mark_limits = exact_mark_limits(definition.mark_limits)
-        self.mark: Mark = 0
-        self.previous_mark: Mark = 0
-        self.marked_ms = 0
-        self.mark_unconfirmed = False
-        self.last_confirmed_mark: Mark = 0
-        self.volatility = RollingVolatility()
+        self._set_mark_limits()
+        self._volatility = RollingVolatility()
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
         self.depth_known = False
@@ -104,7 +102,6 @@ class ContractState:
         self.status = TradingStatus.TRADING
         self.fund_pays = True
         self.settlement_price = ""
-        self.mark_rejected = False
         self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted: dict[Side, int] = {}
         self.rating: Rating | None = None
@@ -158,11 +155,14 @@ class ContractState:
             self.subtract_from_wallets(side, rows, wallets)
         lots_ratio = ratio_of(self.terms.lot, terms.lot)
         price_ratio = ratio_of(self.terms.tick, terms.tick)
+        marks = self.mark, self.previous_mark, self.last_confirmed_mark
         if (lots_ratio, price_ratio) != (UNCHANGED, UNCHANGED):
             self._rescale(lots_ratio, price_ratio)
         self.definition, self.price_unit = definition, price_unit
         self.terms, self.limits = terms, limits
-        self.mark_limits = exact_mark_limits(definition.mark_limits)
+        scaled = [scale_mark(mark, price_ratio) for mark in marks]
+        self.mark, self.previous_mark, self.last_confirmed_mark = scaled
+        self._set_mark_limits()
         self.former_units = list(terms.former)
         self.amendments += 1
         self.exhausted.clear()
@@ -181,9 +181,6 @@ class ContractState:
         for side, table in self.tables.items():
             table.rescale(*lots_ratio)
             self.inventory[side].rescale(lots_ratio, price_ratio)
-        self.mark = scale_mark(self.mark, price_ratio)
-        self.previous_mark = scale_mark(self.previous_mark, price_ratio)
-        self.last_confirmed_mark = scale_mark(self.last_confirmed_mark, price_ratio)
         self.volatility.rescale(price_ratio)
         self.bids, self.asks = (
             tuple((share_floor(p, *price_ratio), share_floor(n, *lots_ratio)) for p, n in levels)
@@ -217,6 +214,7 @@ class ContractState:
         self.exhausted.clear()
         self.stale.clear()
         self.mark_unconfirmed = False
+        self.marks.set_limits(self.definition_order, None)
         self.rating = None
 
     # --- ADL ---
@@ -245,18 +243,116 @@ class ContractState:
         for side, table in self.tables.items():
             factor = side.sign * terms.factor if terms.linear else 0
             table.block.set_terms(table.number, factor, terms.tier_bytes)
+        self.marks.set_terms(self.definition_order, terms)
+
+    def _set_mark_limits(self) -> None:
+        self.mark_limits = exact_mark_limits(self.definition.mark_limits)
+        self.marks.set_limits(self.definition_order, self.mark_limits)
+
+    @property
+    def mark(self) -> Mark:
+        """The newest mark; 0 before the first."""
+        row, marks = self.definition_order, self.marks
+        ticks, fraction = marks.ticks.item(row), marks.fractions.item(row)
+        return self._terms.join_mark(ticks, fraction) if fraction else ticks
+
+    @mark.setter
+    def mark(self, mark: Mark) -> None:
+        self._set_columns(mark, self.marks.ticks, self.marks.fractions)
+
+    @property
+    def previous_mark(self) -> Mark:
+        """The confirmed mark before the newest one; the first mark is its own."""
+        return self._joined(self.marks.previous_ticks, self.marks.previous_fractions)
+
+    @previous_mark.setter
+    def previous_mark(self, mark: Mark) -> None:
+        self._set_columns(mark, self.marks.previous_ticks, self.marks.previous_fractions)
+
+    @property
+    def last_confirmed_mark(self) -> Mark:
+        """The last mark that was within the limits, or was confirmed, before one that was not."""
+        return self._joined(self.marks.confirmed_ticks, self.marks.confirmed_fractions)
+
+    @last_confirmed_mark.setter
+    def last_confirmed_mark(self, mark: Mark) -> None:
+        self._set_columns(mark, self.marks.confirmed_ticks, self.marks.confirmed_fractions)
+
+    def _joined(self, ticks: Ints, fractions: Ints) -> Mark:
+        row = self.definition_order
+        return self._terms.join_mark(ticks.item(row), fractions.item(row))
+
+    def _set_columns(self, mark: Mark, ticks: Ints, fractions: Ints) -> None:
+        row = self.definition_order
+        ticks[row], fractions[row] = self._terms.split_mark(mark)
+
+    @property
+    def marked_ms(self) -> int:
+        """The time of the newest mark, or of its confirmation."""
+        return self.marks.marked_ms.item(self.definition_order)
+
+    @marked_ms.setter
+    def marked_ms(self, time_ms: int) -> None:
+        self.marks.marked_ms[self.definition_order] = time_ms
+
+    @property
+    def mark_unconfirmed(self) -> bool:
+        """Whether the mark is beyond the contract's limits and not confirmed."""
+        return self.marks.is_unconfirmed.item(self.definition_order) > 0
+
+    @mark_unconfirmed.setter
+    def mark_unconfirmed(self, is_unconfirmed: bool) -> None:
+        self.marks.is_unconfirmed[self.definition_order] = is_unconfirmed
+
+    @property
+    def mark_rejected(self) -> bool:
+        """Whether the newest submitted mark was rejected: the mark is older than the market."""
+        return self.marks.is_rejected.item(self.definition_order) > 0
+
+    @mark_rejected.setter
+    def mark_rejected(self, is_rejected: bool) -> None:
+        self.marks.is_rejected[self.definition_order] = is_rejected
 
     @property
     def confirmed_mark(self) -> Mark:
         """The newest mark that is within the contract's limits, or was confirmed."""
         return self.last_confirmed_mark if self.mark_unconfirmed else self.mark
 
-    def set_mark(self, time_ms: int, mark: Mark) -> None:
-        """Set the mark; the book values the positions of all marked contracts together."""
+    @property
+    def volatility(self) -> RollingVolatility:
+        """The volatility of the mark, which is also the newest price of its minute."""
+        self._volatility.replace_last(self.mark)
+        return self._volatility
+
+    @volatility.setter
+    def volatility(self, volatility: RollingVolatility) -> None:
+        self._volatility = volatility
+        minute = volatility.last_minute
+        self.marks.minutes[self.definition_order] = NO_MINUTE if minute is None else minute
+
+    def set_mark(self, time_ms: int, ticks: int, fraction: int) -> bool:
+        """Set the mark; return whether the bounds of `exposures` have to be updated.
+
+        The book values the positions of all marked contracts together.
+        """
+        row, marks = self.definition_order, self.marks
+        mark = self._terms.join_mark(ticks, fraction)
+        if div_floor(time_ms, RollingVolatility.MINUTE_MS) != marks.minutes.item(row):
+            self.start_minute(time_ms, mark)
         self.previous_mark = self.confirmed_mark or mark
-        self.mark, self.marked_ms = mark, time_ms
-        self.mark_rejected = False
+        marks.ticks[row], marks.fractions[row] = ticks, fraction
+        marks.marked_ms[row], marks.is_rejected[row] = time_ms, 0
+        return self.leaves_band(ticks)
+
+    def leaves_band(self, mark: Mark) -> bool:
+        """Return whether the bounds of `exposures` are of another band than that of a mark."""
+        row, marks = self.definition_order, self.marks
+        return not marks.lows.item(row) <= mark < marks.highs.item(row)
+
+    def start_minute(self, time_ms: int, mark: Mark) -> None:
+        """Add the first mark of a minute to the volatility, before it is set."""
         self.volatility.observe(time_ms, mark)
+        self.volatility = self._volatility
 
     def unconfirm_mark(self, confirmed_ticks: int, confirmed_fraction: int) -> None:
         """Set that the mark is beyond the limits, and the last one that was not."""
@@ -495,7 +591,7 @@ class ContractState:
     def inventory_value(self, side: Side) -> int:
         """Return the value of inventory at the confirmed mark in Cash; its cost without a mark."""
         inventory, mark = self.inventory[side], self.confirmed_mark
-        if mark == 0:
+        if mark == 0 or not inventory.total_lots:
             return inventory.total_cost
         return self.terms.value_cash(side.sign * inventory.total_lots, mark)
 
@@ -546,13 +642,12 @@ class ContractState:
         return lots * self.terms.max_lot_value(mark) + cost
 
     def exposures(self, mark: Mark, bounds: Mapping[Side, PositionBounds]) -> tuple[int, int]:
-        """Return the bounds of `exposure` and of `exposure_at_mark`."""
-        terms = self._terms
-        if bounds or not terms.linear:
-            return self.exposure(mark, bounds), self.exposure_at_mark(mark, bounds)
-        lots, cost = self.largest_holding
-        exposure = lots * terms.max_lot_value(mark) + cost
-        return exposure, exposure
+        """Return the bounds of `exposure` and `exposure_at_mark` for the whole band of a mark."""
+        low, high = band_of(mark) if mark >= 1 else (mark, mark)
+        if self._terms.linear:
+            exposure = self.exposure(high, bounds)
+            return exposure, exposure
+        return self.exposure(mark, bounds), self.exposure_at_mark(low, bounds)
 
     def reset_bounds(self) -> None:
         """Set the bounds of both sides to those of the open positions."""
@@ -561,7 +656,9 @@ class ContractState:
 
     def update_exposure(self) -> tuple[int, int]:
         """Set both exposure bounds to what they are now; return by how much each has grown."""
-        exposure, at_mark = self.exposures(self.mark, {})
+        row, mark = self.definition_order, self.mark
+        exposure, at_mark = self.exposures(mark, {})
+        self.marks.lows[row], self.marks.highs[row] = band_of(mark)
         grown = exposure - self.exposure_bound, at_mark - self.exposure_at_mark_bound
         self.exposure_bound, self.exposure_at_mark_bound = exposure, at_mark
         return grown
@@ -621,71 +718,67 @@ class ContractState:
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]
 
 
-class MonitoredContracts:
-    """The contracts that each step observes."""
+class NewMarks:
+    """The marks of an event, which are set and valued one by one."""
 
-    def __init__(self) -> None:
-        self._by_name: dict[str, ContractState] = {}
-        self._in_order: list[ContractState] | None = None
+    def __init__(self, contracts: Mapping[str, ContractState], event: MarksSet) -> None:
+        self._marks = [(contracts[name], ticks, rest) for name, ticks, rest in event.rows()]
 
-    def update(self, state: ContractState) -> None:
-        """Add or remove a contract whose own numbers have changed."""
-        if state.is_monitored != (state.name in self._by_name):
-            if self._by_name.pop(state.name, None) is None:
-                self._by_name[state.name] = state
-            self._in_order = None
+    def set(self, time_ms: int) -> list[ContractState]:
+        """Set the marks; return the contracts whose bounds of equity have to be updated."""
+        return [state for state, *mark in self._marks if state.set_mark(time_ms, *mark)]
 
-    def in_order(self) -> list[ContractState]:
-        """Return the contracts in order of definition."""
-        if self._in_order is None:
-            by_definition = attrgetter("definition_order")
-            self._in_order = sorted(self._by_name.values(), key=by_definition)
-        return self._in_order  # replaced, never changed: callers may iterate over it
-
-
-@dataclass(slots=True)
-class _AssetMarks:
-    """New marks of contracts that settle in one asset, and the growth of their exposure bounds."""
-
-    orders: list[int] = field(default_factory=list)
-    ticks: list[int] = field(default_factory=list)
-    lot_values: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
-    grown: int = 0
-    grown_at_mark: int = 0
+    def sides(self, block: PositionBlock, sequence: int) -> dict[str, Ints]:
+        """Return the sides of each asset's contracts as `revalue_sides` takes them; stamp them."""
+        settled: dict[str, list[tuple[int, tuple[int, int, int]]]] = {}
+        for state, ticks, fraction in self._marks:
+            terms = state.terms
+            mark = terms.join_mark(ticks, fraction)
+            settled.setdefault(terms.settle, []).extend(
+                (table.number, terms.value_factor(side, mark))
+                for side, table in state.tables.items()
+            )
+        return {settle: block.sides_of(valued, sequence) for settle, valued in settled.items()}
 
 
-class MarkedContracts:
-    """Contracts with new marks, whose positions are valued together: as columns, by settle asset.
+class NewMarkColumns:
+    """The marks of an event, which are set and valued together, as `NewMarks` does one by one."""
 
-    `growth` is by how much their exposure bounds, and those at the mark, have grown, in Cash of
-    each asset.
-    """
+    def __init__(
+        self, contracts: Mapping[str, ContractState], marks: MarkTable, event: MarksSet
+    ) -> None:
+        self._contracts, self._names, self._marks = contracts, event.contracts, marks
+        self._rows = marks.rows_of(event.contracts)
+        self._ticks = np.array(event.mark_ticks, np.int64)
+        self._fractions = np.array(event.mark_fractions or 0, np.int64) + 0 * self._ticks
 
-    def __init__(self) -> None:
-        self._marks: dict[str, _AssetMarks] = {}
+    def set(self, time_ms: int) -> list[ContractState]:
+        """Set the marks; return the contracts whose bounds of equity have to be updated."""
+        minute = div_floor(time_ms, RollingVolatility.MINUTE_MS)
+        for state, mark in self._chosen(self._marks.minutes[self._rows] != minute):
+            state.start_minute(time_ms, mark)
+        self._marks.set(time_ms, self._rows, self._ticks, self._fractions)
+        left = self._marks.has_left_band(self._rows, self._ticks)
+        return [state for state, _ in self._chosen(left)]
 
-    @property
-    def growth(self) -> dict[str, tuple[int, int]]:
-        """By how much both exposure bounds of an asset's contracts have grown, in Cash."""
-        return {settle: (marks.grown, marks.grown_at_mark) for settle, marks in self._marks.items()}
+    def sides(self, block: PositionBlock, sequence: int) -> dict[str, Ints]:
+        """Return the sides of each asset's contracts as `revalue_sides` takes them; stamp them."""
+        columns = self._rows, self._ticks, self._fractions
+        lot_values, has_values = self._marks.lot_values(*columns)
+        for at in np.flatnonzero(~has_values).tolist():
+            ((state, mark),) = self._chosen(np.arange(len(self._rows)) == at)
+            lot_values[at] = [state.terms.value_factor(side, mark) for side in Side]
+        settles = self._marks.settles[self._rows]
+        return {
+            self._marks.settle_assets[settle]: block.sides_at(
+                self._rows[settles == settle], lot_values[settles == settle], sequence
+            )
+            for settle in np.unique(settles).tolist()
+        }
 
-    def add(self, state: ContractState, ticks: int, fraction: int, time_ms: int) -> None:
-        """Set the mark of a contract, as `MarksSet` has it."""
-        terms = state.terms
-        mark: Mark = terms.join_mark(ticks, fraction) if fraction else ticks
-        state.set_mark(time_ms, mark)
-        marks = self._marks.get(terms.settle)
-        if marks is None:
-            marks = self._marks[terms.settle] = _AssetMarks()
-        if fraction or not terms.linear:
-            marks.lot_values[len(marks.orders)] = [terms.value_factor(side, mark) for side in Side]
-        marks.orders.append(state.definition_order)
-        marks.ticks.append(ticks)
-        grown, grown_at_mark = state.update_exposure()
-        marks.grown += grown
-        marks.grown_at_mark += grown_at_mark
-
-    def sides(self, block: PositionBlock, settle: str, sequence: int) -> Ints:
-        """Return the sides of an asset's contracts, as `revalue_sides` takes them; stamp them."""
-        marks = self._marks[settle]
-        return block.sides_at(marks.orders, marks.ticks, marks.lot_values, sequence)
+    def _chosen(self, rows: Bools) -> Iterator[tuple[ContractState, Mark]]:
+        """Yield the contracts of some rows with their marks."""
+        for at in np.flatnonzero(rows).tolist():
+            state = self._contracts[self._names[at]]
+            mark = state.terms.join_mark(self._ticks.item(at), self._fractions.item(at))
+            yield state, mark

@@ -5,7 +5,7 @@ row of its range into its place, so the rows of a side are always contiguous and
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
@@ -50,6 +50,10 @@ class PositionColumns:
             unpack_column(event.leverage_hundredths, "<i4", n, 100),
             unpack_column(event.under_liquidation, "<i1", n).astype(bool),
         )
+
+
+LotValue = tuple[int, int, int]
+"""A lot's value in Cash as a mixed fraction: (whole, rest, divisor)."""
 
 
 class PositionBounds(NamedTuple):
@@ -168,35 +172,22 @@ class PositionBlock:
                 rows[:, : len(part[0])] = part
         return self._tiers
 
-    def sides_at(
-        self,
-        orders: Sequence[int],
-        ticks: Sequence[int],
-        lot_values: Mapping[int, Sequence[tuple[int, int, int]]],
-        sequence: int,
-    ) -> Ints:
-        """Return the sides of contracts at new marks, as `revalue_sides` takes them; stamp them.
+    def sides_of(self, valued: Iterable[tuple[int, LotValue]], sequence: int) -> Ints:
+        """Return tables, each with a lot's value, as `revalue_sides` takes them; stamp them."""
+        sides = []
+        for table, value in valued:
+            self.changed_at[table] = sequence
+            if size := self.sizes.item(table):
+                sides.append((self.starts.item(table), size, *value, self.tiers_of.item(table)))
+        return np.array(sides, np.int64).reshape(-1, 6)
 
-        Contracts are given by order of definition, with whole ticks. `lot_values` has those of both
-        sides, by index of the contract, where the ticks do not say it.
-        """
-        tables = [2 * order + side for order in orders for side in range(2)]
-        marks = [mark for mark in ticks for _ in range(2)]
-        sides = np.zeros((len(tables), 6), np.int64)
-        if len(tables) <= SCALAR_LOOKUP_MAX:
-            numbers = self.starts, self.sizes, self.factors, self.tiers_of
-            for row, (table, mark) in enumerate(zip(tables, marks, strict=True)):
-                start, size, factor, tiers = (column.item(table) for column in numbers)
-                sides[row] = start, size, factor * mark, 0, 0, tiers
-                self.changed_at[table] = sequence
-        else:
-            rows = np.array(tables)
-            sides[:, 0], sides[:, 1] = self.starts[rows], self.sizes[rows]
-            sides[:, 2] = self.factors[rows] * np.array(marks)
-            sides[:, 5] = self.tiers_of[rows]
-            self.changed_at[rows] = sequence
-        for index, both in lot_values.items():
-            sides[2 * index : 2 * index + 2, 2:5] = both
+    def sides_at(self, contracts: Ints, lot_values: Ints, sequence: int) -> Ints:
+        """Return the sides of contracts as `sides_of` does, with a lot's value for each side."""
+        tables = np.stack([2 * contracts, 2 * contracts + 1], axis=1).ravel()
+        self.changed_at[tables] = sequence
+        sides = np.empty((len(tables), 6), np.int64)
+        sides[:, 0], sides[:, 1] = self.starts[tables], self.sizes[tables]
+        sides[:, 2:5], sides[:, 5] = lot_values.reshape(-1, 3), self.tiers_of[tables]
         filled: Ints = sides[sides[:, 1] > 0]
         return filled
 

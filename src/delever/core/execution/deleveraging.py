@@ -7,15 +7,16 @@ together; each is cut from what the fills before it have left of position and tr
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
-from delever.core.execution.adl_round import AdlRound, counterparties, net_reached
+from delever.core.execution.adl_round import AdlRound, allocate_round, net_reached
 from delever.core.execution.settlement import settle
 from delever.core.messages import AdlExhausted, Event, Reason, RoundClosed, Side
 from delever.core.messages.fill_batch import FillBatch
 from delever.core.rules.adl_price import AtBankruptcyPrice, Quote
-from delever.core.rules.policies.allocation import allocate
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.rules.ruleset import Case, RuleSet
 from delever.core.rules.triggers.sizing import Sizing, in_turn, residual
@@ -51,8 +52,8 @@ def deleverage(
     while True:
         queue = _queue_against(book, state, side, rules)
         adl_round = AdlRound(book, state, side, rules, case, tranches, wanted, quote, queue)
-        rows, skips = counterparties(adl_round)
-        allocated = allocate(wanted, rules.policy.tiers(queue, rows))
+        allocation = allocate_round(adl_round)
+        rows, allocated = allocation.rows, allocation.lots
         filled = int(allocated.sum())
         if filled == 0 and state.exhausted.get(side) == wanted:
             return
@@ -61,7 +62,7 @@ def deleverage(
             break
         yield from netted
     last_rank = int(queue.rank[rows[allocated > 0]].max(initial=0))
-    yield from (skip for skip in skips if filled < wanted or skip.rank < last_rank)
+    yield from (skip for skip in allocation.skips if filled < wanted or skip.rank < last_rank)
     fills = settle(adl_round, rows, allocated)
     if fills:
         yield fills
@@ -137,10 +138,10 @@ def close_own_accounts(
         wanted = sum(tranche.lots for tranche in theirs)
         quote = case.price.quote(book, state, side, theirs)
         own_round = AdlRound(book, state, side, rules, case, theirs, wanted, quote, queue)
-        rows, _ = counterparties(own_round)
-        owners = map(book.accounts.owner_of, queue.valuation.account[rows].tolist())
-        rows = rows[[each == owner for each in owners]]
-        fills = settle(own_round, rows, allocate(wanted, rules.policy.tiers(queue, rows)))
+        owners = map(book.accounts.owner_of, queue.valuation.account.tolist())
+        own = np.array([each == owner for each in owners], bool)
+        allocation = allocate_round(own_round, own)
+        fills = settle(own_round, allocation.rows, allocation.lots)
         if fills:
             yield fills
             filled = sum(fill.lots for fill in fills.events)

@@ -19,7 +19,7 @@ from delever.core.intake.bulk_snapshots import (
 from delever.core.intake.collateral import convert_collateral, define_collateral, set_index_prices
 from delever.core.intake.live_terms.amendments import amend_contract, amend_pool, amended_pool
 from delever.core.intake.live_terms.delisting import delist_contract, settle_contract
-from delever.core.intake.mark_guards import check_moves, confirm_mark, reject_unconfirmed
+from delever.core.intake.marks import confirm_mark, reject_unconfirmed, set_marks
 from delever.core.intake.snapshots import (
     fill_exceeds_position,
     set_account_margin,
@@ -37,7 +37,7 @@ from delever.core.market.validation import (
 )
 from delever.core.messages import Event, FundingReason, PoolKind, Reason, Side, TriggerLimits
 from delever.core.rules import rule_set_of, rule_sets_of, rules_digest
-from delever.core.units import PPM, Mark, Ticks
+from delever.core.units import PPM, Ticks
 from delever.core.valuation.bankruptcy import (
     OpenPosition,
     cross_positions,
@@ -49,7 +49,6 @@ from delever.core.valuation.netting import net_legs, settle_netted
 from delever.core.valuation.numeric_range import (
     POOL_LIMIT,
     check_cancellation,
-    check_inventory,
     check_range,
     depth_fits,
     funding_fits,
@@ -138,91 +137,6 @@ def _define_account(_book: Book, command: m.DefineAccount) -> list[Event]:
             owner=command.owner,
         )
     ]
-
-
-def _set_marks(book: Book, command: m.SetMarks) -> list[Event]:
-    """Return the marks that can be taken, and the others as rejected, with a notice for each."""
-    taken: dict[str, Mark] = {}
-    rejections: dict[str, Rejection] = {}
-    for name, price in command.marks.items():
-        try:
-            taken[name] = _read_mark(book, name, price)
-        except Rejection as rejection:
-            if command.strict:
-                raise
-            rejections[name] = rejection
-    try:
-        _check_marks(book, taken)
-    except Rejection:
-        if command.strict:
-            raise
-        taken, too_large = _fitting_marks(book, command, taken)
-        rejections |= too_large
-    rejected = [name for name in command.marks if name in rejections]
-    guards = list(check_moves(book, taken))
-    events: list[Event] = [_mark_rejected(name, rejections[name]) for name in rejected]
-    events += [
-        _mark_notice(name, rejections[name])
-        for name in rejected
-        if name in book.contracts and not book.contracts[name].mark_rejected
-    ]
-    if taken or not rejected:
-        events.append(_marks_set(book, taken))
-    return events + guards
-
-
-def _marks_set(book: Book, marks: dict[str, Mark]) -> m.MarksSet:
-    on_grid = tuple(mark for mark in marks.values() if isinstance(mark, int))
-    if len(on_grid) == len(marks):
-        return m.MarksSet(contracts=tuple(marks), mark_ticks=on_grid)
-    split = [book.contracts[name].terms.split_mark(mark) for name, mark in marks.items()]
-    ticks, fractions = zip(*split, strict=True)
-    return m.MarksSet(contracts=tuple(marks), mark_ticks=ticks, mark_fractions=fractions)
-
-
-def _read_mark(book: Book, name: str, price: m.Amount) -> Mark:
-    known = book.contracts.get(name)
-    if known is not None and (ticks := known.terms.whole_ticks(price)):
-        return ticks
-    field = f"marks.{name}"
-    state = _contract(book, field, name)
-    mark = state.terms.read_mark(field, price)
-    fits = state.terms.fits_int64(1, mark)
-    reject_unless(fits, field, price, Reason.EXCEEDS_NUMERIC_RANGE)
-    return mark
-
-
-def _check_marks(book: Book, marks: dict[str, Mark]) -> None:
-    check_range(book, marks)
-    check_inventory(book, marks)
-
-
-def _fitting_marks(
-    book: Book, command: m.SetMarks, marks: dict[str, Mark]
-) -> tuple[dict[str, Mark], dict[str, Rejection]]:
-    """Return the marks, in the command's order, that fit the numeric range together; the rest."""
-    taken: dict[str, Mark] = {}
-    too_large: dict[str, Rejection] = {}
-    for name, mark in marks.items():
-        try:
-            _check_marks(book, {**taken, name: mark})
-        except Rejection as rejection:
-            price = command.marks[name]
-            too_large[name] = Rejection(f"marks.{name}", price, rejection.reason)
-        else:
-            taken[name] = mark
-    return taken, too_large
-
-
-def _mark_rejected(name: str, rejection: Rejection) -> m.MarkRejected:
-    return m.MarkRejected(
-        contract=name, reason=rejection.reason, field=rejection.field, value=rejection.value
-    )
-
-
-def _mark_notice(name: str, rejection: Rejection) -> m.Notice:
-    kind = m.NoticeKind.MARK_REJECTED
-    return m.Notice(kind=kind, subject=rejection.reason, account="", contract=name, numbers={})
 
 
 def _set_depth(book: Book, command: m.SetDepth) -> list[Event]:
@@ -586,7 +500,7 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.DefineAccounts: define_accounts,
     m.SetBalanceColumns: set_balance_columns,
     m.SetPositionColumns: set_position_columns,
-    m.SetMarks: _set_marks,
+    m.SetMarks: set_marks,
     m.SetIndexPrices: set_index_prices,
     m.SetDepth: _set_depth,
     m.Takeover: _takeover,

@@ -21,7 +21,7 @@ SHELL_SORT_MAX = 64
 MAX, MIN = np.int64(2**63 - 1), np.int64(-(2**63))
 
 
-@compiled(t.int64(I8, I8))
+@inlined
 def fill_places(weight, place):
     """Replace the bits of each row's score by its place; return the number of ranked rows.
 
@@ -50,7 +50,7 @@ def _digits_for(rows):
     return (2, 12) if rows < 1 << 18 else (3, 10)
 
 
-@compiled(t.void(I8, I8, t.int64, t.int64, U8))
+@inlined
 def _pack(place, weight, ranked, bits, keys):
     """Fill in the keys of ranked rows: gains, then zero, then losses, each from its own least."""
     least, most, gain, loss = np.int64(0), np.int64(0), MIN, MAX
@@ -76,10 +76,21 @@ def _pack(place, weight, ranked, bits, keys):
             end += np.int64(weight[i] > 0)
 
 
-@compiled(U8(U8, U8, t.int64, t.int64))
-def _radix_sort(keys, spare, digits, width):
+SCRATCH = t.Tuple((U8, U8, t.uint32[:, ::1]))
+
+
+@inlined
+def new_scratch(rows):
+    """Return two arrays of keys, and counts of each value of each digit."""
+    counters = np.empty((3, 1 << 12), np.uint32)
+    return np.empty(rows, np.uint64), np.empty(rows, np.uint64), counters
+
+
+@inlined
+def _radix_sort(keys, spare, digits, width, counters):
     """Sort packed keys by the digits above their rows; the sort is stable."""
-    counts, mask = np.zeros((digits, 1 << width), np.uint32), np.uint64((1 << width) - 1)
+    counts, mask = counters[:digits, : 1 << width], np.uint64((1 << width) - 1)
+    counts[:] = 0
     for digit in range(0, digits - 1, 2):  # two digits in a pass
         low, high = np.uint64(32 + digit * width), np.uint64(32 + (digit + 1) * width)
         lows, highs = counts[digit], counts[digit + 1]
@@ -141,6 +152,7 @@ def _shell_sort(keys, place, account, account_order, position):
 def _sort_ties(keys, place, account, account_order, position):
     """Sort a long run of equal bits, stably: by position, account, and both halves of the place."""
     spare, leading = np.empty_like(keys), keys[0] >> HALF << HALF
+    counters = np.empty((3, 1 << 11), np.uint32)
     for turn in range(4):
         first, same = np.uint64(0), True
         for i in range(len(keys)):
@@ -156,19 +168,24 @@ def _sort_ties(keys, place, account, account_order, position):
             first = part if i == 0 else first
             same &= part == first
         if not same:
-            found = _radix_sort(keys, spare, 3, 11)
+            found = _radix_sort(keys, spare, 3, 11, counters)
             for i in range(len(keys)):
                 keys[i] = found[i]
     for i in range(len(keys)):
         keys[i] = leading | keys[i] & ROW
 
 
-@compiled(U8(I8, I8, t.int64, I4, I4, I4, U8, U8))
-def sort_places(place, weight, ranked, account, account_order, position, keys, spare):
-    """Return the ranked rows in queue order, in the low halves of keys; two scratch arrays."""
+@inlined
+def sort_places(place, weight, ranked, ties, scratch):
+    """Return the ranked rows in queue order, in the low halves of keys.
+
+    `ties` are account, the order of accounts, and position; `scratch` as `new_scratch` makes it.
+    """
+    keys, spare, counters = scratch[0][: len(place)], scratch[1][: len(place)], scratch[2]
+    account, account_order, position = ties
     digits, width = _digits_for(len(place))
     _pack(place, weight, ranked, digits * width, keys)
-    found = _radix_sort(keys[:ranked], spare[:ranked], digits, width)
+    found = _radix_sort(keys[:ranked], spare[:ranked], digits, width, counters)
     i = 1
     while i < ranked:
         if found[i] >> HALF == found[i - 1] >> HALF:
@@ -190,15 +207,15 @@ def sort_queue(score, ranked, account, account_order, position):
     for i in range(len(score)):
         weight[i] = ranked[i]
     count = fill_places(weight, place)
-    keys, spare = np.empty(len(score), np.uint64), np.empty(len(score), np.uint64)
-    found = sort_places(place, weight, count, account, account_order, position, keys, spare)
+    ties = account, account_order, position
+    found = sort_places(place, weight, count, ties, new_scratch(len(score)))
     rows = np.empty(count, np.int32)
     for i in range(count):
         rows[i] = np.int32(found[i] & ROW)
     return rows
 
 
-@compiled(t.void(I4, t.int64, t.int64, I1))
+@inlined
 def _indicator_by_count(rank, n, levels, indicator):
     """Compute indicators from ranks: one vectorizable loop for each level."""
     indicator[:] = 0
@@ -222,7 +239,7 @@ def _indicator_by_lots(queue, place, lots, levels, indicator):
         indicator[place[key & ROW]] = level
 
 
-@compiled(t.boolean(I4))
+@inlined
 def _ascends(place):
     """Return whether rows are in the order of publication: then it need not be looked up."""
     differs = np.int64(0)
@@ -231,7 +248,7 @@ def _ascends(place):
     return differs == 0
 
 
-@compiled(t.void(U8, I4, I8, t.int64, t.boolean, I4, I1))
+@inlined
 def spread(queue, place, lots, levels, by_count, rank, indicator):
     """Fill in rank and indicator of a queue, whose keys have the row in their low halves."""
     if len(queue) < len(rank):

@@ -12,7 +12,13 @@ import functools
 import numpy as np
 from numba import types as t
 
-from delever.core.kernels.compiled_queue import fill_places, sort_places, spread
+from delever.core.kernels.compiled_queue import (
+    SCRATCH,
+    fill_places,
+    new_scratch,
+    sort_places,
+    spread,
+)
 from delever.core.kernels.compiled_types import (
     B1,
     F8,
@@ -20,7 +26,6 @@ from delever.core.kernels.compiled_types import (
     I4,
     I8,
     TABLE,
-    U8,
     WALLETS,
     any_of,
     compiled,
@@ -40,11 +45,10 @@ ALONE = {JOINT_PNL: PNL, JOINT_NOTIONAL: NOTIONAL}
 EMPTY = np.empty(0, np.int64)
 
 
-EQUITY_COLUMNS = t.Tuple((I4, B1, I8, I8, I8))
 ACCOUNT_DATA = t.Tuple((WALLETS, I8, B1, I4))
 
 
-@compiled(t.void(EQUITY_COLUMNS, ACCOUNT_DATA, I8, I8))
+@inlined
 def _fill_equity(columns, account_data, equity, bucket):
     """Compute each row's bucket equity, and bucket maintenance margin if wanted."""
     account, isolated, margin, unrealized_pnl, maintenance = columns
@@ -66,7 +70,7 @@ def _fill_equity(columns, account_data, equity, bucket):
             bucket[i] = maintenance[i] if isolated[i] else bucket[i]
 
 
-@compiled(t.void(I4, B1, I8, B1, t.boolean, I8))
+@inlined
 def _clear_ineligible(account, under_liquidation, unrealized_pnl, exempt, profitable_only, equity):
     """Set the equity of rows to 0 that are not ranked for another reason than their equity."""
     n = len(account)
@@ -169,26 +173,40 @@ def score_rows(
     ranked[:] = equity > 0
 
 
-QUEUE_COLUMNS = t.Tuple((I4, I4, B1, I8, I8, I4))
-SCRATCH = t.UniTuple(U8, 2)
 RANK_OPTIONS = t.Tuple((t.boolean, t.int64, t.boolean))
-
-
-@compiled(t.void(QUEUE_COLUMNS, ACCOUNT_DATA, RANK_OPTIONS, I8, I8, SCRATCH, I4, I1))
-def _rank_scored(columns, account_data, options, equity, place, scratch, rank, indicator):
-    """Rank a side whose scores' bits are in `place`."""
-    account, position, under_liquidation, pnl, lots, place_of = columns
-    _, _, exempt, account_order = account_data
-    profitable_only, levels, by_count = options
-    _clear_ineligible(account, under_liquidation, pnl, exempt, profitable_only, equity)
-    ranked, n = fill_places(equity, place), len(place)
-    ties = account, account_order, position
-    queue = sort_places(place, equity, ranked, *ties, scratch[0][:n], scratch[1][:n])
-    spread(queue, place_of, lots, levels, by_count, rank, indicator)
-
-
 RANKED_COLUMNS = t.Tuple((I4, I4, B1, B1, I8, I8, I8, I8, I8, I4))
 JOINT = t.UniTuple(I8, 2)
+
+CHUNK = 4_096
+"""Rows of sides that are scored, then ranked, together: what was computed stays in the cache."""
+
+
+@inlined
+def _chunk_end(ranges, first):
+    """Return the side after the last of a chunk, which has one side at least."""
+    rows, end = ranges[first, 1], first + 1
+    while end < len(ranges) and rows + ranges[end, 1] <= CHUNK:
+        rows += ranges[end, 1]
+        end += 1
+    return end
+
+
+@compiled(t.void(TABLE, RANKED_COLUMNS, ACCOUNT_DATA, RANK_OPTIONS, I8, I8, SCRATCH, I4, I1))
+def _rank_scored(ranges, columns, account_data, options, equities, places, scratch, ranks, levels):
+    """Rank sides whose equity is in `equities`, and the bits of whose scores are in `places`."""
+    exempt, order, done = account_data[2], account_data[3], 0
+    for side in range(len(ranges)):
+        first, n = ranges[side]
+        end, before = first + n, done
+        done += n
+        account, position, pnl = columns[0][first:end], columns[1][first:end], columns[7][first:end]
+        equity, place = equities[before:done], places[before:done]
+        _clear_ineligible(account, columns[3][first:end], pnl, exempt, options[0], equity)
+        ranked = fill_places(equity, place)
+        queue = sort_places(place, equity, ranked, (account, order, position), scratch)
+        place_of, lots = columns[9][first:end], columns[4][first:end]
+        rank, indicator = ranks[before:done], levels[before:done]
+        spread(queue, place_of, lots, options[1], options[2], rank, indicator)
 
 
 @functools.cache
@@ -199,29 +217,35 @@ def ranker(gain, gain_of, leverage, leverage_of):
 
     @compiled(t.void(TABLE, RANKED_COLUMNS, JOINT, ACCOUNT_DATA, RANK_OPTIONS, I4, I1))
     def rank_ranges(ranges, columns, joint, account_data, options, rank, indicator):
-        most, done = max(ranges[:, 1]), 0
-        equity, place = np.empty(most, np.int64), np.empty(most, np.int64)
-        scratch = np.empty(most, np.uint64), np.empty(most, np.uint64)
-        bucket = np.empty(most if wants_bucket else 0, np.int64)
-        for side in range(len(ranges)):
-            first, n = ranges[side]
-            end, before = first + n, done
-            done += n
-            account, position = columns[0][first:end], columns[1][first:end]
-            cost, pnl = columns[5][first:end], columns[7][first:end]
-            maintenance = columns[8][first:end]
-            own = account, columns[2][first:end], columns[6][first:end], pnl, maintenance
-            _fill_equity(own, account_data, equity[:n], bucket[:n])
-            joined = joint[0][before:done], joint[1][before:done]
-            inputs = pnl, cost, maintenance, equity[:n], bucket[:n], joined[0], joined[1]
-            score = place[:n].view(np.float64)
-            for i in range(n):
-                score[i] = _score(gain, gain_of, leverage, leverage_of, inputs, i)
-            others = columns[3][first:end], pnl, columns[4][first:end], columns[9][first:end]
-            queued = account, position, others[0], others[1], others[2], others[3]
-            results = rank[before:done], indicator[before:done]
-            arrays = equity[:n], place[:n]
-            _rank_scored(queued, account_data, options, *arrays, scratch, *results)
+        largest, done, chunk = ranges[:, 1].max(), 0, 0
+        most = max(CHUNK, largest)
+        equities, places = np.empty(most, np.int64), np.empty(most, np.int64)
+        bucket, scratch = np.empty(most if wants_bucket else 0, np.int64), new_scratch(most)
+        while chunk < len(ranges):
+            chunk_end, before, at = _chunk_end(ranges, chunk), done, 0
+            for side in range(chunk, chunk_end):
+                first, n = ranges[side]
+                end = first + n
+                account, isolated = columns[0][first:end], columns[2][first:end]
+                cost, margin, pnl = (
+                    columns[5][first:end],
+                    columns[6][first:end],
+                    columns[7][first:end],
+                )
+                maintenance, equity = columns[8][first:end], equities[at : at + n]
+                own = account, isolated, margin, pnl, maintenance
+                _fill_equity(own, account_data, equity, bucket[:n])
+                joined = joint[0][done : done + n], joint[1][done : done + n]
+                inputs = pnl, cost, maintenance, equity, bucket[:n], joined[0], joined[1]
+                score = places[at : at + n].view(np.float64)
+                for i in range(n):
+                    score[i] = _score(gain, gain_of, leverage, leverage_of, inputs, i)
+                at += n
+                done += n
+            sides, results = ranges[chunk:chunk_end], (rank[before:done], indicator[before:done])
+            scored = equities, places, scratch
+            _rank_scored(sides, columns, account_data, options, *scored, *results)
+            chunk = chunk_end
 
     return rank_ranges
 

@@ -37,12 +37,10 @@ def _by_million(number):
     return quotient + off, rest - off * 1_000_000
 
 
-LOT_VALUE = t.UniTuple(t.int64, 3)
-
-
-@compiled(t.void(LOT_VALUE, I8, I8, I8, I8, I8))
-def _fill_values(lot_value, lots, cost, unrealized_pnl, pnl_change, notional):
+@inlined
+def _fill_values(lot_value, lots, cost, values):
     whole, rest, divisor = lot_value
+    unrealized_pnl, pnl_change, notional = values
     for i in range(len(lots)):
         notional[i] = lots[i] * whole
     if divisor:
@@ -57,9 +55,10 @@ def _fill_values(lot_value, lots, cost, unrealized_pnl, pnl_change, notional):
         notional[i] = abs(notional[i])
 
 
-@compiled(t.void(TABLE, I8, I8, I8, I8))
-def _fill_maintenance(tiers, notional, rate, deduction, maintenance):
+@inlined
+def _fill_maintenance(tiers, notional, by_tier, maintenance):
     """Compute maintenance margin, rounded up; each notional becomes the change of the margin."""
+    rate, deduction = by_tier
     rate[:], deduction[:] = tiers[1, 0], tiers[2, 0]
     for tier in range(1, tiers.shape[1]):
         start = tiers[0, tier]
@@ -79,7 +78,7 @@ def _fill_maintenance(tiers, notional, rate, deduction, maintenance):
         maintenance[i] = now
 
 
-@compiled(t.void(B1, I8, I8))
+@inlined
 def _clear_isolated(isolated, pnl_change, maintenance_change):
     for i in range(len(isolated)):
         cross = np.int64(isolated[i]) - 1
@@ -87,7 +86,7 @@ def _clear_isolated(isolated, pnl_change, maintenance_change):
         maintenance_change[i] &= cross
 
 
-@compiled(t.void(I4, I8, I8, WALLETS))
+@inlined
 def _add_up(account, pnl_change, maintenance_change, differences):
     for i in range(len(account)):
         owner = np.uint64(account[i])
@@ -95,7 +94,7 @@ def _add_up(account, pnl_change, maintenance_change, differences):
         differences[owner, 1] += maintenance_change[i]
 
 
-@compiled(t.void(I4, I8, I8, WALLETS, t.int64))
+@inlined
 def _update_wallets(account, pnl_change, maintenance_change, wallets, sequence):
     for i in range(len(account)):
         if (pnl_change[i] | maintenance_change[i]) != 0:
@@ -123,16 +122,16 @@ def _revalue_ranges(ranges, tiers, columns, wallets, sequence):
             n = end - first
             pnl_change, maintenance_change = scratch[0, :n], scratch[1, :n]
             values = unrealized_pnl[first:end], pnl_change, maintenance_change
-            _fill_values((whole, rest, divisor), lots[first:end], cost[first:end], *values)
-            by_tier = maintenance_change, scratch[2, :n], scratch[3, :n]
-            _fill_maintenance(tiers[of_tiers], *by_tier, maintenance[first:end])
+            _fill_values((whole, rest, divisor), lots[first:end], cost[first:end], values)
+            by_tier, before = (scratch[2, :n], scratch[3, :n]), maintenance[first:end]
+            _fill_maintenance(tiers[of_tiers], maintenance_change, by_tier, before)
             if any_of(isolated[first:end]):
                 _clear_isolated(isolated[first:end], pnl_change, maintenance_change)
-            changes = account[first:end], pnl_change, maintenance_change
+            owners = account[first:end]
             if stamps:
-                _update_wallets(*changes, wallets, sequence)
+                _update_wallets(owners, pnl_change, maintenance_change, wallets, sequence)
             else:
-                _add_up(*changes, wallets)
+                _add_up(owners, pnl_change, maintenance_change, wallets)
 
 
 @compiled(t.void(t.int64[:, :, :], WALLETS, t.int64))

@@ -259,6 +259,16 @@ class RollingVolatility:
         while len(entries) > 1 and entries[1][0] <= minute - self.WINDOW_MINUTES:
             entries.popleft()
 
+    def replace_last(self, price: Mark) -> None:
+        """Replace the newest price, if there is one: its minute has not ended."""
+        if self._entries:
+            self._entries[-1] = self._entries[-1][0], price
+
+    @property
+    def last_minute(self) -> int | None:
+        """The number of the newest price's minute, or None without a price."""
+        return self._entries[-1][0] if self._entries else None
+
     def rescale(self, ratio: Ratio) -> None:
         """Multiply every price by a ratio: relative changes stay what they are."""
         self._entries = deque((minute, scale_mark(mark, ratio)) for minute, mark in self._entries)

@@ -5,9 +5,9 @@ A rule set with a queue can be used with another policy and with other eligibili
 
 1. ranking             score, queue and indicator of the positions of one side
 2. eligibility         whether a fill at the round's price leaves the counterparty solvent
-3. policies            how a quantity is divided over the queue, in exact lots
-4. triggers            when ADL starts and stops
-5. adl_price           the price of ADL fills
+3. triggers            when ADL starts and stops
+4. adl_price           the price of ADL fills
+5. policies            how a quantity is divided over the queue, in exact lots
 6. loss_socialization  what happens instead of ADL, or after it
 7. ruleset             a venue's rules, composed of the parts above
 8. venues              a rule set a venue, and the rules under every venue
@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.rules.policies import POLICIES
+from delever.core.rules.policies import POLICIES, LotPolicy, policy_named
 from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.ruleset import Case, OrderScope, RegisteredRules, Rule, RuleSet
 from delever.core.rules.venues.aevo import AEVO
@@ -108,7 +108,8 @@ def _with_option(rules: RuleSet, option: str) -> RuleSet | None:
         return replace(rules, ranking=replace(rules.ranking, net_exposure=True))
     if option == BOTH_LEGS:
         return replace(rules, ranking=replace(rules.ranking, both_legs=True))
-    return replace(rules, policy=POLICIES[option]) if option in POLICIES else None
+    policy = policy_named(option)
+    return replace(rules, policy=policy) if policy else None
 
 
 def _cap_ppm(text: str) -> int:
@@ -136,8 +137,8 @@ class _RuleSets(dict[str, RuleSet]):
 
     def _compose(self, name: str) -> RuleSet | None:
         venue, *options = name.split("+")
-        rules = self.get(venue)
-        if rules is None or not options:
+        rules = self.get(name) or self.get(venue)
+        if rules is None or name in self.keys():
             return rules
         if not rules.cases:
             return None
@@ -147,6 +148,38 @@ class _RuleSets(dict[str, RuleSet]):
 
 
 RULE_SETS: dict[str, RuleSet] = _RuleSets((rules.name, rules) for rules in _ALL)
+
+
+def with_policy(rules: RuleSet, policy: str | LotPolicy) -> RuleSet:
+    """Return a rule set that divides with another policy: a name, or an object of one's own.
+
+    It is named like `bybit+pro_rata`, or as before if the policy is its own. Raises KeyError for an
+    unknown name, ValueError for a rule set without a queue or a policy name with a `+` or `=`.
+
+    >>> with_policy(RULE_SETS["bybit"], "water_filling").name
+    'bybit+water_filling'
+    >>> from delever.core.rules.policies import ContractProRata
+    >>> with_policy(RULE_SETS["bybit"], ContractProRata("everyone")).policy.takes_from
+    'everyone'
+    """
+    if not rules.cases:
+        raise ValueError(f"rule set {rules.name} has no queue that a policy could divide")
+    name = policy if isinstance(policy, str) else policy.name
+    found = policy_named(name)
+    if isinstance(policy, str):
+        if found is None:
+            raise KeyError(policy)
+        chosen = found
+    else:
+        chosen = policy
+        if type(found) is not type(policy) and (found or not name or {"+", "="} & {*name}):
+            raise ValueError(
+                f"policy {name!r}: a name of one's own is not empty, has no '+' and no '=', and is "
+                f"none of {', '.join(POLICIES)}"
+            )
+    if chosen.name == rules.policy.name:
+        return rules
+    return replace(rules, name=f"{rules.name}+{name}", policy=chosen)
 
 
 def rule_sets_of(book: Book) -> Mapping[str, RuleSet]:
@@ -174,7 +207,7 @@ def rule_set_of(book: Book, state: ContractState) -> RuleSet:
 
 def rules_digest(book: Book, name: str) -> str:
     """Return the digest of a rule set of one's own; a venue's is empty."""
-    registered = book.registry.get(name.partition("+")[0])
+    registered = book.registry.get(name) or book.registry.get(name.partition("+")[0])
     return registered.digest if registered else ""
 
 
@@ -191,4 +224,5 @@ __all__ = [
     "rule_sets_of",
     "rule_sets_with",
     "rules_digest",
+    "with_policy",
 ]

@@ -1,7 +1,7 @@
 """Eligibility of a counterparty: what a fill at the round's price would do to its account.
 
-Every filter assumes the worst price of the round and is applied to the whole queue before the first
-fill.
+Every filter assumes the worst price of the round. It tests what the rule set's policy would take
+from each counterparty; those that fail are left out, and the policy divides the quantity again.
 """
 
 from collections.abc import Sequence
@@ -27,33 +27,47 @@ class EligibilityFilter(Protocol):
         """The name, in events, of the amount that must not be negative."""
 
     def remaining_cash(
-        self, valuation: SideValuation, wanted_lots: int, ticks: Sequence[int]
+        self, valuation: SideValuation, taken_lots: Ints, wanted_lots: int, ticks: Sequence[int]
     ) -> Ints:
-        """Return that amount by row, in Cash; a counterparty with a negative one is skipped."""
+        """Return that amount by row, in Cash; a counterparty with a negative one is skipped.
+
+        `taken_lots` are the lots that the policy would take from each row, `wanted_lots` those of
+        the whole round.
+        """
 
 
 @dataclass(frozen=True, slots=True)
-class SolvencyFilter:
-    """The counterparty's margin bucket must have equity of at least 0 after the fill.
+class FillSolvencyFilter:
+    """The counterparty's margin bucket must have equity of at least 0 after what is taken from it.
 
-    The fill is assumed to be as large as it can be, the smaller of position and quantity wanted; an
-    account with several positions on this side is assumed to be filled on all of them.
+    An account with several cross positions on this side passes or fails with all of them.
     """
 
     reason: Reason = field(default=Reason.FILL_WOULD_BANKRUPT_COUNTERPARTY, init=False)
     number: str = field(default="equity_after_cash", init=False)
 
     def remaining_cash(
-        self, valuation: SideValuation, wanted_lots: int, ticks: Sequence[int]
+        self, valuation: SideValuation, taken_lots: Ints, _wanted_lots: int, ticks: Sequence[int]
+    ) -> Ints:
+        """Return the equity of each margin bucket after the fills."""
+        return equity_after(valuation, taken_lots, ticks)
+
+
+@dataclass(frozen=True, slots=True)
+class SolvencyFilter:
+    """As `FillSolvencyFilter`, but after the largest fill, the smaller of position and quantity.
+
+    It is the filter of rule sets of before December 2026.
+    """
+
+    reason: Reason = field(default=Reason.FILL_WOULD_BANKRUPT_COUNTERPARTY, init=False)
+    number: str = field(default="equity_after_cash", init=False)
+
+    def remaining_cash(
+        self, valuation: SideValuation, _taken_lots: Ints, wanted_lots: int, ticks: Sequence[int]
     ) -> Ints:
         """Return the equity of each margin bucket after the largest possible fill."""
-        change = _equity_change(valuation, np.minimum(valuation.lots, wanted_lots), ticks)
-        if not valuation.position.any():  # at most one position an account on this side
-            return valuation.equity + change
-        cross, account = ~valuation.isolated, valuation.account
-        by_account = np.zeros(int(account.max(initial=-1)) + 1, np.int64)
-        np.add.at(by_account, account[cross], change[cross])
-        return valuation.equity + np.where(cross, by_account[account], change)
+        return equity_after(valuation, np.minimum(valuation.lots, wanted_lots), ticks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +82,7 @@ class ZeroPriceFilter:
     number: str = field(default="equity_share_after_cash", init=False)
 
     def remaining_cash(
-        self, valuation: SideValuation, _wanted_lots: int, ticks: Sequence[int]
+        self, valuation: SideValuation, _taken_lots: Ints, _wanted_lots: int, ticks: Sequence[int]
     ) -> Ints:
         """Return what is left of each position's share of the equity if it is closed whole."""
         equity, maintenance = valuation.equity.tolist(), valuation.maintenance.tolist()
@@ -80,20 +94,36 @@ class ZeroPriceFilter:
         return np.array(shares, np.int64) + _equity_change(valuation, valuation.lots, ticks)
 
 
+def equity_after(valuation: SideValuation, lots: Ints, ticks: Sequence[int]) -> Ints:
+    """Return each margin bucket's equity after lots of each row are closed at the worst price.
+
+    Cross positions of one account on this side share a bucket, and count together.
+    """
+    change = _equity_change(valuation, lots, ticks)
+    if not valuation.position.any():  # at most one position an account on this side
+        return valuation.equity + change
+    cross, account = ~valuation.isolated, valuation.account
+    by_account = np.zeros(int(account.max(initial=-1)) + 1, np.int64)
+    np.add.at(by_account, account[cross], change[cross])
+    return valuation.equity + np.where(cross, by_account[account], change)
+
+
 def _equity_change(valuation: SideValuation, lots: Ints, ticks: Sequence[int]) -> Ints:
     """Return what closing lots at the worst of the prices, not at the mark, adds to equity."""
-    if valuation.size == 0:
-        return lots
+    largest = int(lots.max(initial=0))
+    if largest == 0:
+        return np.zeros(valuation.size, np.int64)
     terms, sign = valuation.terms, valuation.side.sign
     closed = sign * lots
     worst = min(ticks) if sign > 0 else max(ticks)
-    worst = min(worst, terms.max_ticks(int(abs(closed).max())))
+    worst = min(worst, terms.max_ticks(largest))
     return terms.value_cash(closed, worst) - terms.value_cash(closed, valuation.mark_ticks)
 
 
 def apply_filters(
     filters: Sequence[EligibilityFilter],
     valuation: SideValuation,
+    taken_lots: Ints,
     wanted_lots: int,
     ticks: Sequence[int],
 ) -> list[tuple[EligibilityFilter, Bools, Ints]]:
@@ -101,7 +131,7 @@ def apply_filters(
     results: list[tuple[EligibilityFilter, Bools, Ints]] = []
     failed = np.zeros(valuation.size, bool)
     for eligibility in filters:
-        remaining = eligibility.remaining_cash(valuation, wanted_lots, ticks)
+        remaining = eligibility.remaining_cash(valuation, taken_lots, wanted_lots, ticks)
         fails = remaining < 0
         results.append((eligibility, fails & ~failed, remaining))
         failed |= fails

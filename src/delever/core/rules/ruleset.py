@@ -5,9 +5,9 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from delever.core.rules.adl_price import PriceRule
-from delever.core.rules.eligibility import EligibilityFilter, SolvencyFilter
+from delever.core.rules.eligibility import EligibilityFilter, FillSolvencyFilter
 from delever.core.rules.loss_socialization import LastResort
-from delever.core.rules.policies import Policy, QueuePolicy
+from delever.core.rules.policies import LotPolicy, QueuePolicy
 from delever.core.rules.ranking import INDICATORS, IndicatorScale, Ranking
 from delever.core.rules.triggers import Trigger
 from delever.core.rules.triggers.sizing import Sizing
@@ -68,8 +68,8 @@ class RuleSet:
     rules: tuple[Rule, ...]
     sizing: Sizing = Sizing.RESIDUAL
     indicator_scale: IndicatorScale = INDICATORS
-    policy: Policy = QueuePolicy()  # noqa: RUF009 - stateless
-    filters: tuple[EligibilityFilter, ...] = (SolvencyFilter(),)
+    policy: LotPolicy = QueuePolicy()  # noqa: RUF009 - stateless
+    filters: tuple[EligibilityFilter, ...] = (FillSolvencyFilter(),)
     last_resort: LastResort | None = None
     takeover_share: tuple[int, int] = (1, 1)
     managed_limits: tuple[str, ...] = ()

@@ -165,12 +165,12 @@ def _next_unwinding(
     """Return the unwinding of the oldest takeover of which the pool can pay for any lots."""
     for tranche in state.inventory[side].tranches.values():
         closed = min(lots, tranche.lots)
-        whole = _unwound(state, side, tranche, closed, ticks)
         if balance_cash is None:
-            return whole
+            return _unwound(state, side, tranche, closed, ticks)
 
         def realized_pnl(part: int, tranche: Tranche = tranche) -> int:
-            return _unwound(state, side, tranche, part, ticks).realized_pnl_cash
+            value = state.terms.trade_cash(side.sign * part, ticks)
+            return value - share_floor(tranche.cost, part, tranche.lots)
 
         if payable := payable_lots(closed, balance_cash, realized_pnl):
             return _unwound(state, side, tranche, payable, ticks)

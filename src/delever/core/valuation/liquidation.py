@@ -30,12 +30,12 @@ def liquidate_isolated(book: Book, managed: Mapping[str, Share]) -> Iterator[Eve
         state = book.contracts[name]
         for side in Side:
             table = state.tables[side]
-            n = table.size
-            equity = table.margin[:n] + table.unrealized_pnl[:n]
-            below = table.isolated[:n] & (equity <= share_of(table.maintenance[:n], share))
-            for account, position in _in_order(
-                book, table.account[:n][below], table.position[:n][below]
-            ):
+            rows = np.flatnonzero(table.isolated[: table.size])
+            if not rows.size:
+                continue
+            equity = table.margin[rows] + table.unrealized_pnl[rows]
+            rows = rows[equity <= share_of(table.maintenance[rows], share)]
+            for account, position in _in_order(book, table.account[rows], table.position[rows]):
                 one = [OpenPosition(state, side, account, position)]
                 if not are_stale(book, one):
                     yield from _take_over(book, one)
@@ -77,22 +77,22 @@ def _liquidate(
     An account with a stale row, or with a position at an unconfirmed mark, waits: its equity is not
     known.
     """
-
-    def positions() -> list[OpenPosition]:
-        cross = cross_positions(book, account, asset.name)
-        return [position for position in cross if position.state.name in contracts]
-
-    if book.has_stale_rows and are_stale(book, positions()):
+    cross = cross_positions(book, account, asset.name)
+    if any(each.state.mark_unconfirmed for each in cross):
         return
-    if any(each.state.mark_unconfirmed for each in cross_positions(book, account, asset.name)):
+    positions = [each for each in cross if each.state.name in contracts]
+    if book.has_stale_rows and are_stale(book, positions):
         return
-    netted = list(net_legs(book, positions(), nets))
+    netted = list(net_legs(book, positions, nets))
     yield from netted
-    equity, maintenance = trigger_columns(book, asset.name, np.array([account]))
-    if netted and not _is_below(maintenance, equity, share).any():
-        return
-    if left := positions():
-        yield from _take_over(book, left)
+    if netted:
+        equity, maintenance = trigger_columns(book, asset.name, np.array([account]))
+        if not _is_below(maintenance, equity, share).any():
+            return
+        cross = cross_positions(book, account, asset.name)
+        positions = [each for each in cross if each.state.name in contracts]
+    if positions:
+        yield from _take_over(book, positions)
     for name in dict.fromkeys(event.contract for event in netted):
         yield from settle_netted(book, account, book.contracts[name])
 
@@ -106,6 +106,8 @@ def _take_over(book: Book, positions: list[OpenPosition]) -> list[Event]:
 def share_of(maintenance: Ints, share: Share) -> Ints:
     """Return the share of each maintenance margin in Cash, rounded down."""
     part, whole = share
+    if part == whole:
+        return maintenance
     quotient = div_floor(maintenance, whole)  # split, so that no product leaves int64
     return quotient * part + div_floor((maintenance - quotient * whole) * part, whole)
 

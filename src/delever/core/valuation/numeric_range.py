@@ -75,19 +75,7 @@ def check_range(
             raise Rejection("positions", name, Reason.EXCEEDS_NUMERIC_RANGE)
         if table.is_exceeded_by(grown.bounds):
             new_bounds.setdefault(name, {})[side] = grown.bounds
-    equity = {name: asset.equity_bound for name, asset in book.assets.items()}
-    at_mark = {name: asset.equity_bound_at_mark for name, asset in book.assets.items()}
-    for name, cash in max_balance.items():
-        grown_by = max(cash - book.asset(name).wallets.largest, 0)
-        equity[name] += grown_by
-        at_mark[name] += grown_by
-    for name in new_bounds.keys() | marks.keys():
-        state = book.contracts[name]
-        given = marks.get(name, state.mark), new_bounds.get(name, NO_BOUNDS)
-        exposure, exposure_at_mark = state.exposures(*given)
-        settle = state.terms.settle
-        equity[settle] += exposure - state.exposure_bound
-        at_mark[settle] += exposure_at_mark - state.exposure_at_mark_bound
+    equity, at_mark = _bounds_after(book, marks, new_bounds, max_balance)
     field = "positions" if growth else "marks" if marks else "balances"
     for name, bound in equity.items():
         if (
@@ -102,6 +90,38 @@ def check_range(
         }
         fits = pooled_fits(book, exact, {})
         reject_unless(fits, field, book.margin_currency, Reason.EXCEEDS_NUMERIC_RANGE)
+
+
+def bounds_fit(book: Book, moved: Mapping[str, Mark]) -> bool:
+    """Return whether the bounds on equity show that it fits the numeric range at new marks.
+
+    `moved` are the marks that leave the bands of their contracts: only those change a bound.
+    """
+    equity, at_mark = _bounds_after(book, moved, {}, {})
+    return max(equity.values(), default=0) < COLUMN_LIMIT and pooled_fits(book, at_mark, {})
+
+
+def _bounds_after(
+    book: Book,
+    marks: Mapping[str, Mark],
+    new_bounds: Mapping[str, Mapping[Side, PositionBounds]],
+    max_balance: Mapping[str, int],
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the bounds on equity by asset, at any mark of a band and at the marks."""
+    equity = {name: asset.equity_bound for name, asset in book.assets.items()}
+    at_mark = {name: asset.equity_bound_at_mark for name, asset in book.assets.items()}
+    for name, cash in max_balance.items():
+        grown_by = max(cash - book.asset(name).wallets.largest, 0)
+        equity[name] += grown_by
+        at_mark[name] += grown_by
+    for name in new_bounds.keys() | marks.keys():
+        state = book.contracts[name]
+        given = marks.get(name, state.mark), new_bounds.get(name, NO_BOUNDS)
+        exposure, exposure_at_mark = state.exposures(*given)
+        settle = state.terms.settle
+        equity[settle] += exposure - state.exposure_bound
+        at_mark[settle] += exposure_at_mark - state.exposure_at_mark_bound
+    return equity, at_mark
 
 
 def terms_fit(book: Book, changed: Mapping[str, CollateralTerms]) -> bool:
@@ -197,7 +217,7 @@ def _reopened(book: Book, state: ContractState, fill: AdlFilled) -> tuple[Growth
 def check_inventory(book: Book, marks: Mapping[str, Mark]) -> None:
     """Reject marks at which the worth of a pool with its inventory could exceed the pool limit."""
     if book.monitored():
-        for pool in sorted({book.contracts[name].pool for name in marks}):
+        for pool in sorted({state.pool for state in book.monitored() if state.name in marks}):
             if _worth_bound(book, pool, marks) >= POOL_LIMIT:
                 raise Rejection("marks", book.pools[pool].asset, Reason.EXCEEDS_NUMERIC_RANGE)
 

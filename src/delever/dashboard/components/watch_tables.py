@@ -107,7 +107,7 @@ def positions(view: WatchView) -> Iterator[Row]:
 
 def _position(view: PositionView) -> Row:
     position, indicator = view.position, view.indicator
-    indicator_age = age(None)
+    indicator_age = age(view.age_ms if view.place else None)
     if indicator is not None and view.indicator_age_ms is not None:
         indicator_age = age_of_refresh("", view.indicator_age_ms, indicator.refresh_ms)
     return {
@@ -116,8 +116,10 @@ def _position(view: PositionView) -> Row:
         "contract": position.name,
         "side": position.side,
         "quantity": decimal_text(position.quantity),
-        "indicator": None if indicator is None else indicator.indicator,
-        "raw": "not observed" if indicator is None else f"{indicator.raw} ({indicator.scale})",
+        "indicator": view.fifth or None,
+        "raw": (view.place or "not observed")
+        if indicator is None
+        else f"{indicator.raw} ({indicator.scale})",
         **_age(indicator_age, stale=view.stale),
     }
 

@@ -40,9 +40,9 @@ from delever.lab.measures.adl_distribution import AdlDistribution, adl_distribut
 from delever.lab.queries.position_queries import venue_of
 from delever.lab.reports.run_store import StoredRun, stored_run
 from delever.lab.runs.journal_commands import read_journal_commands
+from delever.lab.runs.managed_book import UNCAPPED
 from delever.lab.runs.run import run
 from delever.lab.runs.scenario import lines_of, read_scenario
-from delever.lab.runs.stress_test import UNCAPPED
 from delever.rule_registry import installed_rule_sets, registry, with_own
 
 OWN = "own"

@@ -132,6 +132,11 @@ def _newest_before(journal: SqliteJournal, fill: int) -> tuple[int, int]:
         book, head = newest_book(journal, until)
         if book.last_fill < fill or head.sequence == 0:
             return head.sequence, book.last_fill
+        if head == journal.base():
+            begins = f"which begins at record {head.sequence + 1}"
+            raise UnknownNameError(
+                f"fill {fill} is not in {journal.path}, {begins}: look in its archives"
+            )
         until = head.sequence - 1
 
 

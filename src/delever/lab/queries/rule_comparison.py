@@ -21,7 +21,7 @@ POSITION = ("contract", "side", "account", "position", "quantity")
 """The columns that identify a position."""
 
 
-def compare_rules(
+def rank_all(
     book: Book,
     *,
     contract: str | None = None,
@@ -50,11 +50,42 @@ def compare_rules(
     return pl.DataFrame(rows, schema=COMPARISON_SCHEMA | exacts)
 
 
+MAX_COLUMNS = 6
+"""Rule sets that a terminal table has a column for; with more, it summarizes each position."""
+
+FEW_POSITIONS = 2
+"""Positions that a terminal table has a column for, with a row for each rule set."""
+
+
 def terminal_table(compared: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return a table for a terminal: a column per rule set, or a row if they are more."""
-    rule_sets = compared["rules"].n_unique()
-    fewer_positions = compared.height < rule_sets * rule_sets
-    return rows_by_rule_set(compared) if fewer_positions else columns_by_rule_set(compared)
+    """Return a table for a terminal: a row for each position.
+
+    Few rule sets have a column each; of many, the ranks are summarized. One or two positions under
+    many rule sets are the columns of a table with a row for each rule set.
+    """
+    if compared["rules"].n_unique() <= MAX_COLUMNS:
+        return columns_by_rule_set(compared)
+    few = compared.unique(POSITION).height <= FEW_POSITIONS
+    return rows_by_rule_set(compared) if few else position_summaries(compared)
+
+
+def position_summaries(compared: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return a row for each position: its best, median and worst rank over the rule sets.
+
+    `first_under` counts the rule sets under which it is closed first, `ranked_under` those that
+    rank it, `of` all of them. Position ids are omitted if all are 0.
+    """
+    rank = pl.col("rank")
+    summed = compared.group_by(POSITION, maintain_order=True).agg(
+        rank.min().alias("best"),
+        rank.quantile(0.5, "lower").cast(pl.Int64).alias("median"),
+        rank.max().alias("worst"),
+        (rank == 1).sum().cast(pl.Int64).alias("first_under"),
+        rank.count().cast(pl.Int64).alias("ranked_under"),
+        pl.len().cast(pl.Int64).alias("of"),
+    )
+    single = (compared["position"] == 0).all()
+    return (summed.drop("position") if single else summed).to_dicts()
 
 
 def columns_by_rule_set(compared: pl.DataFrame) -> list[dict[str, Any]]:

@@ -4,5 +4,6 @@ comparison_store    a comparison in a file of any format, read with its types
 run_store           a finished run in a directory
 run_plots           pictures of a run, and of a shock under several rule sets
 comparison_plots    pictures of positions ranked under several rule sets
+study_plots         pictures of fund curves and of measures with intervals
 html_report         one HTML file of any of them
 """

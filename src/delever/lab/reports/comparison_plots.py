@@ -25,7 +25,7 @@ _ON_PALE, _ON_DARK = "#16202a", "#ffffff"
 
 
 def rank_figures(compared: pl.DataFrame) -> dict[str, Figure]:
-    """Return the pictures of `compare_rules` by name: ranks of each side, triggers of contracts.
+    """Return the pictures of `rank_all` by name: ranks of each side, triggers of contracts.
 
     Raises InputError without positions.
     """

@@ -1,7 +1,7 @@
 """A comparison stored in a file of any format, read with the types of its columns.
 
 There are two kinds: a stress test under several rule sets (`delever.compare`), and the same
-positions ranked under them (`delever compare-rules`).
+positions ranked under them (`delever rank-all`).
 """
 
 import io

@@ -19,6 +19,7 @@ from delever.lab.reports.comparison_plots import rank_figures
 from delever.lab.reports.comparison_store import has_ranks
 from delever.lab.reports.run_plots import INK, STYLE, run_figures, stress_test_figures
 from delever.lab.reports.run_store import StoredRun
+from delever.lab.reports.study_plots import fund_figure, interval_figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,6 +83,25 @@ def figures_of(stored: StoredRun | pl.DataFrame) -> "dict[str, Figure]":
     if isinstance(stored, StoredRun):
         return run_figures(stored)
     return rank_figures(stored) if has_ranks(stored) else stress_test_figures(stored)
+
+
+def study_report(
+    title: str, tables: Mapping[str, pl.DataFrame], figures: "Mapping[str, Figure]"
+) -> str:
+    """Return the HTML of a study: its pictures, then its tables under their titles."""
+    sections = [f"<h1>{escape(title)}</h1>"]
+    if figures:
+        sections.append(_section("Pictures", *map(_inline, figures.values())))
+    for name, table in tables.items():
+        more = table.height - MAX_ROWS
+        note = f"<p>The first {MAX_ROWS} of {table.height} rows.</p>" if more > 0 else ""
+        sections.append(_section(name, note, _table(table.head(MAX_ROWS).to_dicts())))
+    return _PAGE.format(title=escape(title), style=_STYLE, body="\n".join(sections))
+
+
+def study_figures(kind: str, frame: pl.DataFrame) -> "dict[str, Figure]":
+    """Return the pictures of a study: of a `fund` curve, or the `interval` of measures."""
+    return {"fund": fund_figure(frame)} if kind == "fund" else interval_figures(frame)
 
 
 def _run(run: StoredRun) -> Iterator[str]:

@@ -21,6 +21,11 @@ def read_journal_commands(path: str | Path) -> list[Command]:
         verification = verify(file, deep=False)
         if verification.findings:
             raise InputError(f"is not sound: {verification.findings[0].detail}", file=file.name)
+        if base := verification.base.sequence:
+            why = (
+                f"begins at record {base + 1}: join it with its archives (delever journal restore)"
+            )
+            raise InputError(why, file=file.name)
         with SqliteJournal(file, readonly=True) as journal:
             commands: list[Command] = [
                 decode_command(record.command) for record in journal.records()

@@ -3,7 +3,7 @@
 Totals are by contract and by pool, each in its own asset; quantities and money are exact.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,10 @@ from delever.core.messages import (
 from delever.core.units import Mark, format_scaled
 from delever.core.valuation.insurance import pool_equity
 from delever.formatting import ContractFormatter, humanize
+from delever.lab.errors import unknown
+from delever.lab.measures.account_outcomes import accounts_frame
 from delever.lab.measures.contract_totals import ContractTotal, EventTotals
+from delever.lab.measures.run_measures import AccountVectors, account_vectors, main_asset, measure
 from delever.lab.measures.time_series import (
     ObservedPool,
     contracts_frame,
@@ -98,7 +101,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RunResult:
     """What commands did: the book after them, the events of each command, and observations.
 
-    `marks` are those before the first command, in Ticks; `notes` are assumptions of the run.
+    `marks` in Ticks and `fund_equity` by pool in Cash are those before the first command; `notes`
+    are assumptions of the run.
 
         >>> import delever
         >>> commands = delever.read_scenario("examples/crash.ndjson")
@@ -113,6 +117,7 @@ class RunResult:
     outcomes: tuple[tuple[Event, ...], ...]
     observations: tuple[ObservedPool, ...]
     marks: Mapping[str, Mark]
+    fund_equity: Mapping[str, int]
     notes: tuple[str, ...] = ()
 
     @property
@@ -143,6 +148,31 @@ class RunResult:
     def fills(self) -> pl.DataFrame:
         """Every ADL fill as a row; see `fills_frame`."""
         return fills_frame(self.book, self.events)
+
+    @property
+    def accounts(self) -> pl.DataFrame:
+        """What ADL did to each position, as a row; see `accounts_frame`."""
+        return accounts_frame(self.book, self.events, self.marks)
+
+    def vectors(self, asset: str) -> AccountVectors:
+        """Return what the measures in one settle asset are computed from."""
+        return account_vectors(self.book, self.events, self.marks, self.fund_equity, asset)
+
+    def measures(self, asset: str = "") -> dict[str, float | None]:
+        """Return the measures in a settle asset; without one, in that of most accounts' wallets.
+
+        `delever.lab.measures.run_measures` defines each, with its formula.
+
+            >>> import delever
+            >>> book = delever.read_book("examples/book")
+            >>> result = delever.simulate(book, delever.Shock({"BTCUSDT": "-0.1"}))
+            >>> measures = result.measures("USDT")
+            >>> measures["haircut_total"], measures["full_close_share"]
+            (2552.075, 0.5)
+        """
+        if asset and asset not in self.book.assets:
+            raise unknown("asset", asset, self.book.assets)
+        return measure(self.vectors(asset or main_asset(self.book)))
 
     @property
     def pools(self) -> pl.DataFrame:
@@ -176,19 +206,32 @@ def run(book: Book, commands: Iterable[Command], *, progress: Progress | None = 
     return run_commands(runner.book, runner.submit, list(commands), progress)
 
 
+def _with_progress(commands: Iterable[Command], progress: Progress | None) -> Iterator[Command]:
+    """Yield commands, with a call of `progress` after each is done."""
+    if progress is None:
+        yield from commands
+        return
+    known = list(commands)
+    for done, command in enumerate(known, start=1):
+        yield command
+        progress(done, len(known))
+
+
 def run_commands(
-    book: Book, submit: Submit, commands: Sequence[Command], progress: Progress | None = None
+    book: Book, submit: Submit, commands: Iterable[Command], progress: Progress | None = None
 ) -> RunResult:
-    """Submit commands one by one to the engine of this book, and return what they did."""
+    """Submit commands one by one to the engine of this book, and return what they did.
+
+    Without `progress`, a command is only asked for when those before it are done.
+    """
     marks = {name: state.mark for name, state in book.contracts.items()}
+    fund_equity = {name: pool_equity(book, pool) for name, pool in book.pools.items()}
     outcomes: list[tuple[Event, ...]] = []
     observed: list[ObservedPool] = []
-    for done, command in enumerate(commands, start=1):
+    for command in _with_progress(commands, progress):
         outcomes.append(tuple(submit(command)))
         observed += observations(book, outcomes[-1])
-        if progress is not None:
-            progress(done, len(commands))
-    return RunResult(book, tuple(outcomes), tuple(observed), marks)
+    return RunResult(book, tuple(outcomes), tuple(observed), marks, fund_equity)
 
 
 # --- fills ---

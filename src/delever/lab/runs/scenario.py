@@ -73,41 +73,49 @@ def schema() -> dict[str, Any]:
 
 
 _decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
-_types = {str(kind.__struct_config__.tag): kind for kind in get_args(AnyCommand)}
 
 
 def lines_of(source: Iterable[bytes], file: str) -> list[ScenarioLine]:
     """Return the commands of lines; `file` is their name in messages."""
-    lines = list(_commands(source, file))
-    if not lines:
+    found = [
+        ScenarioLine(number, decode(line, file, number)) for number, line in numbered_lines(source)
+    ]
+    if not found:
         raise InputError("has no commands", file=file)
-    return lines
+    return found
 
 
-def _commands(source: Iterable[bytes], file: str) -> Iterator[ScenarioLine]:
+def numbered_lines(source: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that are neither blank nor a comment, with their numbers from 1."""
     for number, raw in enumerate(source, start=1):
         line = (raw.removeprefix(BOM_UTF8) if number == 1 else raw).strip()
         if line and not line.startswith(b"#"):
-            yield ScenarioLine(number, decode(line, file, number))
+            yield number, line
 
 
-def decode(line: bytes, file: str, number: int) -> Command:
-    """Return the command on a line; raises InputError with the field and the value."""
+def decode(
+    line: bytes, file: str, number: int, decoder: "msgspec.json.Decoder[Any]" = _decoder
+) -> Command:
+    """Return the command on a line; raises InputError with the field and the value.
+
+    `decoder` is that of a union of commands.
+    """
     try:
-        return _decoder.decode(line)
+        command: Command = decoder.decode(line)
     except _UNREADABLE as error:
-        raise _invalid(line, error, file, number) from None
+        raise _invalid(line, error, file, number, decoder.type) from None
+    return command
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
-def _invalid(line: bytes, error: Exception, file: str, number: int) -> InputError:
+def _invalid(line: bytes, error: Exception, file: str, number: int, kinds: Any) -> InputError:
     """Return what is wrong with a line that msgspec has rejected: text, JSON, or a field."""
     try:
         text = line.decode()
-        wrong = find_field_error(msgspec.json.decode(line), AnyCommand)
+        wrong = find_field_error(msgspec.json.decode(line), kinds)
     except UnicodeDecodeError:
         return InputError("is not UTF-8 text", file=file, line=number)
     except RecursionError:
@@ -120,7 +128,8 @@ def _invalid(line: bytes, error: Exception, file: str, number: int) -> InputErro
         return InputError(f"is no command: {error}", file=file, line=number)
     why = wrong.why
     if wrong.path == "type":
-        why = f"is no command{suggestion(str(wrong.value), _types)}"
+        types = [str(kind.__struct_config__.tag) for kind in get_args(kinds)]
+        why = f"is no command{suggestion(str(wrong.value), types)}"
     return InputError(why, file=file, line=number, column=wrong.path, value=wrong.value)
 
 

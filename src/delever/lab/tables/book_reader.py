@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -25,7 +26,7 @@ from delever.core.rules import RegisteredRules, RuleSet
 from delever.formatting import rejection_text
 from delever.lab.errors import InputError
 from delever.lab.tables.book_writer import frames_of
-from delever.lab.tables.defaults import complete
+from delever.lab.tables.defaults import INFERRED_TERMS, complete, contract_names, kinds_table
 from delever.lab.tables.table import (
     SCHEMAS,
     CollateralRow,
@@ -91,14 +92,14 @@ def book_of(
     *,
     balances: Tabular | None = None,
     accounts: Tabular | None = None,
-    contracts: Tabular | None = None,
+    contracts: Tabular | str | Mapping[str, str] | None = None,
     margin_tiers: Tabular | None = None,
     collateral: Tabular | None = None,
     depth: Tabular | None = None,
     account_margins: Tabular | None = None,
     pools: Tabular | None = None,
     assets: Tabular | None = None,
-    pool: m.Amount = 0,
+    pool: m.Amount | Mapping[str, m.Amount] = 0,
     rules: str | RuleSet = "bybit",
     asset: str = "USDT",
     floats: str | None = None,
@@ -106,13 +107,15 @@ def book_of(
     """Return the book of some tables; missing tables are inferred.
 
     Tables are polars or pandas frames, Arrow tables, dicts of lists or lists of dicts; `marks` may
-    be {contract: price}. Without `contracts`, each is linear, settles in `asset`, and has the tick
-    and lot of its finest price and quantity. Without `pools`, each settle asset has a shared pool
-    of its name with the balance `pool` under `rules`. Without `balances`, a position without
+    be {contract: price}. `contracts` is a table, a kind ("linear") or a kind by contract. What its
+    rows lack is inferred, and stands in the book's repr: a settle asset is `asset`, tick and lot
+    are the decimals written of marks, order book and quantities ("3.00": a tick of 0.01). Without
+    `pools`, each settle asset has a shared pool of its name under `rules`, with the balance `pool`
+    (by settle asset where there are several). Without `balances`, a position without
     `isolated_margin` gets entry notional / leverage. `account_margins` are equity and maintenance
     margin by the venue's own risk engine, which replace those of the engine. An account with both
-    sides of a contract is in hedge mode. `floats="round:8"` rounds columns of floats to 8 decimals;
-    otherwise they are rejected.
+    sides of a contract is in hedge mode. Sides may be written as venues do (LONG, Buy).
+    `floats="round:8"` rounds columns of floats to 8 decimals; otherwise they are rejected.
 
     Raises InputError, naming table, row, column and value, for an invalid table.
 
@@ -123,12 +126,15 @@ def book_of(
         ...     {"account": "bob", "contract": "BTC", "side": "short", "quantity": 2,
         ...      "entry_price": 60000, "leverage": 5},
         ... ]
-        >>> book = delever.book_of(positions, {"BTC": 58000}, pool=1000)
+        >>> book = delever.book_of(positions, {"BTC": 58000}, contracts="linear", pool=1000)
+        >>> book
+        <Book: 1 contract, 2 accounts, 1 pool; BTC: settle USDT, tick_size 1, lot_size 1 (inferred)>
         >>> delever.rank(book, "BTC", "short")["account"].to_list()
         ['bob']
     """
     if isinstance(marks, Mapping) and "contract" not in marks:
         marks = {"contract": list(marks), "mark": _as_column([*marks.values()])}
+    decimals = _float_decimals(floats)
     given = {
         "positions": positions,
         "marks": marks,
@@ -142,11 +148,12 @@ def book_of(
         "pools": pools,
         "assets": assets,
     }
-    decimals = _float_decimals(floats)
     own = own_registry([rules] if isinstance(rules, RuleSet) else [])
     name = rules.name if isinstance(rules, RuleSet) else rules
-    tables = complete(_tables(given, decimals), pool=str(pool), rules=name, asset=asset)
-    return _valued(tables, own)
+    tables, inferred = complete(_tables(given, decimals), pool=pool, rules=name, asset=asset)
+    book = _valued(tables, own)
+    book.use_assumptions(f"{line} (inferred)" for line in inferred)
+    return book
 
 
 def build(tables: Tables, own: Registry | None = None) -> Book:
@@ -211,13 +218,26 @@ def _check_stray(folder: Path, absent: set[str]) -> None:
 
 
 def _tables(given: Mapping[str, Tabular | None], floats: int | None) -> dict[str, TextTable]:
-    """Return the given data as tables; contracts need no pool column without pools."""
-    without = "pool" if given["pools"] is None else ""
-    return {
-        name: table_of(data, SCHEMAS[name], name, floats=floats, without=without)
+    """Return the given data as tables; what rows of contracts lack is inferred later."""
+    without = {"contracts": INFERRED_TERMS if given["pools"] is None else INFERRED_TERMS[1:]}
+    positions, marks = (
+        table_of(given[name], SCHEMAS[name], name, floats=floats) for name in ("positions", "marks")
+    )
+    contracts: Any = given["contracts"]
+    if isinstance(contracts, str) or _is_kinds(contracts):
+        given = {**given, "contracts": kinds_table(contracts, contract_names([positions, marks]))}
+    others = {
+        name: table_of(data, SCHEMAS[name], name, floats=floats, without=without.get(name, ()))
         for name, data in given.items()
-        if data is not None or name in ("positions", "marks")
+        if data is not None and name not in {"positions", "marks"}
     }
+    return {"positions": positions, "marks": marks, **others}
+
+
+def _is_kinds(contracts: Tabular) -> bool:
+    """Return whether contracts are given as {name: kind}."""
+    values = contracts.values() if isinstance(contracts, Mapping) else ()
+    return bool(values) and all(isinstance(kind, str) for kind in values)
 
 
 def _as_column(amounts: list[m.Amount | float]) -> list[str] | list[m.Amount | float]:
@@ -249,7 +269,7 @@ def commands_of(tables: Tables) -> Iterator[tuple[Command, Locate]]:
     yield from _marks(tables["marks"])
     yield from _balances(tables["balances"])
     if "depth" in tables:
-        yield from _depth(tables["depth"])
+        yield from depth_commands(tables["depth"])
     yield from _positions(tables["positions"])
     if "account_margins" in tables:
         yield from _account_margins(tables["account_margins"])
@@ -370,7 +390,8 @@ def _account_margins(table: TextTable) -> Iterator[tuple[Command, Locate]]:
         yield m.SetAccountMargin(time_ms=0, version=0, **fields), partial(_at_row, table, index)
 
 
-def _depth(table: TextTable) -> Iterator[tuple[Command, Locate]]:
+def depth_commands(table: TextTable) -> Iterator[tuple[Command, Locate]]:
+    """Yield the commands of a depth table, each with a function that locates its rejection."""
     rows = list(enumerate(table.read(DepthRow)))
     for name in dict.fromkeys(row.contract for _, row in rows):
         sides: dict[str, list[tuple[int, DepthRow]]] = {"bid": [], "ask": []}

@@ -7,7 +7,7 @@ an unknown column is rejected, because a misspelled one would silently change a 
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -231,15 +231,18 @@ def table_of(
     *,
     floats: int | None = None,
     header_lines: int | None = None,
-    without: str = "",
+    without: Collection[str] = (),
 ) -> TextTable:
     """Return data as a table; columns of floats are rounded to `floats` decimals.
 
-    `without` names a required column that may be missing.
+    `without` names required columns that may be missing. Sides may have the names that venues send,
+    as in `SIDE_ALIASES`.
     """
     frame = _frame(data, source)
     _check_columns(frame.columns, schema, source, without)
     cells = {name: _texts(frame[name], source, floats) for name in frame.columns}
+    if schema.row is PositionRow and "side" in cells:
+        cells["side"] = [_side(text) for text in cells["side"]]
     rows = [
         {name: cell for name, cell in zip(cells, row, strict=True) if cell is not None}
         for row in zip(*cells.values(), strict=True)
@@ -260,7 +263,9 @@ def _frame(data: Tabular, source: str) -> pl.DataFrame:
         raise InputError(f"is not a table: {_first_line(error)}", file=source) from None
 
 
-def _check_columns(columns: Sequence[str], schema: TableSchema, source: str, without: str) -> None:
+def _check_columns(
+    columns: Sequence[str], schema: TableSchema, source: str, without: Collection[str]
+) -> None:
     """Raise InputError for an unknown column, a repeated one, or a missing one."""
     known = schema.columns()
     for name in columns:
@@ -273,7 +278,7 @@ def _check_columns(columns: Sequence[str], schema: TableSchema, source: str, wit
             f"unknown column{suggestion(name, known)}", file=source, column="", value=name
         )
     for name, needed in known.items():
-        if needed and name not in (*columns, without):
+        if needed and name not in (*columns, *without):
             raise InputError("the column is missing", file=source, column=name)
 
 
@@ -283,7 +288,8 @@ def _texts(column: pl.Series, source: str, floats: int | None) -> list[str | Non
     if dtype.is_float():
         if floats is None:
             raise InputError(
-                "holds floats, which are not exact: give text, decimals or whole numbers",
+                "holds floats, which are not exact: give text, decimals or whole numbers, or "
+                'floats="round:8" to book_of',
                 file=source,
                 column=column.name,
             )
@@ -298,6 +304,15 @@ def _texts(column: pl.Series, source: str, floats: int | None) -> list[str | Non
 
 
 _TEXT = (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Null)
+
+
+SIDE_ALIASES = {"long": "long", "buy": "long", "short": "short", "sell": "short"}
+"""Sides of positions as venues send them, in any case (Binance LONG, Bybit Buy), and delever's."""
+
+
+def _side(text: str | None) -> str | None:
+    """Return the side that a venue's name means; other text is left for the engine to reject."""
+    return None if text is None else SIDE_ALIASES.get(text.casefold(), text)
 
 
 def _rounded(cell: float, decimals: int) -> str:

@@ -150,7 +150,16 @@ async def _begin(scope: Scope) -> tuple[ApiServices, int, StreamFilter]:
 
 
 async def _check_reached(services: ApiServices, after: int) -> None:
-    """Raise RequestError for a sequence beyond the journal: the reader has read another journal."""
+    """Raise RequestError for a sequence before the journal's records, or beyond them.
+
+    Beyond them the reader has read another journal.
+    """
+    if after < (base := services.runner.base_sequence):
+        message = f"records 1 to {base} are in archives: begin after {base}, or ask the operator"
+        fault = ApiError(
+            reason="sequence_archived", field="after", value=str(after), message=message
+        )
+        raise RequestError(410, fault)
     if after <= services.runner.market_snapshot.sequence:
         return
     head = await services.runner.look_up(lambda journal: journal.head())

@@ -118,6 +118,7 @@ class CommitWriter:
         self._lock = JournalLock(config.journal.path)
         self._failures: list[EngineFailure] = []
         self.recorder = self._opened(config, parallel_map)
+        self.base_sequence = self.recorder.journal.base().sequence
         self._config = config
         self._now_ms = now_ms
         self._parallel_map = parallel_map

@@ -109,6 +109,11 @@ class Runner:
         return None if path == ":memory:" else Path(path)
 
     @property
+    def base_sequence(self) -> int:
+        """The last record before those of the journal; the ones up to it are in archives."""
+        return self._writer.base_sequence
+
+    @property
     def queued(self) -> int:
         """Number of commands that wait for the engine."""
         return self._queued_commands

@@ -8,6 +8,8 @@ contracts, pools, triggers, reasons and parts of paths; never accounts.
 import functools
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from shutil import disk_usage
 
 from prometheus_client import (
     CollectorRegistry,
@@ -78,12 +80,24 @@ class Metrics:
         self._errors.counts = runner.errors
         self._running.set_function(lambda: float(runner.failed is None))
         self._skew.set_function(lambda: runner.clock_skew_ms / 1_000)
+        self._watch_disk(runner)
         self._snapshot_age.set_function(
             lambda: abs(runner.now_ms() - runner.market_snapshot.taken_ms) / 1_000
         )
         if notifier is not None:
             notifier.delivery_listeners.append(self.delivered)
             notifier.backlog_listeners.append(self.backlog)
+
+    def _watch_disk(self, runner: Runner) -> None:
+        """Report the size of the journal and of its disk; 0 for a journal in memory."""
+        path = runner.journal_path
+        self._records.set_function(
+            lambda: float(runner.market_snapshot.sequence - runner.base_sequence)
+        )
+        if path is not None:
+            self._journal_bytes.set_function(lambda: float(_journal_bytes(path)))
+            self._disk_free.set_function(lambda: float(disk_usage(path.parent).free))
+            self._disk.set_function(lambda: float(disk_usage(path.parent).total))
 
     # --- the engine ---
 
@@ -115,6 +129,10 @@ class Metrics:
             "history_lag_records", "Durable records that are not in the history"
         )
         self._failed_logins = make.gauge("failed_logins", "Logins of /v1 with a wrong key, so far")
+        self._records = make.gauge("journal_records", "Records in the journal's file")
+        self._journal_bytes = make.gauge("journal_bytes", "Size of the journal with its log")
+        self._disk_free = make.gauge("disk_free_bytes", "Free space of the journal's disk")
+        self._disk = make.gauge("disk_bytes", "Size of the journal's disk")
         self._skew = make.gauge(
             "clock_skew_seconds", "Time by which the clock is ahead of the journal"
         )
@@ -218,6 +236,12 @@ class Metrics:
             self._sockets.labels(part).dec()
             if scope.get(DROPPED):
                 self._dropped.labels(part).inc()
+
+
+def _journal_bytes(journal: Path) -> int:
+    """Return the size of a journal's file and of its write-ahead log."""
+    files = (journal, journal.with_name(f"{journal.name}-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def _part(scope: Scope, known: frozenset[str]) -> str:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from delever.journal import Record, SqliteJournal
+from delever.journal import Head, Record, SqliteJournal
 from delever.server.engine.runner import Committed, Runner, StoppedError
 from delever.server.storage import tables
 from delever.server.storage.rows import HistoryRows, rows_of
@@ -80,6 +80,12 @@ class HistoryProjector:
                 for table in reversed(tables.metadata.sorted_tables):
                     await connection.execute(sa.delete(table))
             sequence = 0
+        base = await self._runner.look_up(lambda journal: journal.base())
+        if sequence < base.sequence:
+            log.warning("the history lacks archived records", after=sequence, until=base.sequence)
+            sequence = base.sequence
+            async with self.database.begin() as connection:
+                await _set_cursor(connection, base)
         self.sequence = sequence
 
     @property
@@ -148,8 +154,8 @@ def _cursor_problem(journal: SqliteJournal, sequence: int, record_hash: bytes | 
     head = journal.head()
     if head is not None and sequence > head.sequence:
         return f"the journal ends at record {head.sequence}"
-    record = journal.record(sequence)
-    if record is None or record_hash in {None, record.hash}:
+    at = journal.head_at(sequence)
+    if at is None or record_hash in {None, at.hash}:
         return ""
     return "the journal has another record there"
 
@@ -163,14 +169,18 @@ async def _cursor(connection: AsyncConnection) -> tuple[int, bytes | None]:
 
 async def _move_cursor(connection: AsyncConnection, after: int, record: Record) -> bool:
     """Move the cursor from `after`; return False where another process has moved it."""
-    position = {"sequence": record.sequence, "record_hash": record.hash}
     if after == 0 and (await _cursor(connection))[0] == 0:
-        await connection.execute(sa.delete(tables.cursor))
-        await connection.execute(sa.insert(tables.cursor), {"only": ONLY, **position})
+        await _set_cursor(connection, record.head)
         return True
-    at = tables.cursor.c.sequence
-    moved = await connection.execute(sa.update(tables.cursor).where(at == after).values(**position))
+    at, to = tables.cursor.c.sequence, {"sequence": record.sequence, "record_hash": record.hash}
+    moved = await connection.execute(sa.update(tables.cursor).where(at == after).values(**to))
     return moved.rowcount == 1
+
+
+async def _set_cursor(connection: AsyncConnection, head: Head) -> None:
+    await connection.execute(sa.delete(tables.cursor))
+    position = {"sequence": head.sequence, "record_hash": head.hash}
+    await connection.execute(sa.insert(tables.cursor), {"only": ONLY, **position})
 
 
 async def _write(connection: AsyncConnection, records: Sequence[Record]) -> None:

@@ -129,7 +129,9 @@ class HistoryRows:
         )
 
     def _stopped(self, origin: Row, event: AdlStopped) -> None:
-        episode = self._open.pop((event.contract, event.trigger))
+        episode = self._open.pop((event.contract, event.trigger), None)
+        if episode is None:  # it began in a record that is only in an archive
+            return
         self.stopped.append(
             {
                 "of": episode,

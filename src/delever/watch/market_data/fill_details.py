@@ -20,21 +20,25 @@ def with_details(
     position: PositionObservation | None,
     indicator: IndicatorObservation | None,
     score: str,
+    place: str = "",
 ) -> FillObservation:
     """Return a fill with mark, realized PnL, haircut and the reason, as far as they are known.
 
-    `score` is the position's score under the venue's rules, as text. The haircut is what the fill
-    lost against the mark; negative where the fill was at a better price.
+    `place` is the position's place in the queue, `score` its score under the venue's rules, both as
+    text. The venue's own mark precedes the position's. The haircut is what the fill lost against
+    the mark; negative where the fill was at a better price.
     """
-    why = "; ".join(part for part in (_queue_place(indicator, fill), score) if part)
-    if position is None or fill.price is None or not fill.price or not position.mark:
+    parts = (fill.why, _indicator_text(indicator, fill), place, score)
+    why = "; ".join(part for part in parts if part)
+    mark = fill.mark or (None if position is None else position.mark)
+    if position is None or fill.price is None or not fill.price or not mark:
         return structs.replace(fill, why=why)
     at_price = pnl(position, fill.quantity, fill.price)
-    at_mark = pnl(position, fill.quantity, position.mark)
+    at_mark = pnl(position, fill.quantity, mark)
     return structs.replace(
         fill,
-        mark=position.mark,
-        mark_time_ms=position.received_ms,
+        mark=mark,
+        mark_time_ms=position.received_ms if fill.mark is None else fill.venue_time_ms,
         settle=position.settle,
         realized_pnl=at_price if fill.realized_pnl is None else fill.realized_pnl,
         haircut=at_mark - at_price,
@@ -51,7 +55,7 @@ def pnl(position: PositionObservation, quantity: Decimal, price: Decimal) -> Dec
     return sign * size * (price - position.entry_price)
 
 
-def _queue_place(indicator: IndicatorObservation | None, fill: FillObservation) -> str:
+def _indicator_text(indicator: IndicatorObservation | None, fill: FillObservation) -> str:
     if indicator is None:
         return ""
     seconds = max(0, fill.venue_time_ms - indicator.received_ms) // 1000

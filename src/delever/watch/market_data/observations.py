@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from delever.core.units import div_floor
+
 GRACE_MS = 5_000
 """Assumed: the time that an answer may take before its value counts as late."""
 
@@ -55,6 +57,54 @@ class IndicatorObservation(Observation, tag="indicator", frozen=True, kw_only=Tr
     indicator: int
     raw: str
     scale: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key includes the side of the position."""
+        return (*super().key, self.side)
+
+
+class QueuePlaceObservation(Observation, tag="queue_place", frozen=True, kw_only=True):
+    """A position's place in the queue of a supplied book, whose time is `venue_time_ms`.
+
+    `rank` counts from 1 of `ranked` positions, None if the position is not ranked, for `reason`;
+    `quantity_ahead` is what ADL closes before it.
+    """
+
+    side: Side
+    rank: int | None
+    ranked: int
+    quantity_ahead: Decimal
+    book: str
+    reason: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key includes the side of the position."""
+        return (*super().key, self.side)
+
+    @property
+    def fifth(self) -> int:
+        """The fifth of the queue, 5 at its front, 1 at its back; 0 without a rank."""
+        return 0 if self.rank is None else 5 - div_floor(5 * (self.rank - 1), self.ranked)
+
+
+class EligibilityObservation(Observation, tag="eligibility", frozen=True, kw_only=True):
+    """Whether a venue without a ranking may close a position, and how near its account is.
+
+    The position is skipped where a fill beyond `price_limit` (below it for a long, above it for a
+    short) would leave its account with negative collateral; None if no price does.
+    `liquidation_move` is the relative move of the mark at which the account's equity falls to its
+    maintenance margin, all else unchanged; None if none does.
+    """
+
+    side: Side
+    eligible: bool
+    equity: Decimal
+    maintenance: Decimal
+    price_limit: Decimal | None
+    liquidation_move: Decimal | None
+    status: str
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -187,8 +237,9 @@ class CancelledOrderObservation(Observation, tag="cancelled_order", frozen=True,
 class FillObservation(Observation, tag="fill", frozen=True, kw_only=True):
     """An ADL fill that closed part of a position of the account; it never becomes stale.
 
-    The venue announces the first four fields and perhaps `realized_pnl`. The others are of the
-    position as it was read before the fill; `why` is its place in the queue and its score then.
+    The venue announces the first four fields and perhaps `realized_pnl`, `settle` and `mark`. The
+    others are of the position as it was read before the fill; `why` is its place in the queue and
+    its score then.
     """
 
     fill: str

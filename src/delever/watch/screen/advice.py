@@ -48,6 +48,9 @@ def advise(
     """
     rule_set = with_own(installed_rule_sets())[rules]
     unknown = [OTHERS, *_unpublished(rule_set)]
+    if rule_set.ranking.timed:
+        unknown.insert(0, "the score: the venue has none, the order is drawn at random")
+        return _without(rule_set, unknown)
     own = [p for p in positions if p.settle == position.settle]
     if wallet is None and any(not p.isolated for p in own):
         unknown.insert(0, f"the score: the wallet in {position.settle} has not been observed")

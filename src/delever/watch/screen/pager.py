@@ -25,9 +25,12 @@ from delever.watch.screen.view import (
 )
 
 MIN_WIDTH = 40
+DISPLAYED_FILLS = 8
+"""The newest ADL fills on the overview, above the positions; another page has all."""
+
 INDENT = "    "
 HEADER_LINES = 2
-FOOTER = "1-5 pages  / filter  arrows, space: scroll  q quit"
+FOOTER = "1-6 pages  / filter  arrows, space: scroll  q quit"
 STATE_RANK = {AdlState.ADL: 0, AdlState.STALE: 1, AdlState.STOPPED: 2, AdlState.WATCH: 3}
 FAR = Decimal(10**9)
 
@@ -153,8 +156,10 @@ def _overview(view: WatchView) -> Iterator[Line]:
     for alert in view.alerts:
         since = age(view.time_ms - alert.since_ms)
         yield Line(f"! {alert.rule} ({since}): {alert.text}", "bold red")
-    for fill in view.fills:
+    for fill in view.fills[:DISPLAYED_FILLS]:
         yield Line(_fill(fill), "red")
+    if len(view.fills) > DISPLAYED_FILLS:
+        yield Line(f"{len(view.fills) - DISPLAYED_FILLS} earlier ADL fills: page 2", "red")
     contracts = {(c.status.venue, c.status.contract): c for c in view.contracts}
     for position in sorted(view.positions, key=lambda row: _danger(row, contracts)):
         observed = position.position
@@ -162,6 +167,11 @@ def _overview(view: WatchView) -> Iterator[Line]:
         yield Line(_position(position, contract), _style(position, contract))
     if not view.positions:
         yield from _contracts(view)
+
+
+def _fills(view: WatchView) -> Iterator[Line]:
+    for fill in view.fills:
+        yield Line(_fill(fill), "red")
 
 
 def _fill(fill: FillObservation) -> str:
@@ -178,19 +188,21 @@ def _danger(
     contract = contracts.get((row.position.venue, row.position.name))
     state = 4 if contract is None else STATE_RANK.get(contract.status.state, 4)
     distance = None if contract is None else contract.start_percent
-    indicator = 0 if row.indicator is None else row.indicator.indicator
-    return state, -indicator, FAR if distance is None else distance, row.position.name
+    return state, -row.fifth, FAR if distance is None else distance, row.position.name
 
 
 def _position(row: PositionView, contract: ContractView | None) -> str:
     position, indicator = row.position, row.indicator
-    place = "?/5" if indicator is None else f"{indicator.indicator}/5"
+    place = (
+        f"{row.fifth}/5" if row.fifth or indicator is not None else "-/5" if row.place else "?/5"
+    )
     parts = [place, position.venue, position.name, position.side, _plain(position.quantity)]
     if contract is not None:
         parts.append(contract.status.label)
         start = contract.distances[0]
         parts += [f"start {start}"] if start.endswith("%") else []
-    old = age(row.indicator_age_ms)
+    parts += [row.place] if row.place else []
+    old = age(row.age_ms if row.indicator is None else row.indicator_age_ms)
     parts.append(f"STALE {old}" if row.stale else old)
     return "  ".join(parts)
 
@@ -275,6 +287,7 @@ def _plain(number: Decimal) -> str:
 
 PAGES: Sequence[tuple[str, Callable[[WatchView], Iterator[Line]]]] = (
     ("overview", _overview),
+    ("fills", _fills),
     ("contracts", _contracts),
     ("advice", _advice),
     ("funds", _funds),

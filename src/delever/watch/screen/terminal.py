@@ -65,13 +65,13 @@ def _position(row: PositionView) -> Sequence[str]:
     indicator_cells = (
         [dots(indicator.indicator), f"{indicator.raw} ({indicator.scale})"]
         if indicator
-        else ["?", "not observed"]
+        else [dots(row.fifth) if row.fifth else "?", row.place or "not observed"]
     )
     late = " STALE" if row.stale else ""
     old = (
         age_of_refresh("", row.indicator_age_ms or 0, indicator.refresh_ms)
         if indicator
-        else age(None)
+        else age(row.age_ms)
     )
     return [
         position.venue,

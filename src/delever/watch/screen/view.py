@@ -8,11 +8,13 @@ from delever.watch.alerts.contract_status import ContractStatus
 from delever.watch.market_data.errors import SourceFailure
 from delever.watch.market_data.observations import (
     DrawdownObservation,
+    EligibilityObservation,
     FillObservation,
     IndicatorObservation,
     Observation,
     PoolObservation,
     PositionObservation,
+    QueuePlaceObservation,
     RiskObservation,
     WalletObservation,
 )
@@ -65,7 +67,10 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A position with its ADL indicator and advice."""
+    """A position with its ADL indicator or, where the venue has none, what is known instead.
+
+    `place` is its place in a supplied book, as text with the book's age, or its eligibility.
+    """
 
     position: PositionObservation
     indicator: IndicatorObservation | None
@@ -73,6 +78,16 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
     indicator_age_ms: int | None
     stale: bool
     advice: Advice | None
+    queue_place: QueuePlaceObservation | None = None
+    eligibility: EligibilityObservation | None = None
+    place: str = ""
+
+    @property
+    def fifth(self) -> int:
+        """The indicator or the fifth of the supplied queue, 1 to 5; 0 if neither is known."""
+        if self.indicator is not None:
+            return self.indicator.indicator
+        return 0 if self.queue_place is None else self.queue_place.fifth
 
 
 class ContractView(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +151,7 @@ class WatchView(msgspec.Struct, frozen=True, kw_only=True):
     wallets: tuple[WalletObservation, ...]
     pools: tuple[PoolView, ...]
     fills: tuple[FillObservation, ...]
+    """All ADL fills since the start, and the past ones that the venues list, newest first."""
     alerts: tuple[AlertView, ...]
     failures: tuple[SourceFailure, ...]
     undelivered: int
@@ -154,6 +170,34 @@ def age(ms: int | None) -> str:
 def age_of_refresh(name: str, age_ms: int, refresh_ms: int) -> str:
     """Return an age beside the venue's refresh interval: 'risk 12 min of 30 min'."""
     return f"{name} {age(age_ms)} of {age(refresh_ms)}".strip()
+
+
+def place_text(
+    place: QueuePlaceObservation | None, eligibility: EligibilityObservation | None, now_ms: int
+) -> str:
+    """Return a place in a supplied book, with the book's age, or an eligibility, as text."""
+    if place is not None:
+        book = f"in {place.book}, {age(place.age_ms(now_ms))} old"
+        if place.rank is None:
+            return f"not ranked ({place.reason}) {book}"
+        ahead = f"{place.quantity_ahead.normalize():f} ahead"
+        return f"rank {place.rank} of {place.ranked}, {ahead}, {book}"
+    return "" if eligibility is None else _eligibility_text(eligibility)
+
+
+def _eligibility_text(eligibility: EligibilityObservation) -> str:
+    parts = ["eligible, no ranking" if eligibility.eligible else "skipped: negative collateral"]
+    limit = eligibility.price_limit
+    if eligibility.eligible and limit is not None:
+        word = "below" if eligibility.side == "long" else "above"
+        parts.append(f"skipped {word} {limit:.6g}")
+    move = eligibility.liquidation_move
+    if eligibility.equity <= eligibility.maintenance:
+        parts.append("account is liquidatable")
+    elif move is not None:
+        parts.append(f"account is liquidated at {100 * move:+.1f} %")
+    parts += [] if eligibility.status == "ACTIVE" else [f"market {eligibility.status}"]
+    return ", ".join(parts)
 
 
 def contract_view(

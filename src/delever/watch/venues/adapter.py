@@ -53,7 +53,8 @@ class VenueAdapter:
     """One venue.
 
     `set_clock` fetches the venue's time and returns how far it is ahead of ours, in ms. `ban_ms` is
-    the pause after a ban without a stated end.
+    the pause after a ban without a stated end. `has_indicators` is unset where the venue publishes
+    no indicator of a position.
     """
 
     venue: str
@@ -67,3 +68,4 @@ class VenueAdapter:
     headers: Callable[[], dict[str, Any]] = dict
     used_weight: Callable[[], int | None] = lambda: None
     ban_ms: int = 60_000
+    has_indicators: bool = True

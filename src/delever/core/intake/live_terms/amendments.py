@@ -16,7 +16,7 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.position_table import PositionTable
 from delever.core.intake.live_terms.closing import close_inventory, close_positions
-from delever.core.intake.mark_guards import reject_unconfirmed
+from delever.core.intake.marks import reject_unconfirmed
 from delever.core.market.contract_terms import ContractTerms, terms_of
 from delever.core.market.validation import Rejection, reject_unless
 from delever.core.messages import Event, OddLots, Reason

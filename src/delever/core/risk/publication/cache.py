@@ -5,7 +5,7 @@ have changed since it was ranked; of a multi-asset account, any of its wallets, 
 of an asset in them. Also if it has moved to another group, and always if its score is timed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,12 +34,6 @@ from delever.core.valuation.multi_asset import margin_rows
 
 NEVER = -1
 
-GroupKey = tuple[str, object, object]
-"""What a contract's group follows from: the name of its pool, its pool's definition, its terms."""
-
-NO_KEY: GroupKey = ("", None, None)
-
-
 MAX_ROWS_RATIO = 2
 """Rows of batches in the cache, as a multiple of the rows that are ranked."""
 
@@ -49,28 +43,29 @@ class PublicationCache:
 
     `batches` may have more rows than the book, since a batch is stored whole while one of its
     contracts is not stale: up to `MAX_ROWS_RATIO` times as many. `numbers` has a number for each of
-    them. `group_of` is the index of a contract's group in `groups`, which follows from its key.
+    them. `group_of` is the index of a contract's group in `groups`, and `grouped_at` the sequence
+    as of which it was found.
     """
 
     def __init__(self, contracts: int, before: "PublicationCache | None") -> None:
         """Copy the cache before, and extend it to a number of contracts."""
-        known = len(before.keys) if before else 0
-        missing = contracts - known
-        self.keys: list[GroupKey] = [*(before.keys if before else ()), *[NO_KEY] * missing]
+        known = len(before.as_of) if before else 0
         self.groups: list[RankingGroup] = list(before.groups) if before else []
         self.group_of: Ints = np.zeros(contracts, np.int64)
+        self.grouped_at: Ints = np.full(contracts, NEVER)
         self.as_of: Ints = np.full(contracts, NEVER)
         self.numbers: Ints = np.zeros(contracts, np.int64)
         self.batches: np.ndarray = np.empty(contracts, object)
         if before:
             self.group_of[:known], self.as_of[:known] = before.group_of, before.as_of
+            self.grouped_at[:known] = before.grouped_at
             self.numbers[:known], self.batches[:known] = before.numbers, before.batches
 
-    def set_group(self, order: int, key: GroupKey, group: RankingGroup) -> None:
+    def set_group(self, order: int, group: RankingGroup, sequence: int) -> None:
         """Set the group of a contract that is new or was moved or amended; it is then stale."""
         if group not in self.groups:
             self.groups.append(group)
-        self.keys[order], self.group_of[order] = key, self.groups.index(group)
+        self.group_of[order], self.grouped_at[order] = self.groups.index(group), sequence
         self.as_of[order] = NEVER
 
     def store(self, orders: Ints, batch: RankedBatch) -> None:
@@ -125,12 +120,10 @@ def publish(book: Book, parallel_map: ParallelMap = map) -> PublishedIndicators:
 
     `parallel_map` is that of `step`.
     """
-    orders = {
-        name: order for order, (name, state) in enumerate(book.contracts.items()) if state.mark
-    }
-    refreshed = _refreshed(book, orders.values(), parallel_map)
+    marked = book.marks.ticks | book.marks.fractions > 0
+    refreshed = _refreshed(book, np.flatnonzero(marked), parallel_map)
     book.cache_publication(refreshed)
-    ranked = RankedContracts(orders, refreshed.batches)
+    ranked = RankedContracts(book.marks.rows, marked, refreshed.batches)
     return PublishedIndicators(book.sequence, book.time_ms, ranked)
 
 
@@ -138,14 +131,15 @@ def rank_contracts(
     book: Book, states: Sequence[ContractState], parallel_map: ParallelMap = map
 ) -> RankedContracts:
     """Return current ranks and indicators of contracts: cached ones where they are not stale."""
-    orders = {state.name: state.definition_order for state in states}
-    refreshed = _refreshed(book, sorted(orders.values()), parallel_map)
-    return RankedContracts(orders, refreshed.batches)
+    chosen = np.array(sorted(state.definition_order for state in states), np.int64)
+    refreshed = _refreshed(book, chosen, parallel_map)
+    is_chosen = np.zeros(len(book.marks), bool)
+    is_chosen[chosen] = True
+    return RankedContracts(book.marks.rows, is_chosen, refreshed.batches)
 
 
-def _refreshed(book: Book, orders: Iterable[int], parallel_map: ParallelMap) -> PublicationCache:
+def _refreshed(book: Book, chosen: Ints, parallel_map: ParallelMap) -> PublicationCache:
     """Return a copy of the cache in which contracts, given in ascending order, are not stale."""
-    chosen = np.fromiter(orders, np.int64)
     cache = _cache_for(book, chosen)
     used = set(cache.group_of[chosen].tolist())
     settles = sorted({cache.groups[group].settle for group in used})
@@ -165,14 +159,12 @@ def _refreshed(book: Book, orders: Iterable[int], parallel_map: ParallelMap) -> 
 
 def _cache_for(book: Book, chosen: Ints) -> PublicationCache:
     """Return a copy of the book's cache with current groups of some contracts."""
-    states, pools = list(book.contracts.values()), book.pools
-    cache = PublicationCache(len(states), book.publication_cache)
-    for order in chosen.tolist():
-        state = states[order]
-        pool = state.pool
-        key = pool, pools[pool].definition, state.terms
-        if key != cache.keys[order]:
-            cache.set_group(order, key, group_of(book, state))
+    cache = PublicationCache(len(book.marks), book.publication_cache)
+    redefined = chosen[book.marks.redefined_at[chosen] > cache.grouped_at[chosen]].tolist()
+    if redefined:
+        states = list(book.contracts.values())
+        for order in redefined:
+            cache.set_group(order, group_of(book, states[order]), book.sequence)
     return cache
 
 

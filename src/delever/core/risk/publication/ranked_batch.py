@@ -5,6 +5,7 @@ read: there are many, and few are read.
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from delever.core.messages import Side
-from delever.core.units import Ints
+from delever.core.units import Bools, Ints
 
 TABLES_PER_CONTRACT = len(Side)
 
@@ -134,10 +135,15 @@ class RankedContract:
 
 
 class RankedContracts(Mapping[str, RankedContract]):
-    """The ranks of contracts by name, each made when it is first read."""
+    """The ranks of contracts by name, each made when it is first read.
 
-    def __init__(self, orders: dict[str, int], batches: np.ndarray) -> None:
+    `orders` has the order of definition of every contract of the book, `is_ranked` and `batches` an
+    entry for each. Contracts that are defined later are not among them.
+    """
+
+    def __init__(self, orders: Mapping[str, int], is_ranked: Bools, batches: np.ndarray) -> None:
         self._orders = orders
+        self._is_ranked = is_ranked
         self._batches = batches
         self._made: dict[str, RankedContract] = {}
 
@@ -145,11 +151,13 @@ class RankedContracts(Mapping[str, RankedContract]):
         """Return the ranks of a contract; raises KeyError for one that is not ranked."""
         if name not in self._made:
             order = self._orders[name]
+            if order >= len(self._is_ranked) or not self._is_ranked[order]:
+                raise KeyError(name)
             self._made[name] = RankedContract(self._batches[order], order)
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._orders)
+        return itertools.compress(tuple(self._orders), self._is_ranked.tolist())
 
     def __len__(self) -> int:
-        return len(self._orders)
+        return int(np.count_nonzero(self._is_ranked))

@@ -1,45 +1,99 @@
-"""Tiers -> exact lots: the only arithmetic that decides how many lots each counterparty closes.
+"""Quantities divided in exact lots: in order, and by weight under caps.
 
-No policy can lose or create a lot. Full tiers are closed whole; the tier in which the quantity ends
-is shared by weight under each counterparty's cap; lots that rounding leaves over go to the largest
-remainders, and between equal remainders to the better rank.
+No function can lose or create a lot: what it returns sums to the lots wanted, or to all caps if
+those do not suffice.
 """
+
+import itertools
 
 import numpy as np
 
-from delever.core.rules.policies.policy import AllocationTiers
-from delever.core.units import Ints, share_floor
+from delever.core.units import (
+    COLUMN_LIMIT,
+    SHARED_AMOUNT_LIMIT,
+    SHARED_WHOLE_LIMIT,
+    Ints,
+    exact_sum,
+    share_floor,
+    share_floors,
+)
+
+SCALAR_SHARE_MAX = 64
+"""Members up to which a loop over Python integers is faster than columns."""
 
 
-def allocate(wanted_lots: int, tiers: AllocationTiers) -> Ints:
-    """Return the lots that each counterparty closes, at most its cap.
+def fill_in_order(wanted_lots: int, cap_lots: Ints) -> Ints:
+    """Return the lots of each member, filled to its cap one after the other.
 
-    They sum to the lots wanted, or to all caps if those do not suffice.
+    >>> fill_in_order(7, np.array([5, 5, 5])).tolist()
+    [5, 2, 0]
     """
-    size = len(tiers.rows)
-    allocated = np.zeros(size, np.int64)
-    if size == 0 or wanted_lots <= 0:
-        return allocated
-    starts = np.flatnonzero(np.diff(tiers.tier, prepend=tiers.tier[0] - 1))
-    ends = np.append(starts[1:], size)
-    through = np.cumsum(np.add.reduceat(tiers.cap_lots, starts))
-    marginal = int(np.searchsorted(through, wanted_lots))
-    full = ends[-1] if marginal == len(starts) else starts[marginal]
-    allocated[:full] = tiers.cap_lots[:full]
-    if marginal < len(starts):
-        part = slice(starts[marginal], ends[marginal])
-        left = wanted_lots - (int(through[marginal - 1]) if marginal else 0)
-        caps, weights = tiers.cap_lots[part].tolist(), tiers.weight[part].tolist()
-        allocated[part] = share(left, caps, weights)
-    return allocated
+    ahead = np.cumsum(cap_lots) - cap_lots
+    filled: Ints = np.clip(wanted_lots - ahead, 0, cap_lots)
+    return filled
+
+
+def share_by_weight(lots: int, caps: Ints, weights: Ints) -> Ints:
+    """Return lots shared by weight under caps, by largest remainder, as `share` does, in columns.
+
+    All are at least 0 and below 2^62. Where products could leave 128 bits of rounding, the integers
+    are computed without bound.
+
+    >>> share_by_weight(12, np.array([2, 20, 20]), np.array([1, 1, 1])).tolist()
+    [2, 5, 5]
+    """
+    shares = np.zeros(len(caps), np.int64)
+    if lots <= 0:
+        return shares
+    if lots >= SHARED_AMOUNT_LIMIT or exact_sum(weights) >= SHARED_WHOLE_LIMIT:
+        return np.array(_share_exactly(lots, caps.tolist(), weights.tolist()), np.int64)
+    open_ = np.flatnonzero((weights > 0) & (caps > 0))
+    while len(open_):
+        own, most = weights[open_], caps[open_]
+        floors, remainders = share_floors(lots, own, int(own.sum()))
+        full = floors >= most
+        if not full.any():
+            shares[open_] = floors + _largest(remainders, lots - int(floors.sum()))
+            return shares
+        shares[open_[full]] = most[full]
+        lots -= int(most[full].sum())
+        open_ = open_[~full]
+    rest = np.flatnonzero(shares == 0)
+    shares[rest] = fill_in_order(lots, caps[rest])
+    return shares
+
+
+def _largest(remainders: Ints, count: int) -> Ints:
+    """Return 1 for the `count` largest remainders, ties in order, and 0 for the others."""
+    ones = np.zeros(len(remainders), np.int64)
+    if count:
+        threshold = np.partition(remainders, len(ones) - count)[len(ones) - count]
+        above = remainders > threshold
+        ones[above] = 1
+        ones[np.flatnonzero(remainders == threshold)[: count - int(above.sum())]] = 1
+    return ones
 
 
 def share(lots: int, caps: list[int], weights: list[int]) -> list[int]:
     """Return lots shared by weight under caps, by largest remainder, in exact integers.
 
     Where a share would exceed the cap, the share is the cap and the rest is shared again among the
-    others. If only members without weight are left, they share the rest in order.
+    others. If only members without weight are left, they share the rest in order. The integers
+    have no bound; long lists whose integers are below 2^62 are shared in columns.
+
+    >>> share(12, [2, 20, 20], [1, 1, 1])
+    [2, 5, 5]
     """
+    is_long = len(caps) > SCALAR_SHARE_MAX
+    if is_long and max(itertools.chain((lots,), caps, weights)) < COLUMN_LIMIT:
+        columns = np.array(caps, np.int64), np.array(weights, np.int64)
+        shares: list[int] = share_by_weight(lots, *columns).tolist()
+        return shares
+    return _share_exactly(lots, caps, weights)
+
+
+def _share_exactly(lots: int, caps: list[int], weights: list[int]) -> list[int]:
+    """Return what `share` returns, computed in integers without bound."""
     shares = [0] * len(caps)
     open_ = [i for i in range(len(caps)) if weights[i] > 0 and caps[i] > 0]
     while open_:

@@ -8,7 +8,7 @@ from typing import Protocol
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.book.inventory import Tranche
-from delever.core.market.trigger_limits import Limits
+from delever.core.market.trigger_limits import UNSET, Limits
 from delever.core.messages import Reason, Side
 
 WARNING_PPM = 800_000
@@ -74,7 +74,10 @@ def _merged(contract: Limits, pool: Limits, default: Limits) -> Limits:
 
 def stop_equity_of(book: Book, state: ContractState) -> int:
     """Return the fund equity in Cash above which ADL stops: `stop_equity`, 0 by default."""
-    return max(_merged(state.limits, book.pool_of(state).limits, Limits()).stop_equity_cash, 0)
+    for limits in (state.limits, book.pool_of(state).limits):
+        if limits.stop_equity_cash != UNSET:
+            return limits.stop_equity_cash
+    return 0
 
 
 def all_tranches(state: ContractState, side: Side) -> Sequence[Tranche]:

@@ -17,9 +17,9 @@ _TEXTS = (
         "deficit when no cross position is left."
     ),
     (
-        "Lots are neither lost nor created: tiers are used up in order, the last one by largest "
-        "remainder, inventory in the order of CORE-26. A fill's part of cost and margin is rounded "
-        "down; the rest stays with the position."
+        "Lots are neither lost nor created: a queue is filled in order, shares are rounded by "
+        "largest remainder, ties by rank; inventory is closed in the order of CORE-26. A fill's "
+        "part of cost and margin is rounded down; the rest stays with the position."
     ),
     (
         "Ties go by account id, then by position id; the order in which rows are submitted does "
@@ -31,8 +31,9 @@ _TEXTS = (
         "always has the highest level."
     ),
     (
-        "A counterparty whose equity a fill would make negative is skipped (exactly 0 is allowed), "
-        "and so is the liquidated account itself. Skips are reported only if they moved another "
+        "A counterparty whose equity would be negative after what the policy takes from it is "
+        "skipped (exactly 0 is allowed), and the policy divides the quantity again without it; so "
+        "is the liquidated account itself. Skips are reported only if they moved another "
         "counterparty forward."
     ),
     (

@@ -1,7 +1,7 @@
 """Lighter: ADL only where zero prices cross, so that no account's health gets worse."""
 
 from delever.core.rules.adl_price import AtBankruptcyPrice
-from delever.core.rules.eligibility import SolvencyFilter, ZeroPriceFilter
+from delever.core.rules.eligibility import FillSolvencyFilter, ZeroPriceFilter
 from delever.core.rules.ranking import UNPUBLISHED, Ranking, account_leveraged_return
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import FundDepleted
@@ -18,7 +18,7 @@ LIGHTER = RuleSet(
         "PnL / entry value x notional / equity, for losers / (assumed)", account_leveraged_return
     ),
     indicator_scale=UNPUBLISHED,
-    filters=(SolvencyFilter(), ZeroPriceFilter()),
+    filters=(FillSolvencyFilter(), ZeroPriceFilter()),
     cancel_scope=OrderScope.NONE,
     rules=(
         Rule(

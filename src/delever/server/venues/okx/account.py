@@ -1,6 +1,6 @@
 """One account at OKX: positions and balances from the book, ADL indicators as last published."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from delever.core.messages import Side
 from delever.server.engine.account_snapshot import PositionSnapshot
@@ -30,6 +30,11 @@ class OkxAccount:
     def name(self) -> str:
         """The account's name."""
         return self._reading.account.account
+
+    @property
+    def orders(self) -> Mapping[str, str]:
+        """The contract of each open order."""
+        return self._reading.orders
 
     def positions(self, wanted: Collection[str] = ()) -> list[payloads.Row]:
         """Return the open positions, in all contracts or in those of some instrument ids."""

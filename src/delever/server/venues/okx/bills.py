@@ -5,7 +5,7 @@ and 5 for liquidation. Its subtype also states how the position was closed: `clo
 long/short mode and `sell` in net mode, both of a long.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from delever.core.market.contract_terms import ContractTerms
@@ -18,6 +18,9 @@ from delever.server.venues.symbols import Instrument, SymbolMapCache
 
 ADL_ORDER, LIQUIDATION_ORDER = "adl", "full_liquidation"
 """The categories of forced orders."""
+
+CANCELLED_BY_ADL = "6"
+"""The `cancelSource` of an order that ADL has cancelled."""
 
 WEEK_MS = 7 * 24 * 3_600_000
 MAX_BILLS = 100
@@ -100,7 +103,7 @@ class Bill(NamedTuple):
             "sz": amounts.contracts(terms, event.lots),
             "tag": "",
             "to": "",
-            "tradeId": "",
+            "tradeId": bill_id,
             "ts": str(self.time_ms),
             "type": self.type,
         }
@@ -160,6 +163,30 @@ class Bill(NamedTuple):
             "uTime": str(self.time_ms),
         }
 
+    def cancelled_rows(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield each open order that was cancelled with an ADL fill; only its id is known."""
+        if isinstance(self.event, AdlFilled):
+            for order in self.event.cancel_orders:
+                yield (
+                    order,
+                    {
+                        **dict.fromkeys((*_UNUSED_ORDERS, *_ORDER_FIELDS), ""),
+                        "instType": payloads.SWAP,
+                        "ordId": order,
+                        "category": "normal",
+                        "state": "canceled",
+                        "cancelSource": CANCELLED_BY_ADL,
+                        "cTime": str(self.time_ms),
+                        "uTime": str(self.time_ms),
+                    },
+                )
+
+
+_ORDER_FIELDS = (
+    *("side", "posSide", "tradeId", "fillPx", "fillSz", "fillTime", "fee", "feeCcy", "ordType"),
+    *("sz", "accFillSz", "avgPx", "pnl", "lever", "tdMode", "reduceOnly", "rebate", "rebateCcy"),
+)
+"""Fields of orders that a cancelled order does not use."""
 
 _UNUSED_ORDERS = (
     *("algoClOrdId", "algoId", "attachAlgoClOrdId", "cancelSource", "cancelSourceReason", "ccy"),

@@ -130,10 +130,25 @@ class PrivateChannels:
                 return []
 
     def _orders(self, owner: OkxAccount, bills: Sequence[Bill]) -> list[payloads.Row]:
-        rows = [
+        rows = [*self._filled(owner, bills), *self._cancelled(owner, bills)]
+        return [_pushed_order(row) for row in rows]
+
+    def _filled(self, owner: OkxAccount, bills: Sequence[Bill]) -> list[payloads.Row]:
+        rows = (
             self._bills.row(bill, Bill.order_row, hedge_mode=owner.hedge_mode) for bill in bills
-        ]
-        return [_pushed_order(row) for row in rows if row is not None]
+        )
+        return [row for row in rows if row is not None]
+
+    def _cancelled(self, owner: OkxAccount, bills: Sequence[Bill]) -> list[payloads.Row]:
+        """Return the open orders that ADL has cancelled, each once, with its own contract."""
+        symbols = self._symbol_maps.of(self._runner.market_snapshot).by_contract
+        found: dict[str, payloads.Row] = {}
+        for bill in bills:
+            for order, row in bill.cancelled_rows():
+                contract = owner.orders.get(order, bill.event.contract)
+                if contract in symbols:
+                    found.setdefault(order, row | {"instId": symbols[contract].okx})
+        return [*found.values()]
 
     def _affected(self, owner: OkxAccount, contracts: Mapping[str, None]) -> list[payloads.Row]:
         """Return the open and the closed positions of the affected contracts."""
@@ -160,7 +175,7 @@ class PrivateChannels:
     ) -> dict[str, object]:
         """Return a message of balance_and_position: its cause, balances, positions, trades."""
         names = ("posId", "instId", "instType", "posSide", "pos", "ccy", "avgPx", "uTime")
-        trades = [(row["instId"], row["tradeId"]) for row in self._orders(owner, bills)]
+        trades = [(row["instId"], row["tradeId"]) for row in self._filled(owner, bills)]
         return {
             "pTime": str(self._runner.now_ms()),
             "eventType": kind,

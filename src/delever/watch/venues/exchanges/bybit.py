@@ -36,7 +36,12 @@ from delever.watch.venues.answers import (
     time_ms,
 )
 from delever.watch.venues.client import client, first_failure, next_push
-from delever.watch.venues.positions import PositionFields, Receipt, parse_indicator, parse_position
+from delever.watch.venues.exchanges.positions import (
+    PositionFields,
+    Receipt,
+    parse_indicator,
+    parse_position,
+)
 from delever.watch.venues.request_budget import RequestBudget
 
 REQUESTS, WINDOW_MS = 600, 5_000

@@ -1,4 +1,4 @@
-"""OKX: the adl-warning channel, security funds, the position field adl, bills of ADL fills."""
+"""OKX: the adl-warning channel, security funds, the position field adl, ADL fills."""
 
 import asyncio
 from collections import deque
@@ -10,11 +10,13 @@ from typing import Any
 from delever.watch.market_data.errors import MalformedAnswerError
 from delever.watch.market_data.indicator_scale import RANK_INDICATOR
 from delever.watch.market_data.observations import (
+    CancelledOrderObservation,
     FillObservation,
     IndicatorObservation,
     Observation,
     PoolObservation,
     PositionObservation,
+    Side,
     WalletObservation,
     WarningObservation,
 )
@@ -31,18 +33,29 @@ from delever.watch.venues.answers import (
     time_ms,
 )
 from delever.watch.venues.client import next_push, set_up
-from delever.watch.venues.positions import PositionFields, Receipt, parse_indicator, parse_position
+from delever.watch.venues.exchanges.positions import (
+    PositionFields,
+    Receipt,
+    parse_indicator,
+    parse_position,
+)
 from delever.watch.venues.request_budget import RequestBudget
 
 REQUESTS, WINDOW_MS = 10, 2_000
 LISTS = {"/account/positions": ("data",)}
-CHANNEL = "adl-warning"
+CHANNEL, ORDERS = "adl-warning", "orders"
 INSTRUMENT_TYPES = ("SWAP", "FUTURES")
 FIELDS = PositionFields("instId", "pos", "avgPx", "markPx", "lever", "mmr", "margin")
 STATES = {"normal", "warning", "adl"}
 NORMAL_REFRESH_MS = 60_000
 NORMAL_AFTER = 5
 """A family without a warning for this many pushes is normal, which OKX need not send."""
+
+ADL = "adl"
+"""The category of an order of ADL."""
+
+CANCELLED_BY_ADL = "6"
+"""The `cancelSource` of an order that ADL has cancelled."""
 
 ADL_SUBTYPES = {"125": "long", "126": "short", "127": "short", "128": "long"}
 """The closed side by the bill's subtype: close long, close short, buy, sell."""
@@ -52,24 +65,25 @@ def okx(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
     """Return the adapter of OKX's swaps and futures."""
     import ccxt.pro  # type: ignore[import-untyped] # noqa: PLC0415 - slow to import
 
-    class OkxWithWarnings(ccxt.pro.okx):  # type: ignore[misc]
-        """ccxt.pro's OKX with the adl-warning channel, which ccxt lacks."""
+    class OkxWithChannels(ccxt.pro.okx):  # type: ignore[misc]
+        """ccxt.pro's OKX with the adl-warning channel, which ccxt lacks, and orders as pushed."""
 
-        warnings: deque[Mapping[str, Any]]
+        pushed: Mapping[str, deque[Mapping[str, Any]]]
 
         def handle_message(self, client: Any, message: Any) -> None:
-            """Queue the channel's pushes; ccxt handles all other messages."""
+            """Queue the pushes of two channels; ccxt handles all other messages."""
             arg = message.get("arg") if isinstance(message, dict) else None
-            if isinstance(arg, dict) and arg.get("channel") == CHANNEL and "data" in message:
-                self.warnings.append(message)
-                client.resolve(message, CHANNEL)
+            channel = str(arg.get("channel")) if isinstance(arg, dict) else ""
+            if channel in self.pushed and "data" in message:
+                self.pushed[channel].append(message)
+                client.resolve(message, channel)
             else:
                 super().handle_message(client, message)
 
     options = {"fetchMarkets": {"types": ["swap", "future"]}}
-    exchange = set_up(OkxWithWarnings, venue, options, LISTS)
+    exchange = set_up(OkxWithChannels, venue, options, LISTS)
     exchange.has["fetchCurrencies"] = False
-    exchange.warnings = deque(maxlen=10_000)
+    exchange.pushed = {channel: deque(maxlen=10_000) for channel in (CHANNEL, ORDERS)}
     api = _Okx(venue, exchange, now_ms)
     refresh = venue.refresh
     private = (
@@ -83,6 +97,7 @@ def okx(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
         PolledSource("wallet", refresh.indicator_ms, 1, api.wallets, (WalletObservation,)),
         PolledSource("ADL fills", refresh.fill_ms, 1, api.fills),
     )
+    account = (StreamSource("account stream", 0, api.listen_orders, "ADL fills"),)
     return VenueAdapter(
         venue="okx",
         rules=venue.rules or "okx_2025",
@@ -92,7 +107,7 @@ def okx(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
             PolledSource("security fund", refresh.alert_ms, 1, api.funds, (PoolObservation,)),
             *(private if venue.keyed else ()),
         ),
-        streams=(StreamSource("ADL warnings", 0, api.listen),),
+        streams=(StreamSource("ADL warnings", 0, api.listen), *(account if venue.keyed else ())),
         close=exchange.close,
         set_clock=api.set_clock,
         headers=lambda: exchange.last_response_headers or {},
@@ -148,8 +163,8 @@ class _Okx:
                 )
             except TimeoutError:
                 self._check_connected(url)
-            while self.exchange.warnings:
-                data = rows(self.exchange.warnings.popleft(), "data")
+            while self.exchange.pushed[CHANNEL]:
+                data = rows(self.exchange.pushed[CHANNEL].popleft(), "data")
                 parsed = parse_rows(data, self._warning, "instFamily")
                 deliver(parsed.observations)
                 if parsed.malformed:
@@ -225,6 +240,52 @@ class _Okx:
             balance=number(row, "cashBal"),
         )
 
+    async def listen_orders(self, deliver: Deliver) -> None:
+        """Deliver the ADL fills and the cancelled orders of the account until the stream drops."""
+        url = self.exchange.get_url(ORDERS, "private")
+        await self.exchange.authenticate({"access": "private"})
+        request = {"op": "subscribe", "args": [{"channel": ORDERS, "instType": "ANY"}]}
+        self.exchange.broken = None
+        while True:
+            await next_push(self.exchange, self.exchange.watch(url, ORDERS, request, ORDERS))
+            while self.exchange.pushed[ORDERS]:
+                data = rows(self.exchange.pushed[ORDERS].popleft(), "data")
+                parsed = parse_rows(data, self._order, "instId")
+                deliver(parsed.observations)
+                if parsed.malformed:
+                    raise MalformedAnswerError(ORDERS, parsed.malformed[0])
+
+    def _order(self, row: Any) -> Iterator[Observation]:
+        """Yield an order's ADL fill, or that ADL has cancelled it."""
+        if text(row, "category") == ADL and optional(row, "fillSz"):
+            yield self._pushed_fill(row)
+        elif row.get("cancelSource") == CANCELLED_BY_ADL:
+            yield self._cancelled(row)
+
+    def _pushed_fill(self, row: Mapping[str, Any]) -> FillObservation:
+        return FillObservation(
+            venue="okx",
+            name=text(row, "instId"),
+            venue_time_ms=time_ms(row, "fillTime"),
+            received_ms=self.now_ms(),
+            refresh_ms=self.venue.refresh.fill_ms,
+            fill=text(row, "tradeId"),
+            side=_closed_side(row),
+            quantity=number(row, "fillSz"),
+            price=number(row, "fillPx"),
+            realized_pnl=optional(row, "fillPnl"),
+        )
+
+    def _cancelled(self, row: Mapping[str, Any]) -> CancelledOrderObservation:
+        return CancelledOrderObservation(
+            venue="okx",
+            name=text(row, "instId"),
+            venue_time_ms=time_ms(row, "uTime"),
+            received_ms=self.now_ms(),
+            refresh_ms=self.venue.refresh.fill_ms,
+            order=text(row, "ordId"),
+        )
+
     async def fills(self) -> ParsedAnswer:
         answer = await self.exchange.privateGetAccountBills({"type": "9"})
         return parse_rows(rows(answer, "data"), self._fill, "instId").without_time()
@@ -238,12 +299,23 @@ class _Okx:
                 venue_time_ms=time_ms(row, "ts"),
                 received_ms=self.now_ms(),
                 refresh_ms=self.venue.refresh.fill_ms,
-                fill=text(row, "billId"),
+                fill=str(row.get("tradeId") or text(row, "billId")),
                 side="long" if side == "long" else "short",
                 quantity=abs(number(row, "sz")),
                 price=optional(row, "px"),
                 realized_pnl=optional(row, "pnl"),
+                settle=str(row.get("ccy") or ""),
             )
+
+
+def _closed_side(row: Mapping[str, Any]) -> Side:
+    """Return the side of the position that an order closed: in one-way mode the opposite one."""
+    match row.get("posSide"), text(row, "side"):
+        case ("long", _) | ("net" | "" | None, "sell"):
+            return "long"
+        case ("short", _) | ("net" | "" | None, "buy"):
+            return "short"
+    raise MalformedAnswerError("posSide", row.get("posSide"))
 
 
 def _normal(name: str, now_ms: int, balance: Any) -> WarningObservation:

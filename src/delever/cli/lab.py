@@ -1,0 +1,451 @@
+"""The lab: crashes simulated, rules and policies compared, funds sized, quantities allocated."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from delever.cli import UsageError
+from delever.cli.book import BookPath, Contract, Json, SideName
+from delever.cli.output import (
+    TO_STDOUT,
+    Output,
+    json_text,
+    log,
+    progress,
+    write,
+    write_rows,
+    write_sections,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from delever.core.book import Book
+    from delever.lab.runs.market_paths.path import Scenario
+    from delever.lab.runs.run import RunResult
+
+app = App(name="lab", help="Simulate crashes, compare rules and policies, size funds.")
+
+MAX_LISTED_ACCOUNTS = 20
+"""Deleveraged positions that `delever lab simulate` lists; -o and --json have all of them."""
+
+Rules = Annotated[
+    list[str] | None, Parameter(name="--rules", help="Rule set; repeatable. Default: bybit.")
+]
+Policies = Annotated[
+    list[str] | None,
+    Parameter(name="--policy", help="Policy in place of the rule set's own; repeatable."),
+]
+Fund = Annotated[
+    dict[str, str] | None,
+    Parameter(
+        name="--fund",
+        negative="",
+        help="Balance of a fund, as --fund.main 1000. Default: the book's.",
+    ),
+]
+Report = Annotated[Path | None, Parameter(help="HTML file with tables and pictures.")]
+PoolName = Annotated[
+    str, Parameter(name="--pool", help="Insurance fund whose size is varied; one is the default.")
+]
+Sizes = Annotated[
+    list[str] | None, Parameter(name="--size", help="Size of the fund; repeatable, ascending.")
+]
+Workers = Annotated[int, Parameter(help="Processes that share the book's memory; 0: this one.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class CrashOptions:
+    """What the market does: moves, a file of prices, or a random model."""
+
+    move: Annotated[dict[str, str], Parameter(negative="")] = field(default_factory=dict)
+    """Relative move of a contract's mark, as --move.BTCUSDT=-0.15."""
+
+    steps: int | None = None
+    """Steps of a move or of a random path. Default: 1 for a move (a shock), 12 for a model."""
+
+    prices: Path | None = None
+    """CSV or Parquet file with time_ms, contract and price: a historical path."""
+
+    model: Literal["gbm", "student_t", "jump"] | None = None
+    """Random model of the paths."""
+
+    volatility: float = 0.8
+    """Annual volatility of a model."""
+
+    correlation: float = 0.7
+    """Correlation of all contracts in a model."""
+
+    horizon: int = 3_600
+    """Length of a random path in seconds."""
+
+    count: int = 100
+    """Number of random paths."""
+
+    seed: int = 0
+    """Seed of the random paths."""
+
+    depth: Annotated[list[str], Parameter(negative="")] = field(default_factory=list)
+    """Part of the order books left at each step, as --depth 1 --depth 0.3; the last one stays."""
+
+
+NO_CRASH = CrashOptions()
+
+
+def crashes(book: "Book", crash: CrashOptions) -> list["Scenario"]:
+    """Return the scenarios that options describe; raises UsageError unless it is one kind."""
+    from delever.lab.runs.market_paths import models  # noqa: PLC0415 - slow to import
+    from delever.lab.runs.market_paths.path import Shock, scenario_of  # noqa: PLC0415
+
+    given = [name for name in ("move", "prices", "model") if getattr(crash, name)]
+    if len(given) != 1:
+        raise UsageError("expected one of --move.CONTRACT=MOVE, --prices FILE and --model NAME")
+    if crash.prices is not None:
+        found = [models.historical_path(_prices(crash.prices), name=crash.prices.stem)]
+    elif crash.model is None:
+        shock = crash.steps in {None, 1}
+        path = scenario_of(Shock(crash.move)) if shock else None
+        found = [path or models.linear_path(crash.move, steps=crash.steps or 1)]
+    else:
+        found = models.scenarios(
+            book,
+            model=crash.model,
+            volatility=crash.volatility,
+            correlation=crash.correlation,
+            horizon_ms=crash.horizon * 1_000,
+            steps=12 if crash.steps is None else crash.steps,
+            count=crash.count,
+            seed=crash.seed,
+        )
+    return [path.with_depth(crash.depth) for path in found] if crash.depth else found
+
+
+def _prices(file: Path) -> "pl.DataFrame":
+    import polars as pl  # noqa: PLC0415 - slow to import
+
+    from delever.lab.errors import InputError  # noqa: PLC0415
+
+    try:
+        if file.suffix == ".parquet":
+            return pl.read_parquet(file)
+        return pl.read_csv(file, schema_overrides={"price": pl.String})
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"cannot be read: {error}", file=str(file)) from None
+
+
+def _read(book: Path) -> "Book":
+    from delever.lab.tables.book_reader import read_book  # noqa: PLC0415 - slow to import
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
+
+    return read_book(book, rule_sets=installed_rule_sets())
+
+
+@contextmanager
+def _warnings() -> Iterator[None]:
+    """Write warnings of the block to standard error, each text once."""
+    import warnings  # noqa: PLC0415 - with the context only
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        log(f"delever: {text}")
+
+
+def _one(paths: Sequence["Scenario"]) -> "Scenario":
+    if len(paths) != 1:
+        raise UsageError("a simulation is of one path: add --count 1, or use `delever lab sweep`")
+    return paths[0]
+
+
+@app.command(
+    help="Run a crash: liquidation, takeovers, unwinding, ADL, and what it did to accounts."
+)
+def simulate(
+    book: BookPath,
+    /,
+    *,
+    crash: CrashOptions = NO_CRASH,
+    rules: Annotated[str | None, Parameter(help="Rule set. Default: each fund's own.")] = None,
+    fund: Fund = None,
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="File with a row for each deleveraged position."),
+    ] = None,
+    report: Report = None,
+    json: Json = False,
+) -> None:
+    """Run a crash on a copy of a book, and summarize it; a row for each deleveraged position."""
+    from delever.lab.runs import stress_test  # noqa: PLC0415 - slow to import
+
+    loaded = _read(book)
+    with _warnings():
+        result = stress_test.simulate(loaded, _one(crashes(loaded, crash)), rules=rules, pool=fund)
+    accounts = result.accounts
+    if output is not None:
+        write_rows(accounts, Output(output=output), schema="delever.lab.simulate/1")
+    if report is not None:
+        _write_run_report(result, report)
+    if json:
+        _write_run_json(result, accounts)
+        return
+    write(str(result.summary))
+    if accounts.height:
+        more = accounts.height - MAX_LISTED_ACCOUNTS
+        rest = f" (the first {MAX_LISTED_ACCOUNTS} of {accounts.height})" if more > 0 else ""
+        listed = accounts.drop("position").head(MAX_LISTED_ACCOUNTS).to_dicts()
+        write("")
+        title = f"deleveraged positions{rest}"
+        write_sections({title: listed}, json=False, schema="", metadata={})
+
+
+def _write_run_json(result: "RunResult", accounts: "pl.DataFrame") -> None:
+    answer = {
+        "schema": "delever.lab.simulate/1",
+        "summary": result.summary,
+        "measures": result.measures(),
+        "accounts": accounts.to_dicts(),
+    }
+    write(json_text(answer).rstrip())
+
+
+@app.command(help="Run a crash under several rule sets and policies: who pays, and what it leaves.")
+def compare(
+    book: BookPath,
+    /,
+    *,
+    crash: CrashOptions = NO_CRASH,
+    rules: Annotated[
+        list[str] | None, Parameter(help="Rule set; repeatable. Default: all of them.")
+    ] = None,
+    policies: Policies = None,
+    fund: Fund = None,
+    report: Report = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Run one crash under several rule sets and policies; a row for each and contract."""
+    from delever.core.rules import RULE_SETS  # noqa: PLC0415 - slow to import
+    from delever.lab.runs import stress_test  # noqa: PLC0415
+
+    loaded = _read(book)
+    with _warnings():
+        table = stress_test.compare(
+            loaded,
+            _one(crashes(loaded, crash)),
+            rules=rules or tuple(RULE_SETS),
+            policies=policies or (),
+            pool=fund,
+        )
+    if report is not None:
+        _write_comparison_report(table, report)
+    metadata = {"as_of": loaded.sequence}
+    write_rows(table, out, schema="delever.lab.compare/1", metadata=metadata)
+
+
+@app.command(help="Run many scenarios under rule sets, policies and fund sizes, in processes.")
+def sweep(
+    book: BookPath,
+    /,
+    *,
+    crash: CrashOptions = NO_CRASH,
+    rules: Rules = None,
+    policies: Policies = None,
+    pool: PoolName = "",
+    sizes: Sizes = None,
+    workers: Workers = 0,
+    folder: Annotated[
+        Path | None, Parameter(help="Directory for the rows; an interrupted sweep continues there.")
+    ] = None,
+    report: Report = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Run a sweep and write each measure's mean, sd and interval; --folder has all rows."""
+    from delever.lab.measures.intervals import intervals  # noqa: PLC0415 - slow to import
+    from delever.lab.runs.sweeps import sweep as sweeps  # noqa: PLC0415
+    from delever.lab.studies.fund_curve import pool_named  # noqa: PLC0415
+
+    loaded = _read(book)
+    name = pool_named(loaded, pool) if sizes else ""
+    with _warnings(), _tasks("sweep") as report_progress:
+        frame = sweeps.sweep(
+            loaded,
+            crashes(loaded, crash),
+            rules=rules or "bybit",
+            policies=policies or (),
+            funds=[{name: size} for size in sizes] if sizes else [None],
+            workers=workers,
+            folder=folder,
+            progress=report_progress,
+        )
+    table = intervals(frame, ["rules", "fund"])
+    if report is not None:
+        _write_study_report("Sweep", {"By rule set and fund": table}, report, "interval", table)
+    metadata = {"runs": frame.height, "asset": frame["asset"][0]}
+    write_rows(table, out, schema="delever.lab.sweep/1", metadata=metadata)
+
+
+@app.command(
+    help="Size an insurance fund: P(ADL), haircuts and cost of each size, and the optimum."
+)
+def fund(
+    book: BookPath,
+    /,
+    *,
+    sizes: Sizes = None,
+    crash: CrashOptions = NO_CRASH,
+    pool: PoolName = "",
+    rules: Annotated[str, Parameter(help="Rule set.")] = "bybit",
+    capital_cost: Annotated[
+        str, Parameter(help="Cost of a unit of fund over the horizon of the scenarios.")
+    ] = "0.05",
+    damage: Annotated[
+        str, Parameter(help="Cost to the venue of a unit of haircut or of unfunded loss.")
+    ] = "1",
+    workers: Workers = 0,
+    report: Report = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each size of the fund; the optimum goes to standard error and to JSON."""
+    from delever.lab.studies.fund_curve import fund_curve  # noqa: PLC0415 - slow to import
+
+    if not sizes:
+        raise UsageError("expected sizes of the fund: --size 0 --size 10000 ...")
+    loaded = _read(book)
+    with _warnings(), _tasks("fund") as report_progress:
+        curve = fund_curve(
+            loaded,
+            crashes(loaded, crash),
+            sizes,
+            pool=pool,
+            rules=rules,
+            capital_cost=capital_cost,
+            damage_per_unit=damage,
+            workers=workers,
+            progress=report_progress,
+        )
+    best = curve.optimum
+    found = {"fund": best.fund, "low": best.low, "high": best.high, "cost": best.cost}
+    log(
+        f"optimum: {best.fund:,.0f} ({best.low:,.0f} to {best.high:,.0f}), expected cost "
+        f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f}"
+    )
+    if report is not None:
+        _write_study_report("Fund size", {"By size": curve.frame}, report, "fund", curve.frame)
+    metadata = {"optimum": found, "newsvendor": curve.newsvendor}
+    write_rows(curve.frame, out, schema="delever.lab.fund/1", metadata=metadata)
+
+
+@app.command(help="How likely ADL is to close one account's positions, under each rule set.")
+def odds(
+    book: BookPath,
+    /,
+    *,
+    account: Annotated[str, Parameter(help="Account name.")],
+    crash: CrashOptions = NO_CRASH,
+    rules: Rules = None,
+    policies: Policies = None,
+    fund: Fund = None,
+    report: Report = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write the odds of an account: a row for each position, rule set and policy."""
+    from delever.lab.studies.account_odds import my_odds  # noqa: PLC0415 - slow to import
+
+    loaded = _read(book)
+    with _warnings():
+        table = my_odds(
+            loaded,
+            account,
+            crashes(loaded, crash),
+            rules=rules or "bybit",
+            policies=policies or (),
+            pool=fund,
+        )
+    if report is not None:
+        _write_study_report(f"Odds of {account}", {"By position": table}, report)
+    write_rows(table, out, schema="delever.lab.odds/1", metadata={"account": account})
+
+
+@app.command(help="Divide a quantity over the ADL queue under several policies.")
+def allocate(
+    book: BookPath,
+    /,
+    *,
+    contract: Contract,
+    side: Annotated[SideName, Parameter(help="Side of the positions to close.")],
+    quantity: Annotated[str, Parameter(help="Quantity to close.")],
+    policies: Annotated[
+        list[str] | None, Parameter(name="--policy", help="Policy; repeatable. Default: queue.")
+    ] = None,
+    rules: Annotated[str | None, Parameter(help="Rule set. Default: the fund's own.")] = None,
+    price: Annotated[str | None, Parameter(help="ADL price. Default: the mark.")] = None,
+    report: Report = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write what each policy takes from each position.
+
+    On a terminal a row is an account, with a column for each policy.
+    """
+    from delever.lab.queries import allocation  # noqa: PLC0415 - slow to import
+
+    loaded = _read(book)
+    table = allocation.allocate(
+        loaded, contract, side, quantity, policies=policies or ["queue"], rules=rules, price=price
+    )
+    if report is not None:
+        _write_study_report(f"{contract} {side}: {quantity}", {"By policy": table}, report)
+    on_terminal = out.resolved_format == "table"
+    rows = allocation.columns_by_policy(table) if on_terminal else table
+    metadata = {"contract": contract, "side": side, "quantity": quantity}
+    write_rows(rows, out, schema="delever.lab.allocate/1", metadata=metadata)
+
+
+# --- progress and reports ---
+
+
+@contextmanager
+def _tasks(name: str) -> Iterator[Callable[[int, int, float | None], None] | None]:
+    """Yield a callback of a sweep's progress that draws a bar, or None without a terminal."""
+    with progress(name) as bar:
+        yield None if bar is None else lambda done, total, _seconds_left: bar(done, total)
+
+
+def _write_run_report(result: "RunResult", file: Path) -> None:
+    from delever.lab.reports.run_store import stored_run  # noqa: PLC0415 - slow to import
+
+    reports = _html_report()
+    _write_file(reports.report_of(stored_run(result), "delever: simulation"), file)
+
+
+def _write_comparison_report(table: "pl.DataFrame", file: Path) -> None:
+    _write_file(_html_report().report_of(table, "delever: comparison"), file)
+
+
+def _write_study_report(
+    title: str,
+    tables: Mapping[str, "pl.DataFrame"],
+    file: Path,
+    picture: str = "",
+    drawn: "pl.DataFrame | None" = None,
+) -> None:
+    reports = _html_report()
+    figures = {} if drawn is None else reports.study_figures(picture, drawn)
+    _write_file(reports.study_report(f"delever: {title}", tables, figures), file)
+
+
+def _html_report() -> Any:
+    try:
+        from delever.lab.reports import html_report  # noqa: PLC0415 - slow to import
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: install delever[plot]") from None
+    return html_report
+
+
+def _write_file(text: str, file: Path) -> None:
+    file.write_text(text, encoding="utf-8")
+    log(f"{file}: {len(text.encode()):,} bytes")

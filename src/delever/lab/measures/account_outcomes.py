@@ -1,0 +1,146 @@
+"""What the ADL of a run did to each position: quantity, marks, haircut, PnL kept.
+
+Amounts are exact until they are divided; averages are rounded to 10 decimals.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import polars as pl
+
+from delever.core.book import Book
+from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialized, Side
+from delever.core.units import Mark
+from delever.formatting import ContractFormatter
+from delever.lab.measures.contract_totals import EventTotals
+
+AVERAGE_DECIMALS = 10
+
+PositionKey = tuple[str, str, Side, int]
+"""Account, contract, side and id of a position."""
+
+
+@dataclass(slots=True)
+class PositionOutcome:
+    """What ADL and socialized losses did to one position; sums over its fills.
+
+    Cash is signed like the position: `value_cash` is that of the closed lots at the fill prices,
+    `mark_cash` at the marks of the fills, `cost_cash` at entry. `socialized_cash` is the position's
+    share of socialized losses.
+    """
+
+    lots: int = 0
+    value_cash: int = 0
+    mark_cash: int = 0
+    cost_cash: int = 0
+    fees_cash: int = 0
+    socialized_cash: int = 0
+
+    @property
+    def haircut_cash(self) -> int:
+        """What the position lost against the mark, and in socialized losses."""
+        return self.mark_cash - self.value_cash + self.socialized_cash
+
+    def add(self, fill: AdlFilled, haircut_cash: int, direction: int) -> None:
+        """Add a fill, or subtract a cancelled one."""
+        self.lots += direction * fill.lots
+        self.value_cash += direction * fill.value_cash
+        self.mark_cash += direction * (fill.value_cash + haircut_cash)
+        self.cost_cash += direction * fill.cost_cash
+        self.fees_cash += direction * fill.fee_cash
+
+
+def position_outcomes(
+    book: Book, events: Iterable[Event], marks: Mapping[str, Mark]
+) -> dict[PositionKey, PositionOutcome]:
+    """Return the outcome of each position with ADL or a socialized loss, in order of the first.
+
+    `book` is as after the events, `marks` as before them, in Ticks.
+    """
+    totals = EventTotals(book, marks)
+    found: dict[PositionKey, PositionOutcome] = {}
+    for event in events:
+        totals.add(event)
+        match event:
+            case AdlFilled():
+                key = event.account, event.contract, event.side, event.position
+                outcome = found.setdefault(key, PositionOutcome())
+                outcome.add(event, totals.haircuts_cash[event.fill], 1)
+            case FillCancelled():
+                fill = event.fill
+                key = fill.account, fill.contract, fill.side, fill.position
+                if key in found:
+                    found[key].add(fill, totals.haircuts_cash.get(fill.fill, 0), -1)
+            case LossSocialized():
+                columns = event.accounts, event.sides, event.positions, event.amount_cash
+                for account, side, position, amount in zip(*columns, strict=True):
+                    key = account, event.contract, side, position
+                    found.setdefault(key, PositionOutcome()).socialized_cash += amount
+            case _:
+                pass
+    return found
+
+
+_EXACT = ("quantity", "notional_closed", "mark", "price", "entry_price", "haircut", "pnl_kept")
+
+
+def accounts_frame(book: Book, events: Iterable[Event], marks: Mapping[str, Mark]) -> pl.DataFrame:
+    """Return a row for each position with ADL or a socialized loss.
+
+    `quantity` is what ADL closed, `notional_closed` its value at the marks of the fills, `mark`,
+    `price` and `entry_price` the averages over it. `haircut` is what the counterparty lost against
+    the mark, `pnl_kept` its realized PnL: PnL at the mark less the haircut, without fees.
+    `haircut_ratio` is the haircut in percent of the PnL at the mark, None where that is not
+    positive. `closed` is true if nothing of the position is left.
+    """
+    rows = [
+        _row(book, key, outcome) for key, outcome in position_outcomes(book, events, marks).items()
+    ]
+    places = {
+        name: max(
+            (-row[name].as_tuple().exponent for row in rows if row[name] is not None), default=0
+        )
+        for name in _EXACT
+    }
+    named: dict[str, Any] = {"account": pl.String, "contract": pl.String, "side": pl.String}
+    exact = {name: pl.Decimal(38, max(places[name], 0)) for name in _EXACT}
+    rest = {"haircut_ratio": pl.Float64, "closed": pl.Boolean}
+    return pl.DataFrame(rows, schema={**named, "position": pl.Int64, **exact, **rest})
+
+
+def _row(book: Book, key: PositionKey, outcome: PositionOutcome) -> dict[str, Any]:
+    account, contract, side, position = key
+    state = book.contracts[contract]
+    formatter = ContractFormatter.of(book, state)
+    realized = outcome.value_cash - outcome.cost_cash - outcome.socialized_cash
+    at_mark = realized + outcome.haircut_cash
+    table = state.tables[side]
+    return {
+        "account": account,
+        "contract": contract,
+        "side": str(side),
+        "position": position,
+        "quantity": formatter.exact_quantity(outcome.lots),
+        "notional_closed": formatter.exact_cash(abs(outcome.mark_cash)),
+        "mark": _average(book, contract, outcome.lots, outcome.mark_cash),
+        "price": _average(book, contract, outcome.lots, outcome.value_cash),
+        "entry_price": _average(book, contract, outcome.lots, outcome.cost_cash),
+        "haircut": formatter.exact_cash(outcome.haircut_cash),
+        "pnl_kept": formatter.exact_cash(realized),
+        "haircut_ratio": 100 * outcome.haircut_cash / at_mark if at_mark > 0 else None,
+        "closed": table.find(book.accounts.index[account], position) is None,
+    }
+
+
+def _average(book: Book, contract: str, lots: int, value_cash: int) -> Decimal | None:
+    """Return the price at which lots have a value; None without lots."""
+    terms = book.contracts[contract].terms
+    if not lots or not value_cash:
+        return None
+    size = abs(Fraction(value_cash, lots * terms.factor))
+    ticks = size if terms.linear else 1 / size
+    price = ticks * Fraction(terms.tick[0], 10 ** terms.tick[1])
+    return Decimal(round(price * 10**AVERAGE_DECIMALS)).scaleb(-AVERAGE_DECIMALS).normalize()

@@ -1,0 +1,67 @@
+"""Mean, standard deviation and bootstrap interval of measures over seeds or scenarios."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from delever.core.units import Floats
+from delever.lab.errors import InputError, unknown
+
+RESAMPLES = 2_000
+
+
+def intervals(
+    frame: pl.DataFrame,
+    by: Sequence[str],
+    measures: Sequence[str] = (),
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return a row for each group and measure: n, mean, sd, and the bootstrap interval of the mean.
+
+    `frame` has a row for each run; `by` names the columns of a group, `measures` those to summarize
+    (all other floats by default). Missing values are left out and counted in `n`. The interval is
+    the percentile bootstrap of the mean (Efron 1979); the same seed gives the same interval. sd is
+    of the sample, None for one run.
+
+        >>> import polars as pl
+        >>> from delever import lab
+        >>> runs = pl.DataFrame({"rules": ["bybit"] * 4, "haircut_total": [1.0, 2.0, 3.0, 4.0]})
+        >>> row = lab.intervals(runs, ["rules"]).row(0, named=True)
+        >>> row["n"], row["mean"], round(row["sd"], 3), row["low"] <= 2.5 <= row["high"]
+        (4, 2.5, 1.291, True)
+    """
+    if not 0 < level < 1:
+        raise InputError("must be between 0 and 1", column="level", value=level)
+    for name in (*by, *measures):
+        if name not in frame.columns:
+            raise unknown("column", name, frame.columns)
+    floats = [name for name, kind in frame.schema.items() if kind.is_float()]
+    chosen = list(measures) or [name for name in floats if name not in by]
+    rows = []
+    for key, group in frame.group_by(by, maintain_order=True):
+        for name in chosen:
+            values = group[name].drop_nulls().drop_nans().to_numpy().astype(float)
+            rows.append([*key, name, *_summary(values, level, resamples, seed)])
+    schema: dict[str, Any] = {name: frame.schema[name] for name in by}
+    numbers = dict.fromkeys(("mean", "sd", "low", "high"), pl.Float64)
+    columns = {**schema, "measure": pl.String, "n": pl.Int64, **numbers}
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def _summary(
+    values: Floats, level: float, resamples: int, seed: int
+) -> tuple[int, float | None, float | None, float | None, float | None]:
+    """Return n, mean, sd and the bounds of the interval."""
+    size = len(values)
+    if size == 0:
+        return 0, None, None, None, None
+    draws = np.random.default_rng(seed).integers(size, size=(resamples, size))
+    means = values[draws].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    sd = float(values.std(ddof=1)) if size > 1 else None
+    return size, float(values.mean()), sd, float(low), float(high)

@@ -1,0 +1,121 @@
+"""The odds of one account: how likely ADL is to close its positions, under each rule set."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from delever.core.book import Book
+from delever.core.messages import Side
+from delever.core.rules import RuleSet, rule_sets_of
+from delever.lab.errors import InputError, unknown
+from delever.lab.measures.account_outcomes import PositionOutcome, position_outcomes
+from delever.lab.measures.intervals import RESAMPLES
+from delever.lab.runs.stress_test import Crash, simulate, variants
+from delever.lab.tables.defaults import Pool
+from delever.rule_registry import own_registry
+
+
+def my_odds(
+    book: Book,
+    account: str,
+    scenarios: Sequence[Crash],
+    *,
+    rules: str | RuleSet | Sequence[str | RuleSet] = "bybit",
+    policies: str | Sequence[str] = (),
+    pool: Pool | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return a row for each position of an account and each rule set and policy.
+
+    `reduced` is the probability that ADL closes any of it, with a bootstrap interval over
+    scenarios; `closed` that it closes all; `part` the expected part closed, `part_at_risk` the part
+    that is not exceeded with a probability of `level`; `haircut` the expected loss against the
+    mark. Scenarios are equally likely. Raises InputError and UnknownNameError.
+
+        >>> import delever
+        >>> from delever import lab
+        >>> book = delever.read_book("examples/book")
+        >>> paths = lab.scenarios(book, volatility=10.0, steps=3, count=5, seed=1)
+        >>> odds = lab.my_odds(book, "bob", paths, rules=["bybit", "binance"], pool={"main": 0})
+        >>> odds.select("rules", "contract", "side").row(0)
+        ('bybit', 'BTCUSDT', 'short')
+    """
+    if account not in book.accounts.index:
+        raise unknown("account", account, book.accounts.index)
+    if not scenarios:
+        raise InputError("is empty", column="scenarios")
+    known, names = _rule_names(book, rules, policies)
+    positions = list(_positions(book, account))
+    if not positions:
+        raise InputError("has no position", column="account", value=account)
+    rows = []
+    for name in names:
+        outcomes = [_outcomes(known, crash, name, pool) for crash in scenarios]
+        rows += [
+            {"rules": name, **key, **_odds(account, key, lots, outcomes, book, level, seed)}
+            for key, lots in positions
+        ]
+    return pl.DataFrame(rows)
+
+
+def _rule_names(
+    book: Book, rules: str | RuleSet | Sequence[str | RuleSet], policies: str | Sequence[str]
+) -> tuple[Book, list[str]]:
+    """Return the book with the rule sets given as objects, and the names to be run."""
+    chosen = [rules] if isinstance(rules, str | RuleSet) else list(rules)
+    known = book.copy()
+    own = own_registry([one for one in chosen if isinstance(one, RuleSet)])
+    known.use_registry({**book.registry, **own})
+    names = [one.name if isinstance(one, RuleSet) else one for one in chosen]
+    wanted = [policies] if isinstance(policies, str) else policies
+    return known, variants(names, wanted, rule_sets_of(known))
+
+
+def _positions(book: Book, account: str) -> Iterator[tuple[dict[str, Any], int]]:
+    row = book.accounts.index[account]
+    for name, state in book.contracts.items():
+        for side, table in state.tables.items():
+            for position in table.positions_of(row):
+                lots = table.lots.item(table.row_of(row, position))
+                yield {"contract": name, "side": str(side), "position": position}, lots
+
+
+Outcomes = dict[tuple[str, str, Side, int], PositionOutcome]
+
+
+def _outcomes(book: Book, crash: Crash, rules: str, pool: Pool | None) -> Outcomes:
+    result = simulate(book, crash, rules=rules, pool=pool)
+    return position_outcomes(result.book, result.events, result.marks)
+
+
+def _odds(
+    account: str,
+    key: dict[str, Any],
+    lots: int,
+    outcomes: Sequence[Outcomes],
+    book: Book,
+    level: float,
+    seed: int,
+) -> dict[str, float]:
+    at = account, key["contract"], Side(key["side"]), key["position"]
+    found = [each.get(at, PositionOutcome()) for each in outcomes]
+    parts = np.array([outcome.lots / lots for outcome in found])
+    settle = book.contracts[key["contract"]].terms.settle
+    haircuts = np.array([outcome.haircut_cash for outcome in found]) / 10 ** book.cash_decimals(
+        settle
+    )
+    reduced = (parts > 0).astype(float)
+    draws = np.random.default_rng(seed).integers(len(found), size=(RESAMPLES, len(found)))
+    low, high = np.quantile(reduced[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return {
+        "reduced": float(reduced.mean()),
+        "reduced_low": float(low),
+        "reduced_high": float(high),
+        "closed": float((parts >= 1).mean()),
+        "part": float(parts.mean()),
+        "part_at_risk": float(np.quantile(parts, level, method="inverted_cdf")),
+        "haircut": float(haircuts.mean()),
+    }
