@@ -13,7 +13,7 @@ PYTEST := .venv/bin/pytest -n 2 --dist loadfile
 install = $(UV) pip install --quiet --python $(1)/bin/python --editable '.$(2)' \
 	$(if $(3),--constraints $(3) --build-constraints constraints.txt)
 
-.PHONY: help demo serve test check unit browser test-random test-latest slow sim coverage \
+.PHONY: help demo serve test check unit browser test-random test-latest slow sim fuzz mutation coverage \
 	bench bench-large docs venue dist upgrade clean
 
 help: ## list the targets
@@ -52,6 +52,12 @@ slow: .venv/dev browser ## run the slow tests too, and the property tests a hund
 
 sim: .venv/dev ## run the fault simulation for STEPS=n steps (10^8) from SEED=n on; see docs/testing.md
 	.venv/bin/python tests/fault_simulation/delever_sim.py --seed $(SEED) --steps $(STEPS)
+
+fuzz: .venv-fuzz/fuzz ## let atheris search every parser for a minute
+	.venv-fuzz/bin/python benchmarks/fuzz.py
+
+mutation: .venv-mutation/mutation ## mutate what decides about money, and count what the tests find; see docs/testing.md
+	.venv-mutation/bin/python benchmarks/mutation.py --seed $(SEED)
 
 coverage: .venv/dev browser ## measure which lines the tests run; writes htmlcov/
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html
@@ -101,6 +107,16 @@ clean: ## remove environments and builds
 .venv-latest/dev: .venv/uv FORCE
 	$(UV) venv --quiet --clear --python .venv/bin/python .venv-latest
 	$(call install,.venv-latest,[dev])
+
+.venv-fuzz/fuzz: .venv/uv pyproject.toml constraints-fuzz.txt
+	test -x .venv-fuzz/bin/python || $(UV) venv --quiet --python .venv/bin/python .venv-fuzz
+	$(call install,.venv-fuzz,[fast$(comma)server]' 'atheris,constraints-fuzz.txt)
+	@touch $@
+
+.venv-mutation/mutation: .venv/uv pyproject.toml constraints-mutation.txt
+	test -x .venv-mutation/bin/python || $(UV) venv --quiet --python .venv/bin/python .venv-mutation
+	$(call install,.venv-mutation,[fast]' 'pytest' 'hypothesis' 'cosmic-ray,constraints-mutation.txt)
+	@touch $@
 
 .venv-ray/ray: .venv/uv pyproject.toml constraints-ray.txt
 	test -x .venv-ray/bin/python || $(UV) venv --quiet --python .venv/bin/python .venv-ray

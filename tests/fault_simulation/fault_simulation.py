@@ -162,6 +162,7 @@ class FaultSimulation:
                     self._count_turns()
                     if self._process is not None:
                         self._process.abandon()
+                    self._loop.close()
                     self._clean.close()
         finally:
             self.report.operations = self._disk.operations
@@ -205,6 +206,8 @@ class FaultSimulation:
         """Start a process and check what it has restored; a fault of the disk may end it."""
         self.report.restarts += 1
         errors = len(self._disk.injected), sum(self._disk.injected.values())
+        self._count_turns()
+        self._loop.close()
         self._loop = SimulatedLoop(self._seed + self.report.restarts, self._loop.time())
         try:
             process = ServerProcess(self._config, self.now_ms, self._receiver, self._loop)

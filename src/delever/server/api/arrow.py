@@ -100,9 +100,11 @@ def _table(body: bytes) -> pa.Table:
     """Return the table of a stream; raise RequestError where the body is not a stream."""
     try:
         with pa.ipc.open_stream(body) as stream:
-            return stream.read_all()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            table = stream.read_all()
+        table.validate(full=True)  # offsets beyond a buffer would be read as memory
+    except (pa.ArrowException, OSError) as error:
         raise invalid_request("body", "", f"is not an Arrow IPC stream: {error}") from None
+    return table
 
 
 def _columns(table: pa.Table, header: dict[str, Any]) -> SetPositionColumns:
