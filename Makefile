@@ -6,7 +6,9 @@ SEED ?= $(shell date +%s)
 STEPS ?= 100000000
 comma := ,
 UV := .venv/bin/uv
-PYTEST := .venv/bin/pytest -n 2 --dist loadfile
+# Tests often wait for other processes, so that three workers use two cores better than two.
+PYTEST_OPTIONS := -n 3 --dist loadfile
+PYTEST := .venv/bin/pytest $(PYTEST_OPTIONS)
 
 # Install delever, with extras, into a virtual environment: $(call install,FOLDER,EXTRAS,CONSTRAINTS).
 # An environment apart (other clients, a cluster) is a folder, a file of constraints and a stamp.
@@ -45,7 +47,7 @@ test-random: .venv/dev browser ## run the tests in random order; SEED=n repeats 
 	$(PYTEST) --random-order --random-order-seed=$(SEED)
 
 test-latest: .venv-latest/dev browser ## run the tests with the newest release of every dependency
-	.venv-latest/bin/pytest -n 2 --dist loadfile
+	.venv-latest/bin/pytest $(PYTEST_OPTIONS)
 
 slow: .venv/dev browser ## run the slow tests too, and the property tests a hundred times as far
 	$(PYTEST) -m '' --hypothesis-profile=long

@@ -23,6 +23,7 @@ SCRIPTS = {
     "memory": "Memory",
     "copying": "Copies and snapshots",
     "lab": "The lab",
+    "policies": "Policies",
     "startup": "Start-up",
     "scaling": "Scaling",
     "serving": "Served",

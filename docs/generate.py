@@ -1,4 +1,4 @@
-"""Generate docs/rules.md, docs/reference/, blocks of docs/venues and README, and pictures.
+"""Generate rules.md, policies.md and reference/ of docs, blocks of docs/venues, and pictures.
 
 `make docs` runs it; tests/test_docs.py fails while a page is out of date.
 """
@@ -15,6 +15,7 @@ import msgspec
 from api_page import api_page
 from architecture_picture import pictures
 from config_page import config_page
+from policy_page import policies_page
 from rule_pages import rules_page, venues_filled
 
 from delever.core import messages
@@ -183,6 +184,7 @@ def pages() -> dict[Path, str]:
     """Return the text of every generated page by its path."""
     return {
         ROOT / "docs" / "rules.md": rules_page(),
+        ROOT / "docs" / "policies.md": policies_page(),
         REFERENCE / "commands.md": commands_page(),
         REFERENCE / "api.md": api_page(),
         REFERENCE / "config.md": config_page(),

@@ -8,8 +8,11 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +81,8 @@ class HistoryConfig(_Section, frozen=True, kw_only=True):
 
     url: str = ""
     """A SQLAlchemy URL, `postgresql+psycopg://...`; empty is SQLite next to the journal."""
+    url_env: str = ""
+    """Environment variable of the URL, where it has a password."""
 
 
 class PublicationConfig(_Section, frozen=True, kw_only=True):
@@ -162,6 +167,10 @@ class ApiKeyConfig(_Section, frozen=True, kw_only=True):
     """Environment variable of the passphrase that OKX clients send."""
     accounts: tuple[str, ...] = ()
     """Accounts of a `trade-account` key; the venue APIs return the first one."""
+    expires: str = ""
+    """Time from which the key is refused, with its zone: `2027-01-31T00:00:00Z`; empty: never."""
+    addresses: tuple[str, ...] = ()
+    """Addresses and networks (CIDR) from which the key is accepted; empty: from any."""
 
 
 class MailConfig(_Section, frozen=True, kw_only=True):
@@ -233,6 +242,15 @@ class ApiConfig(_Section, frozen=True, kw_only=True):
     """Show everybody's queue rows, with masked names, to callers without the role read, too."""
 
 
+class OperatorsConfig(_Section, frozen=True, kw_only=True):
+    """`[operators]`: bounds of operators' commands, against slips; beyond them they are refused."""
+
+    max_settlement_distance: str = "0.5"
+    """Largest distance of a settlement price from the mark, as a part of the mark."""
+    max_correction: str = "0.1"
+    """Largest correction or withdrawal of an insurance fund, as a part of its peak balance."""
+
+
 class Config(_Section, frozen=True, kw_only=True):
     """The whole file; every section is optional."""
 
@@ -241,6 +259,7 @@ class Config(_Section, frozen=True, kw_only=True):
     history: HistoryConfig = HistoryConfig()
     publication: PublicationConfig = PublicationConfig()
     api: ApiConfig = ApiConfig()
+    operators: OperatorsConfig = OperatorsConfig()
     binance: BinanceConfig = BinanceConfig()
     bybit: BybitConfig = BybitConfig()
     okx: OkxConfig = OkxConfig()
@@ -253,6 +272,7 @@ class Config(_Section, frozen=True, kw_only=True):
 _MAIL_ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 _WEBHOOK = re.compile(r"https?://[^/?#\s]")
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_PART = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _CHOICES = {
     "binance.adl_risk_labels": ("documented", "live"),
     "logs.level": ("debug", "info", "warning", "error"),
@@ -286,6 +306,7 @@ def check(config: Config, where: str) -> None:
         *_names_errors(config),
         *_choices_errors(config),
         *_keys_errors(config),
+        *_operators_errors(config.operators),
         *_mail_errors(config.notices.mail),
         *_recipients_errors(config.notices),
     ):
@@ -317,6 +338,8 @@ def _names_errors(config: Config) -> list[str]:
     found = [
         f"{key} = {text!r}: must not be empty" for key, text in given if not text or "\0" in text
     ]
+    if config.history.url and config.history.url_env:
+        found.append("history: url and url_env exclude each other")
     owners: dict[tuple[str, str], str] = {}
     for contract, spelling in config.contracts.items():
         for venue in ("binance", "bybit", "okx"):
@@ -352,8 +375,45 @@ def _keys_errors(config: Config) -> list[str]:
             found.append(f"{where}.accounts: a trade-account key needs at least one account")
         if not key.roles:
             found.append(f"{where}.roles: must name at least one role")
+        found += [f"{where}.{problem}" for problem in _admission_errors(key)]
         ids.add(key.id)
     return found
+
+
+def _admission_errors(key: ApiKeyConfig) -> Iterator[str]:
+    """Yield errors of a key's end, and of its addresses."""
+    try:
+        expiry_ms(key.expires)
+    except ValueError:
+        why = "must be a time with its zone, such as 2027-01-31T00:00:00Z"
+        yield f"expires = {key.expires!r}: {why}"
+    for number, text in enumerate(key.addresses):
+        try:
+            ip_network(text)
+        except ValueError as error:
+            yield f"addresses[{number}] = {text!r}: {error}"
+
+
+def expiry_ms(text: str) -> int | None:
+    """Return the end of a key in milliseconds, None for ''; raise ValueError for other text.
+
+    >>> expiry_ms("1970-01-01T00:00:02Z"), expiry_ms("")
+    (2000, None)
+    """
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return round(moment.timestamp() * 1000)
+
+
+def _operators_errors(operators: OperatorsConfig) -> Iterator[str]:
+    """Yield errors of bounds that are no parts: exact numbers above 0."""
+    for field in operators.__struct_fields__:
+        text = getattr(operators, field)
+        if not _PART.fullmatch(text) or Decimal(text) <= 0:
+            yield f"operators.{field} = {text!r}: must be a number above 0, such as '0.1'"
 
 
 def _mail_errors(mail: MailConfig) -> list[str]:

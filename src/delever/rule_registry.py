@@ -11,6 +11,8 @@ from dataclasses import fields, is_dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
+import numpy as np
+
 from delever.core.book import Book
 from delever.core.rules import RULE_SETS, RegisteredRules, RuleSet, rule_sets_of
 
@@ -85,8 +87,8 @@ def _content(value: Any) -> object:
         return (_code(type(value)), parts)
     if isinstance(value, Mapping):
         return tuple(sorted((repr(key), repr(_content(inner))) for key, inner in value.items()))
-    if isinstance(value, tuple | list):
-        return tuple(map(_content, value))
+    if isinstance(value, tuple | list | np.ndarray):
+        return tuple(map(_content, value if not isinstance(value, np.ndarray) else value.tolist()))
     if value is None or isinstance(value, str | int | float):
         return str(value) if isinstance(value, str) else value
     if callable(value):

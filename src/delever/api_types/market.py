@@ -357,6 +357,13 @@ class Readiness(ApiResponse, frozen=True, kw_only=True):
     waiting_for: str | None
 
 
+class Startup(ApiResponse, frozen=True, kw_only=True):
+    """Whether commands are accepted, and the newest record of the published snapshot."""
+
+    started: bool
+    sequence: int
+
+
 class Status(ApiResponse, frozen=True, kw_only=True):
     """The head of the journal, and the number of queued commands."""
 

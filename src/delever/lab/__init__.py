@@ -3,6 +3,7 @@
     errors      errors that name what is wrong with an input, and where
     tables      book directories and data frames <-> a book
     measures    what a run did to contracts and pools: totals, time series, distribution of ADL
+    policies    the policies of the literature, in lots and in money of profit
     runs        scenarios, journals and shocks run through the engine
     queries     queue, explanation, what-if of positions; fills explained; rules compared; ratings
     studies     the ADL of Hyperliquid on 2025-10-10 under every venue's rules

@@ -121,7 +121,7 @@ class Service:
             now_ms,
             trust_forwarded=config.listen.trust_forwarded,
         )
-        self.metrics.watch_logins(lambda: limited.failed_logins)
+        self.metrics.watch_logins(self.keyring.failed_logins.counts)
         self.app = Router(config.listen, self._venues(), limited, self._mounts(), self._lifespan)
         self._observe()
 

@@ -347,3 +347,71 @@ def test_a_record_names_the_key_that_submitted_it_and_the_log_its_address(tmp_pa
     with SqliteJournal(tmp_path / "j.db", readonly=True) as journal:
         by = [decode_command(record.command).by for record in journal.records()]
     assert by == ["ingest", "risk desk"]
+
+
+EXEMPTIONS = (
+    {"type": "define_account", "account": "mm", "adl_exempt": True},
+    {"type": "define_accounts", "accounts": ["mm"], "adl_exempt": "AQ=="},
+)
+
+
+@pytest.mark.parametrize("command", EXEMPTIONS)
+def test_an_exemption_from_adl_is_an_operators_command_with_a_note(
+    crashed: LiveServer, command: dict[str, object]
+) -> None:
+    noted = command | {"note": "market maker, contract of May"}
+    with client(crashed, "ingest") as venue, client(crashed, "operate") as operator:
+        assert venue.post("/v1/commands", json=noted).status_code == 403
+        missing = operator.post("/v1/commands", json=command)
+        assert (missing.status_code, missing.json()["error"]["reason"]) == (400, "missing_note")
+        assert operator.post("/v1/commands", json=noted).status_code == 200
+        plain = command | {"adl_exempt": "AA==" if "accounts" in command else False}
+        assert venue.post("/v1/commands", json=plain).status_code == 200
+
+
+def test_an_exempt_contract_is_an_operators_command(crashed: LiveServer) -> None:
+    contract = {
+        "type": "define_contract",
+        "contract": "ETHUSDT",
+        "kind": "linear",
+        "settle": "USDT",
+        "pool": "main",
+        "tick_size": "0.1",
+        "lot_size": "0.01",
+        "adl_exempt": True,
+    }
+    with client(crashed, "ingest") as venue, client(crashed, "operate") as operator:
+        assert venue.post("/v1/commands", json=contract).status_code == 403
+        assert operator.post("/v1/commands", json=contract).status_code == 200
+
+
+SETTLEMENT = {"type": "settle_contract", "contract": "BTCUSDT", "note": "delisted"}
+CORRECTION = {"type": "fund_pool", "pool": "main", "reason": "correction", "note": "booked twice"}
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "message"),
+    [
+        (SETTLEMENT | {"price": "5600"}, 400, "[operators] max_settlement_distance (0.5 of"),
+        (SETTLEMENT | {"price": "84000.5"}, 400, "is farther from the mark than"),
+        (SETTLEMENT | {"price": "84000"}, 200, ""),
+        (CORRECTION | {"amount": "-100000.01"}, 400, "[operators] max_correction (0.1 of"),
+        (CORRECTION | {"amount": "100000.01"}, 400, "check it, or change the bound"),
+        (CORRECTION | {"amount": "-100000"}, 200, ""),
+        (CORRECTION | {"amount": "-100000.01", "reason": "withdrawal"}, 400, "is larger than"),
+        (CORRECTION | {"amount": "100000.01", "reason": "injection"}, 200, ""),
+        (CORRECTION | {"amount": "5", "pool": "none"}, 422, "unknown pool"),
+        (SETTLEMENT | {"price": "1e9"}, 422, "invalid decimal"),
+    ],
+)
+def test_operators_commands_have_bounds_against_slips(
+    crashed: LiveServer, command: dict[str, object], status: int, message: str
+) -> None:
+    """The mark is 56,000, and the fund's peak 1,000,000; the bounds are the defaults."""
+    with client(crashed, "operate") as operator:
+        answer = operator.post("/v1/commands", json=command)
+    assert answer.status_code == status, answer.text
+    if status != 200:
+        error = answer.json()["error"]
+        assert message in error["message"]
+        assert (error["reason"] == "beyond_operators_bound") == (status == 400)

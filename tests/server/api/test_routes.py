@@ -56,6 +56,7 @@ GET  /v1/rules/bybit                                 401    200  200   403    40
 GET  /v1/status                                      401    200  200   403    403
 GET  /v1/health                                      200    200  200   200    200
 GET  /v1/ready                                       200    200  200   200    200
+GET  /v1/startup                                     200    200  200   200    200
 GET  /schema                                         200    200  200   200    200
 POST /v1/commands define_account                     401    403  403   200    200
 POST /v1/commands set_account_margin                 401    403  403   200    200

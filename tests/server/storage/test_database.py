@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -15,11 +16,12 @@ from alembic.config import Config as Settings
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from delever.config import ConfigError, parse
 from delever.server.notifications import outbox
 from delever.server.notifications.notifier import transactions_of
 from delever.server.notifications.outbox import JournalOutbox, NoticeChannel, Notification
 from delever.server.storage import tables
-from delever.server.storage.database import migrate
+from delever.server.storage.database import migrate, open_database
 
 NOTIFICATION = Notification(
     "n-1", 1, "kind", "bob", "BTC", NoticeChannel.MAIL, "bob@mail.test", "{}"
@@ -115,3 +117,18 @@ def test_concurrent_migrations_create_every_table_once(postgres: str) -> None:
         assert await differences(database) == []
 
     using(postgres, use)
+
+
+def test_the_url_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = parse({"history": {"url_env": "DELEVER_HISTORY"}})
+    with pytest.raises(ConfigError, match="'DELEVER_HISTORY' is not set"):
+        open_database(config)
+    monkeypatch.setenv("DELEVER_HISTORY", "postgresql+psycopg://delever:s3cret@db/history")
+    url = open_database(config).url
+    assert (url.host, url.database, url.password) == ("db", "history", "s3cret")
+    monkeypatch.setenv("DELEVER_HISTORY", "postgresql+nothing://delever:s3cret@db/history")
+    with pytest.raises(ConfigError) as caught:
+        open_database(config)
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(ConfigError, match="url and url_env exclude each other"):
+        parse({"history": {"url": "sqlite+aiosqlite://", "url_env": "DELEVER_HISTORY"}})

@@ -204,6 +204,7 @@ def test_pybit_receives_the_effect_of_adl_on_its_account() -> None:
         closing, cancelled = by_topic["order"]
         assert (closing["orderStatus"], closing["orderId"]) == ("Filled", execution["orderId"])
         assert (cancelled["orderId"], cancelled["cancelType"]) == ("bob-17", "CancelAllBeforeAdl")
+        assert (cancelled["side"], cancelled["orderType"]) == ("Buy", "Limit")
         (position,) = by_topic["position"]
         assert (position["symbol"], position["size"]) == ("BTCUSDT", "0")
         (coin,) = by_topic["wallet"][0]["coin"]

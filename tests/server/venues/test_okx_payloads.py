@@ -152,5 +152,6 @@ def test_position_rows_follow_side_hedge_mode_and_margin_mode(
     row = payloads.position_row(named, terms, 8, position, context, hedge_mode=hedge_mode)
     assert {name: row[name] for name in fields} == fields
     assert (row["adl"], row["avgPx"], row["notionalUsd"]) == ("4", "5500", "120")
+    assert row.pop("closeOrderAlgo") == []
     assert all(isinstance(value, str) for value in row.values())
     assert payloads.contract_row(named, terms)["ctVal"] == "0.01"

@@ -114,6 +114,8 @@ def test_an_adl_fill_is_an_order_of_category_adl_and_changes_positions_and_balan
         order, cancelled = orders
         assert (cancelled["ordId"], cancelled["state"]) == ("bob-17", "canceled")
         assert (cancelled["cancelSource"], cancelled["instId"]) == ("6", "BTC-USDT-SWAP")
+        assert (cancelled["side"], cancelled["ordType"], cancelled["sz"]) == ("buy", "limit", "0")
+        assert (order["ordType"], order["px"]) == ("limit", order["fillPx"])
         assert cancelled.keys() == order.keys()
         assert (order["category"], order["state"], order["side"]) == ("adl", "filled", "buy")
         assert (order["accFillSz"], order["fillSz"], order["code"]) == ("50", "50", "0")
@@ -126,6 +128,22 @@ def test_an_adl_fill_is_an_order_of_category_adl_and_changes_positions_and_balan
         assert unsubscribed["event"] == "unsubscribe"
 
     with_connection(market, use)
+
+
+def test_unused_keys_may_be_null_and_a_public_socket_may_log_in(market: LiveServer) -> None:
+    """The Rust client of NautilusTrader does both, and subscribes to algo orders on /business."""
+    unused = {"instFamily": None, "instId": None}
+
+    async def use(connection: Connection) -> None:
+        assert (await connection.request("login", login()))["event"] == "login"
+        algo = {"channel": "orders-algo", "instType": "SWAP"}
+        answer = await connection.request("subscribe", algo | unused)
+        assert (answer["event"], answer["arg"]) == ("subscribe", algo)
+        warning = {"channel": "adl-warning", "instType": "SWAP"}
+        assert (await connection.request("subscribe", warning | unused))["arg"] == warning
+        assert (await connection.receive())["data"][0]["state"] == "normal"
+
+    with_connection(market, use, "/ws/v5/business")
 
 
 def test_other_channels_of_okx_are_acknowledged(market: LiveServer) -> None:

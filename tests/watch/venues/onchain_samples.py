@@ -79,7 +79,8 @@ def hyperliquid(stub: Stub) -> None:
     stub.set_answer("/info clearinghouseState", clearinghouse(ISOLATED_ETH, CROSS_BTC))
     plain = fill(dir="Close Short", tid=1)
     bankrupt = fill(tid=2, side="A", liquidation={"liquidatedUser": ADDRESS.lower()})
-    stub.set_answer("/info userFills", [fill(), plain, bankrupt])
+    old = fill(tid=3, liquidation=None)
+    stub.set_answer("/info userFills", [fill(), plain, bankrupt, old])
 
 
 def dydx_position(market: str, side: str, size: str, entry: str, number: int = 0) -> dict[str, Any]:

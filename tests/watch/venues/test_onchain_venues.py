@@ -71,7 +71,8 @@ def test_an_address_on_hyperliquid_has_its_exact_score(stub: Stub) -> None:
 def test_only_fills_of_adl_are_displayed_with_the_venues_mark(stub: Stub) -> None:
     samples.hyperliquid(stub)
     observations, _, _ = poll(adapter_of("hyperliquid", stub.url), "ADL fills")
-    fill, own = of(FillObservation, observations)
+    fill, own, old = of(FillObservation, observations)
+    assert old.mark is None
     assert (fill.name, fill.side, fill.quantity, fill.price) == ("BTC", "short", 1, 80_000)
     assert (fill.realized_pnl, fill.mark, fill.why) == (20_000, 79_000, "")
     assert own.side == "long"
@@ -213,7 +214,7 @@ def test_the_command_displays_place_and_eligibility(
     options = ["--address", ADDRESS, "--base-url", stub.url, "--once", "--json"]
     assert call(["watch", "hyperliquid", *options, "--book", book]) == 0
     view = json.loads(capfd.readouterr().out)
-    positions, (fill, _) = view["positions"], view["fills"]
+    positions, (fill, *_) = view["positions"], view["fills"]
     # the position was first read days after the fill: only the venue's own numbers are known
     assert (fill["mark"], fill["realized_pnl"], fill["haircut"]) == ("79000.0", "20000.0", None)
     assert fill["why"] == ""

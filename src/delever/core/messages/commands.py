@@ -169,7 +169,8 @@ class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
     In hedge mode the account may have positions on both sides of a contract. An `adl_exempt`
     account is never a counterparty of ADL. In `multi_asset` mode the balances of all assets that
     are collateral margin all of its cross positions together. `owner` names who has the account, by
-    default the account itself: accounts of one owner are its subaccounts.
+    default the account itself: accounts of one owner are its subaccounts. `note` is the reason of
+    an exemption, for the record.
     """
 
     account: str
@@ -177,6 +178,7 @@ class DefineAccount(Command, tag="define_account", frozen=True, kw_only=True):
     adl_exempt: bool = False
     multi_asset: bool = False
     owner: str = ""
+    note: str = ""
 
 
 class BalanceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -260,7 +262,8 @@ class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
     """Open accounts, or change their modes, as columns: `define_account` for many.
 
     `hedge_mode`, `adl_exempt` and `multi_asset` have one byte an account, 0 or 1; an omitted column
-    is 0 for all. `owners` has one name an account, or none at all.
+    is 0 for all. `owners` has one name an account, or none at all. `note` is the reason of
+    exemptions, for the record.
     """
 
     accounts: tuple[str, ...]
@@ -268,6 +271,7 @@ class DefineAccounts(Command, tag="define_accounts", frozen=True, kw_only=True):
     adl_exempt: bytes = b""
     multi_asset: bytes = b""
     owners: tuple[str, ...] = ()
+    note: str = ""
 
 
 class SetBalanceColumns(Command, tag="set_balance_columns", frozen=True, kw_only=True):

@@ -19,12 +19,13 @@ import polars as pl
 from delever.core.book import Book
 from delever.core.engine import step
 from delever.core.messages import Amount, Command, Event, MarkUnconfirmed, Rejected, SetTime
-from delever.core.rules import RULE_SETS, RuleSet, rule_sets_of
-from delever.core.rules.policies import POLICIES
+from delever.core.rules import RULE_SETS, RuleSet, rule_sets_of, with_policy
+from delever.core.rules.policies import LotPolicy, policy_named
 from delever.formatting import rejection_text
-from delever.lab.errors import InputError, unknown
+from delever.lab.errors import InputError
 from delever.lab.measures.adl_distribution import PLACES, AdlDistribution, adl_distributions
 from delever.lab.measures.contract_totals import ContractTotal
+from delever.lab.policies.catalog import AnyPolicy, lot_policy
 from delever.lab.queries.position_queries import rule_set
 from delever.lab.runs.managed_book import check_read, given_caps, managed_copy
 from delever.lab.runs.market_paths.commands import (
@@ -41,6 +42,8 @@ from delever.lab.tables.table import SCHEMAS, Tabular, table_of
 from delever.rule_registry import own_registry
 
 Crash = Shock | Scenario
+
+Policies = str | AnyPolicy | Sequence[str | AnyPolicy]
 
 
 class RoundedPriceWarning(UserWarning):
@@ -153,7 +156,7 @@ def compare(
     crash: Crash,
     *,
     rules: str | RuleSet | Sequence[str | RuleSet] = tuple(RULE_SETS),
-    policies: str | Sequence[str] = (),
+    policies: Policies = (),
     pool: Pool | None = None,
     depth: Tabular | None = None,
     vault_cap: Amount | None = None,
@@ -161,9 +164,10 @@ def compare(
 ) -> pl.DataFrame:
     """Return what a crash does under several rule sets: one row per rule set and contract.
 
-    `rules` are names or `RuleSet` objects, or one of them, and `policies` names. With `policies`, a
-    rule set with a queue is simulated with each of them in place of its own, named like
-    `bybit+pro_rata`. Columns are those of `RunResult.summary.contracts`, as exact decimals, and of
+    `rules` are names or `RuleSet` objects, or one of them, and so are `policies` names or objects,
+    of the engine or of `delever.lab.policies`. With `policies`, a rule set with a queue is
+    simulated with each of them in place of its own, named like `bybit+pro_rata`. Columns are those
+    of `RunResult.summary.contracts`, as exact decimals, and of
     `delever.lab.measures.adl_distribution`; `exhausted` is true if inventory remains although ADL
     is on. `note` says what was assumed of a rule set for which `vault_cap` or `loss_threshold` is
     missing, as in `simulate`. A rule set under which nothing happens has one row without a
@@ -177,13 +181,8 @@ def compare(
         [('bybit', Decimal('1.55')), ('binance', Decimal('0.00'))]
     """
     rows: list[dict[str, Any]] = []
-    chosen = [rules] if isinstance(rules, str | RuleSet) else rules
-    own = [one for one in chosen if isinstance(one, RuleSet)]
-    known = book.copy()
-    known.use_registry({**book.registry, **own_registry(own)})
-    names = [one.name if isinstance(one, RuleSet) else one for one in chosen]
     caps = given_caps(vault_cap=vault_cap, loss_threshold=loss_threshold)
-    compared = variants(names, _as_sequence(policies), rule_sets_of(known))
+    known, compared = with_variants(book, rules, policies)
     check_read(caps, [rule_set(name, rule_sets_of(known)) for name in compared])
     for name in compared:
         needed = rule_set(name, rule_sets_of(known)).managed_limits
@@ -251,27 +250,63 @@ def _distribution_row(
     return {} if distribution is None else msgspec.structs.asdict(distribution)
 
 
-def _as_sequence(names: str | Sequence[str]) -> Sequence[str]:
-    """Return names, of which there may be a single one."""
-    return [names] if isinstance(names, str) else names
+def with_variants(
+    book: Book, rules: str | RuleSet | Sequence[str | RuleSet], policies: Policies
+) -> tuple[Book, list[str]]:
+    """Return a copy of the book that knows rule sets and policies of one's own, and all variants.
+
+    Raises UnknownNameError and InputError for policies that do not exist or cannot be named.
+    """
+    chosen = [rules] if isinstance(rules, str | RuleSet) else rules
+    known = book.copy()
+    own = own_registry(one for one in chosen if isinstance(one, RuleSet))
+    known.use_registry({**book.registry, **own})
+    names = [one.name if isinstance(one, RuleSet) else one for one in chosen]
+    compared = variant_rule_sets(names, policies, rule_sets_of(known))
+    new = own_registry(one for one in compared if one.name not in rule_sets_of(known))
+    known.use_registry({**known.registry, **new})
+    return known, [one.name for one in compared]
+
+
+def variant_rule_sets(
+    rules: Iterable[str], policies: Policies, known: Mapping[str, RuleSet] = RULE_SETS
+) -> list[RuleSet]:
+    """Return rule sets by name, those with a queue combined with each of the policies.
+
+    A rule set keeps its plain name with its own policy. Raises UnknownNameError, and InputError for
+    a policy without a usable name.
+    """
+    chosen = [_divider(policy) for policy in _as_sequence(policies)]
+    found: list[RuleSet] = []
+    for name in rules:
+        own = rule_set(name, known)
+        try:
+            with_each = [with_policy(own, policy) for policy in chosen if own.cases]
+        except ValueError as error:
+            raise InputError(str(error), column="policies") from error
+        found += with_each or [own]
+    return found
+
+
+def _as_sequence(policies: Policies) -> Sequence[str | AnyPolicy]:
+    """Return policies, of which there may be a single one."""
+    if isinstance(policies, Sequence) and not isinstance(policies, str):
+        return policies
+    return [policies]
+
+
+def _divider(policy: str | AnyPolicy) -> str | LotPolicy:
+    """Return a policy as `with_policy` takes it: the name of one of the engine, or an object."""
+    if isinstance(policy, str) and policy_named(policy) is not None:
+        return policy
+    return lot_policy(policy)
 
 
 def variants(
-    rules: Iterable[str], policies: Sequence[str], known: Mapping[str, RuleSet] = RULE_SETS
+    rules: Iterable[str], policies: Policies, known: Mapping[str, RuleSet] = RULE_SETS
 ) -> list[str]:
-    """Return the names of rule sets, those with a queue combined with each of the policies.
-
-    A rule set keeps its plain name with its own policy. Raises UnknownNameError.
-    """
-    for policy in policies:
-        if policy not in POLICIES:
-            raise unknown("policy", policy, POLICIES)
-    names: list[str] = []
-    for name in rules:
-        chosen = rule_set(name, known)
-        own = [name if policy == chosen.policy.name else f"{name}+{policy}" for policy in policies]
-        names += own if own and chosen.cases else [name]
-    return names
+    """Return the names of `variant_rule_sets`."""
+    return [one.name for one in variant_rule_sets(rules, policies, known)]
 
 
 def _places(rows: Sequence[Mapping[str, Any]], name: str) -> int:

@@ -65,6 +65,11 @@ def native_app(
         exception_handlers=HANDLERS,
         openapi_config=openapi_config(),
         request_max_body_size=config.listen.max_body_bytes,
-        state=State({"services": services, "authenticator": Authenticator.of(config, keyring)}),
+        state=State(
+            {
+                "services": services,
+                "authenticator": Authenticator.of(config, keyring, runner.now_ms),
+            }
+        ),
         logging_config=None,
     )

@@ -22,6 +22,7 @@ from delever.server.api.requests.decoding import command_of, commands_of
 from delever.server.api.requests.dependencies import ApiServices, Services
 from delever.server.api.requests.errors import ApiError, RequestError, invalid_request
 from delever.server.api.requests.name_validation import check_names
+from delever.server.api.requests.operator_bounds import bound_error
 from delever.server.engine.runner import BusyError, Committed, DuplicateIdError, Outcome
 from delever.server.transport.asgi import Scope, address_of
 from delever.server.venues.symbols import collision_of
@@ -148,6 +149,7 @@ def _error(
     return (
         check_command(request, submitted)
         or check_names(submitted)
+        or bound_error(submitted, services.runner.market_snapshot, services.config.operators)
         or _time_error(services, submitted)
         or _symbol_error(services, submitted, before)
     )

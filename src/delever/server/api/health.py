@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from litestar import Response, get
 
-from delever.api_types.market import Health, Readiness, Status
+from delever.api_types.market import Health, Readiness, Startup, Status
 from delever.server.api.requests.authorization import reads_market
 from delever.server.api.requests.dependencies import Services
 from delever.server.api.requests.errors import ApiError, RequestError
@@ -27,6 +27,17 @@ async def ready(services: Services) -> Response[Readiness]:
     return Response(body, status_code=503 if waiting_for else 200)
 
 
+@get("/v1/startup", tags=["service"])
+async def startup(services: Services) -> Response[Startup]:
+    """Return 200 once the journal is replayed and commands are accepted. Needs no key.
+
+    Before it, nothing of the server answers. The history may still be behind: see `/v1/ready`.
+    """
+    accepts = services.runner.failed is None
+    body = Startup(started=accepts, sequence=services.runner.market_snapshot.sequence)
+    return Response(body, status_code=200 if accepts else 503)
+
+
 @get("/v1/status", guards=[reads_market], tags=["service"])
 async def status(services: Services) -> Status:
     """Return the head of the journal, and the number of queued commands."""
@@ -47,4 +58,4 @@ async def status(services: Services) -> Status:
     )
 
 
-ROUTES = [health, ready, status]
+ROUTES = [health, ready, startup, status]

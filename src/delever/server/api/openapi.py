@@ -44,7 +44,7 @@ BODIES: dict[str, Document] = {
 }
 """Bodies that routes read by themselves."""
 
-PUBLIC_PATHS = {"/v1/health", "/v1/ready", "/metrics"}
+PUBLIC_PATHS = {"/v1/health", "/v1/ready", "/v1/startup", "/metrics"}
 ERROR_STATUSES = {
     "/v1/commands": ("409", "422"),
     "/v1/positions/arrow": ("409", "422"),
@@ -153,7 +153,7 @@ def _operation(path: str, operation: Document) -> Document:
         codes += ["401", "403", "429"]
     if "{" in path:
         codes.append("404")
-    if path in {"/v1/health", "/v1/ready"}:
+    if path in {"/v1/health", "/v1/ready", "/v1/startup"}:
         operation["responses"]["503"] = operation["responses"]["200"]
         codes.remove("503")
     for code in (*codes, *ERROR_STATUSES.get(path, ())):

@@ -44,6 +44,8 @@ from delever.server.transport.websockets import DROPPED
 OTHER = "other"
 """The label of all unknown paths, so that requests cannot create labels."""
 
+APIS = ("binance", "bybit", "okx", "v1")
+
 ERROR_PLACES = ("listener", "publication", "snapshot", "step", "tick")
 """Places of errors that the engine survives."""
 
@@ -128,7 +130,7 @@ class Metrics:
         self._history_lag = make.gauge(
             "history_lag_records", "Durable records that are not in the history"
         )
-        self._failed_logins = make.gauge("failed_logins", "Logins of /v1 with a wrong key, so far")
+        self._failed_logins = make.gauge("failed_logins", "Logins that failed, so far", "api")
         self._records = make.gauge("journal_records", "Records in the journal's file")
         self._journal_bytes = make.gauge("journal_bytes", "Size of the journal with its log")
         self._disk_free = make.gauge("disk_free_bytes", "Free space of the journal's disk")
@@ -155,9 +157,10 @@ class Metrics:
             if command in types:
                 self._refresh.labels(label).observe(seconds)
 
-    def watch_logins(self, failed: Callable[[], int]) -> None:
-        """Report logins with a wrong key."""
-        self._failed_logins.set_function(lambda: float(failed()))
+    def watch_logins(self, failed: Mapping[str, int]) -> None:
+        """Report logins that failed, by API."""
+        for api in APIS:
+            self._failed_logins.labels(api).set_function(functools.partial(_number_of, failed, api))
 
     def watch_history(self, history: HistoryProjector) -> None:
         """Report how far the history is behind the journal."""
@@ -236,6 +239,10 @@ class Metrics:
             self._sockets.labels(part).dec()
             if scope.get(DROPPED):
                 self._dropped.labels(part).inc()
+
+
+def _number_of(counts: Mapping[str, int], name: str) -> float:
+    return float(counts.get(name, 0))
 
 
 def _journal_bytes(journal: Path) -> int:

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from delever.config import Config, ConfigError
+from delever.config import Config, ConfigError, secret
 
 BUSY_S = 30
 """How long a SQLite writer waits for another one."""
@@ -25,9 +25,12 @@ MIGRATION_LOCK = 0x64656C76
 def open_database(config: Config) -> AsyncEngine:
     """Return the engine of the configured database, not connected yet.
 
-    Raises ConfigError where the URL is invalid, or its driver is missing or not asynchronous.
+    Raises ConfigError where the URL is invalid or its variable is not set, or where its driver is
+    missing or not asynchronous.
     """
-    url = config.history.url
+    url, variable = config.history.url, config.history.url_env
+    if variable:
+        url = secret("history.url_env", env=variable)
     if url:
         try:
             return create_async_engine(url, pool_pre_ping=True)

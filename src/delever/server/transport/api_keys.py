@@ -3,30 +3,50 @@
 Secrets are compared in constant time, stored only here, and never part of a message or error.
 """
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from delever.config import ApiKeyConfig, ConfigError, Role, secret
+from delever.config import ApiKeyConfig, ConfigError, Role, expiry_ms, secret
 
+FAILED_LOGIN_DELAY_S = 0.2
+"""How late a login with a wrong key is answered."""
+
+Network = IPv4Network | IPv6Network
 PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+
+
+log = structlog.get_logger()
+
+
+class KeyProblem(StrEnum):
+    """Why a key whose secret is right is refused."""
+
+    EXPIRED = "expired"
+    ADDRESS = "address"
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """One API key; `accounts` are those that a trade-account key may read.
 
-    `name` is its public name, if it has one.
+    `name` is its public name, if it has one. It is refused from `expires_ms` on, and from addresses
+    outside `networks` where there are any.
     """
 
     id: str
@@ -36,6 +56,24 @@ class ApiKey:
     _passphrase: bytes = field(default=b"", repr=False)
     _public: PublicKey | None = field(default=None, repr=False)
     name: str = ""
+    expires_ms: int | None = None
+    networks: tuple[Network, ...] = ()
+
+    def problem(self, address: str, now_ms: int) -> KeyProblem | None:
+        """Return why the key is refused from an address now, or None where it is accepted."""
+        if self.expires_ms is not None and now_ms >= self.expires_ms:
+            return KeyProblem.EXPIRED
+        return None if self._is_allowed(address) else KeyProblem.ADDRESS
+
+    def _is_allowed(self, address: str) -> bool:
+        if not self.networks:
+            return True
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        mapped = getattr(parsed, "ipv4_mapped", None)  # an IPv4 client of a socket for both
+        return any((mapped or parsed) in network for network in self.networks)
 
     @property
     def public_name(self) -> str:
@@ -121,11 +159,25 @@ def _verified(public: PublicKey, payload: bytes, encoded: bytes) -> bool:
     return True
 
 
+class FailedLogins:
+    """Counts, logs and delays logins that fail; `counts` has them by API."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    async def report(self, api: str, address: str, why: str) -> None:
+        """Report a login that failed; return after the delay of its answer."""
+        self.counts[api] += 1
+        log.warning("a login failed", api=api, address=address, why=why)
+        await asyncio.sleep(FAILED_LOGIN_DELAY_S)
+
+
 class Keyring:
     """All API keys of a server; raises ConfigError where a key's secret cannot be read."""
 
     def __init__(self, keys: Iterable[ApiKeyConfig]) -> None:
         self._keys = {key.id: _load(key) for key in keys}
+        self.failed_logins = FailedLogins()
 
     def add(self, key: ApiKey) -> None:
         """Add a key that is not in the configuration."""
@@ -170,6 +222,8 @@ def _load(key: ApiKeyConfig) -> ApiKey:
         _passphrase=passphrase.encode(),
         _public=_public_key(where, key.public_key_file) if key.public_key_file else None,
         name=key.name,
+        expires_ms=expiry_ms(key.expires),
+        networks=tuple(map(ip_network, key.addresses)),
     )
 
 

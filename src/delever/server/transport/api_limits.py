@@ -1,12 +1,10 @@
 """The rate limit of the native API: by key, or by address where there is none."""
 
-import asyncio
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
-import structlog
 
 from delever.config import Role
 from delever.server.transport.api_keys import Keyring
@@ -25,15 +23,12 @@ from delever.server.transport.rate_limits import RateLimiter, Usage
 
 WINDOW_MS = 60_000
 
-UNLIMITED = frozenset({"/v1/health", "/v1/ready"})
+UNLIMITED = frozenset({"/v1/health", "/v1/ready", "/v1/startup"})
 """The probes of supervisors and load balancers."""
 
 
 FAILED_LOGIN_WEIGHT = 500
-FAILED_LOGIN_DELAY_S = 0.2
-"""A login with a wrong key: its weight for the address, and how late it is answered."""
-
-log = structlog.get_logger()
+"""The weight of a login with a wrong key, for the address."""
 
 
 class PathWeight(NamedTuple):
@@ -73,7 +68,6 @@ class ApiRateLimit:
         self._limiter = RateLimiter(limit, WINDOW_MS, now_ms)
         self._now_ms = now_ms
         self._trust_forwarded = trust_forwarded
-        self.failed_logins = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -85,9 +79,12 @@ class ApiRateLimit:
         sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         key = self._keyring.bearer(sent.decode("latin-1")) if sent else None
         weight = _weight_of(path)
-        if sent and key is None:
-            weight = FAILED_LOGIN_WEIGHT
-            await self._fail(path, address)
+        problem = key.problem(address, self._now_ms()) if key else None
+        if sent and (key is None or problem is not None):
+            key, weight = None, FAILED_LOGIN_WEIGHT
+            await self._keyring.failed_logins.report(
+                "v1", address, problem or "wrong key or secret"
+            )
         elif key is not None and key.has_role(Role.INGEST):
             await self._app(scope, receive, send)
             return
@@ -103,12 +100,6 @@ class ApiRateLimit:
             await send(message)
 
         await self._app(scope, receive, with_headers)
-
-    async def _fail(self, path: str, address: str) -> None:
-        """Count and log a login with a wrong key, and delay its response."""
-        self.failed_logins += 1
-        log.warning("a login failed", address=address, path=path)
-        await asyncio.sleep(FAILED_LOGIN_DELAY_S)
 
     def _headers(self, usage: Usage) -> Headers:
         seconds = -((self._now_ms() - usage.resets_ms) // 1_000)

@@ -16,11 +16,10 @@ from delever.lab.queries.position_queries import rule_set
 from delever.lab.runs.managed_book import check_read, given_caps
 from delever.lab.runs.market_paths.commands import check_scenario
 from delever.lab.runs.market_paths.path import Shock, scenario_of
-from delever.lab.runs.stress_test import Crash, variants
+from delever.lab.runs.stress_test import Crash, Policies, with_variants
 from delever.lab.runs.sweeps.executors import ProcessExecutor, SerialExecutor, SweepExecutor
 from delever.lab.runs.sweeps.tasks import Row, SweepInputs, encoded, parts_of, row_schema
 from delever.lab.tables.defaults import Pool, pool_balances
-from delever.rule_registry import own_registry
 
 PART_SIZE = 16
 """Tasks a part: what an interrupted sweep loses at most for each worker."""
@@ -34,7 +33,7 @@ def sweep(
     scenarios: Sequence[Crash],
     *,
     rules: str | RuleSet | Sequence[str | RuleSet] = "bybit",
-    policies: str | Sequence[str] = (),
+    policies: Policies = (),
     funds: Sequence[Pool | None] = (None,),
     next_shocks: Sequence[Shock] = (),
     alpha: float = 0.0,
@@ -66,15 +65,7 @@ def sweep(
         >>> frame.select("scenario", "rules", "fund").row(1)
         ('student_t-1-0', 'binance', 'main=100')
     """
-    chosen = [rules] if isinstance(rules, str | RuleSet) else rules
-    known = book.copy()
-    known.use_registry(
-        {**book.registry, **own_registry([r for r in chosen if isinstance(r, RuleSet)])}
-    )
-    names = [one.name if isinstance(one, RuleSet) else one for one in chosen]
-    compared = variants(
-        names, [policies] if isinstance(policies, str) else policies, rule_sets_of(known)
-    )
+    known, compared = with_variants(book, rules, policies)
     caps = given_caps(vault_cap=vault_cap, loss_threshold=loss_threshold)
     inputs = _inputs(known, scenarios, compared, funds, next_shocks, alpha, caps)
     own = ProcessExecutor(workers) if workers else SerialExecutor()

@@ -6,5 +6,6 @@
 4. path_encoding     names with a slash in a path, and HEAD
 5. decoding          commands from JSON and NDJSON
 6. name_validation   rules for new names
-7. dependencies      the services that routes use
+7. operator_bounds   bounds of operators' commands against slips
+8. dependencies      the services that routes use
 """

@@ -6,8 +6,9 @@ ADL, with masked accounts. Data of a single account, and all events of the journ
 """
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
@@ -20,6 +21,9 @@ from delever.core.messages import (
     Command,
     Compensate,
     ConfirmMark,
+    DefineAccount,
+    DefineAccounts,
+    DefineContract,
     DelistContract,
     ForceAdl,
     FundPool,
@@ -30,7 +34,8 @@ from delever.core.messages import (
 )
 from delever.server.api.requests.errors import ApiError, RequestError
 from delever.server.api.requests.masking import Masking
-from delever.server.transport.api_keys import ApiKey, Keyring
+from delever.server.transport.api_keys import ApiKey, KeyProblem, Keyring
+from delever.server.transport.asgi import Scope, address_of
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -58,22 +63,32 @@ class Authenticator:
     anonymous_read: bool
     anonymous_accounts: bool
     salt: bytes
+    now_ms: Callable[[], int]
+    trust_forwarded: bool
 
     @classmethod
-    def of(cls, config: Config, keyring: Keyring) -> "Authenticator":
+    def of(cls, config: Config, keyring: Keyring, now_ms: Callable[[], int]) -> "Authenticator":
         """Return the authenticator of a configuration."""
         api = config.api
         salt = secrets.token_bytes(16)
-        return cls(keyring, api.anonymous_read, api.anonymous_accounts, salt)
+        trusts = config.listen.trust_forwarded
+        return cls(keyring, api.anonymous_read, api.anonymous_accounts, salt, now_ms, trusts)
 
     def key(self, connection: Connection) -> ApiKey | None:
-        """Return the caller's key, or None without one; raise RequestError for an invalid key."""
+        """Return the caller's key, or None without one; raise RequestError for a refused key."""
         authorization = connection.headers.get("authorization")
         if authorization is None:
             return None
         key = self.keyring.bearer(authorization)
         if key is None:
             raise _invalid_api_key("the key or its secret is wrong")
+        scope = cast("Scope", connection.scope)
+        address = address_of(scope, trust_forwarded=self.trust_forwarded)
+        match key.problem(address, self.now_ms()):
+            case KeyProblem.EXPIRED:
+                raise _invalid_api_key("the key has expired", "api_key_expired")
+            case KeyProblem.ADDRESS:
+                raise _address_not_allowed(address)
         return key
 
     def reader(self, connection: Connection) -> ApiKey | None:
@@ -160,16 +175,25 @@ def check_command(connection: Connection, command: Command) -> ApiError | None:
     key = authenticator_of(connection).key(connection)
     if key is None or not key.has_role(Role.OPERATE):
         return _role_error(Role.OPERATE)
-    if not getattr(command, "note", "").strip():
+    if not getattr(command, "note", "-").strip():  # the definition of a contract has none
         message = "an operator's command needs a note with its reason"
         return ApiError(reason="missing_note", field="note", message=message)
     return None
 
 
 def is_operators(command: Command) -> bool:
-    """Return whether a command needs the role operate, and a note."""
-    confirms = isinstance(command, SetTime) and command.confirmed
-    return confirms or isinstance(command, OPERATOR_COMMANDS)
+    """Return whether a command needs the role operate, and a note.
+
+    So do exemptions from ADL, and the confirmation of a jump of time.
+    """
+    match command:
+        case SetTime():
+            return command.confirmed
+        case DefineAccounts():
+            return any(command.adl_exempt)
+        case DefineAccount() | DefineContract():
+            return command.adl_exempt
+    return isinstance(command, OPERATOR_COMMANDS)
 
 
 def status_of(error: ApiError) -> int:
@@ -193,6 +217,12 @@ def _role_error(role: Role) -> ApiError:
     )
 
 
-def _invalid_api_key(message: str) -> RequestError:
-    error = ApiError(reason="invalid_api_key", field="authorization", message=message)
+def _invalid_api_key(message: str, reason: str = "invalid_api_key") -> RequestError:
+    error = ApiError(reason=reason, field="authorization", message=message)
     return RequestError(401, error, {"WWW-Authenticate": "Bearer"})
+
+
+def _address_not_allowed(address: str) -> RequestError:
+    message = f"the key is not accepted from {address}"
+    error = ApiError(reason="address_not_allowed", field="address", value=address, message=message)
+    return RequestError(403, error)

@@ -23,6 +23,10 @@ USED = b"x-mbx-used-weight-1m"
 RETRY = b"retry-after"
 
 
+FAILED_LOGINS = {payloads.BAD_KEY, payloads.UNKNOWN_KEY, payloads.BAD_SIGNATURE}
+"""Errors of wrong and refused keys, not of wrong requests."""
+
+
 class BinanceRequestError(Exception):
     """A request that Binance would reject, with the error code to answer."""
 
@@ -76,6 +80,8 @@ class RequestAuthenticator:
         api_key = self._keyring.find(key_id)
         if api_key is None or not api_key.has_role(Role.TRADE_ACCOUNT) or api_key.account is None:
             raise BinanceRequestError(payloads.UNKNOWN_KEY)
+        if api_key.problem(request.address, self._now_ms()) is not None:
+            raise BinanceRequestError(payloads.UNKNOWN_KEY)  # the same code, as at Binance
         return api_key
 
     def by_signature(self, request: Request) -> ApiKey:

@@ -12,6 +12,7 @@ from delever.server.transport.websockets import Socket
 from delever.server.venues.binance import payloads
 from delever.server.venues.binance.account import AccountEndpoints
 from delever.server.venues.binance.authentication import (
+    FAILED_LOGINS,
     BinanceRateLimiter,
     BinanceRequestError,
     RequestAuthenticator,
@@ -78,6 +79,7 @@ class BinanceApi:
     def __init__(self, config: Config, runner: Runner, keyring: Keyring, fills: FillLog) -> None:
         self._now_ms = runner.now_ms
         self._limiter = BinanceRateLimiter(config.binance, runner.now_ms)
+        self._keyring = keyring
         self._authenticator = RequestAuthenticator(keyring, runner.now_ms)
         self._markets = Markets(config, runner.market_snapshot)
         self._accounts = AccountEndpoints(runner, self._markets)
@@ -116,6 +118,8 @@ class BinanceApi:
         try:
             return Reply(await route.handler(request), headers=headers)
         except BinanceRequestError as error:
+            if error.code in FAILED_LOGINS:
+                await self._keyring.failed_logins.report("binance", request.address, error.code.msg)
             return _error_reply(error.code, headers)
         except StoppedError:
             return _error_reply(payloads.BUSY, headers)

@@ -13,6 +13,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import parse_qs
 
 import msgspec
@@ -111,6 +112,15 @@ class UserDataStreams:
         self._streams[api, api_key.id] = self._keys[name] = stream
         return True
 
+    def _is_allowed(self, name: str, address: str) -> bool:
+        """Whether a name is a listen key whose API key is accepted from an address now."""
+        if not self._is_known(name):
+            return False
+        stream = self._keys[name]
+        (key_id,) = [key_id for (_, key_id), each in self._streams.items() if each is stream]
+        api_key = self._keyring.find(key_id)
+        return api_key is not None and not api_key.problem(address, self._runner.now_ms())
+
     def _owner(self, name: str) -> tuple[str, ApiKey] | None:
         """Return the API and API key of a listen key that was opened before this run, or None."""
         if len(name) != LISTEN_KEY_LENGTH or opened_ms(name) > self._started_ms:
@@ -175,7 +185,8 @@ class UserDataStreams:
         Names of market streams contain an @ or begin with a !, and ccxt numbers its connections
         (`/ws/1`); other names must be listen keys.
         """
-        if not all(_is_market_stream(name) or self._is_known(name) for name in names):
+        is_allowed = partial(self._is_allowed, address=socket.address)
+        if not all(_is_market_stream(name) or is_allowed(name) for name in names):
             return payloads.NO_LISTEN_KEY.code, payloads.NO_LISTEN_KEY.msg
         if len(socket.topics) + len(names) > MAX_STREAMS:
             return INVALID, f"Invalid request: more than {MAX_STREAMS} streams"

@@ -252,10 +252,18 @@ def order_frame(
     }
 
 
-def cancelled_frame(market: BybitMarket, order: str, time_ms: int) -> dict[str, object]:
-    """Return an open order that was cancelled with an ADL fill; only its id is known."""
+def cancelled_frame(
+    market: BybitMarket, order: str, fill: AdlFilled, time_ms: int
+) -> dict[str, object]:
+    """Return an open order that was cancelled with an ADL fill; only its id is known.
+
+    Strict clients require a side and a type: those of a limit order that closes the position.
+    """
     return {
         **_order(market, order, time_ms),
+        "side": _closing_side(fill),
+        "orderType": "Limit",
+        "timeInForce": "GTC",
         "orderStatus": "Cancelled",
         "cancelType": CANCELLED_BY_ADL,
     }

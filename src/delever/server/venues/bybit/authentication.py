@@ -7,7 +7,7 @@ endpoint gets code 10006 until its second is over.
 from collections.abc import Callable
 
 from delever.config import BybitConfig
-from delever.server.transport.api_keys import ApiKey, Keyring
+from delever.server.transport.api_keys import ApiKey, KeyProblem, Keyring
 from delever.server.transport.asgi import Headers, Reply, Request
 from delever.server.transport.rate_limits import AddressBans, RateLimiter, Usage
 from delever.server.venues.bybit import payloads
@@ -21,6 +21,14 @@ MAX_AHEAD_MS = 1_000
 
 RESET_DELAY_MS = 500
 """Added to the reset time: pybit sleeps until then, and fails if it has passed already."""
+
+KEY_PROBLEMS = {
+    KeyProblem.EXPIRED: payloads.EXPIRED_KEY,
+    KeyProblem.ADDRESS: payloads.WRONG_ADDRESS,
+}
+"""The error of a key that is refused although its signature is right."""
+
+FAILED_LOGINS = {payloads.UNKNOWN_KEY, payloads.WRONG_SIGNATURE, *KEY_PROBLEMS.values()}
 
 PLAIN = (b"content-type", b"text/plain")
 
@@ -82,7 +90,8 @@ def authenticate(
     payload = f"{sent}{key.id}{window}".encode() + content
     if not key.verifies_hex(payload, request.headers.get("x-bapi-sign", "")):
         return payloads.WRONG_SIGNATURE
-    return key
+    problem = key.problem(request.address, now_ms)
+    return key if problem is None else KEY_PROBLEMS[problem]
 
 
 def _timing_error(sent: str, window: str, now_ms: int) -> payloads.BybitErrorCode | None:

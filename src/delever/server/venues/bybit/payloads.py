@@ -47,6 +47,10 @@ UNKNOWN_KEY = BybitErrorCode(10003, "API key is invalid.")
 WRONG_SIGNATURE = BybitErrorCode(
     10004, "error sign! please check your signature generation algorithm."
 )
+WRONG_ADDRESS = BybitErrorCode(
+    10010, "Unmatched IP, please check your API key's bound IP addresses."
+)
+EXPIRED_KEY = BybitErrorCode(33004, "Your api key has expired.")
 NOT_PERMITTED = BybitErrorCode(10005, "Permission denied, please check your API key permissions.")
 TOO_MANY_VISITS = BybitErrorCode(10006, "Too many visits. Exceeded the API Rate Limit.")
 SERVER_ERROR = BybitErrorCode(10016, "Server error.")

@@ -103,16 +103,18 @@ class PrivateTopics:
     @staticmethod
     def _orders(change: _AccountChange, owner: BybitAccount, orders: Mapping[str, str]) -> Frames:
         rows: list[dict[str, object]] = []
-        cancelled: dict[str, tuple[str, int]] = {}
+        cancelled: dict[str, tuple[str, AdlFilled, int]] = {}
         for sequence, time_ms, event in change.orders:
             market = owner.market(event.contract, sequence)
             row = account_payloads.order_frame(market, event, time_ms, hedge_mode=owner.hedge_mode)
             rows.append(row)
             if isinstance(event, AdlFilled):
                 for order in event.cancel_orders:
-                    cancelled.setdefault(order, (orders.get(order, event.contract), time_ms))
-        for order, (contract, time_ms) in cancelled.items():
-            rows.append(account_payloads.cancelled_frame(owner.market(contract), order, time_ms))
+                    contract = orders.get(order, event.contract)
+                    cancelled.setdefault(order, (contract, event, time_ms))
+        for order, (contract, fill, time_ms) in cancelled.items():
+            market = owner.market(contract)
+            rows.append(account_payloads.cancelled_frame(market, order, fill, time_ms))
         return _by_topic("order", rows)
 
     @staticmethod

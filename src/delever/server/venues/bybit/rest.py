@@ -18,7 +18,7 @@ from delever.server.venues import amounts
 from delever.server.venues.account_reader import account_query, readable_account
 from delever.server.venues.bybit import account_payloads, payloads
 from delever.server.venues.bybit.account import BybitAccount, market_of
-from delever.server.venues.bybit.authentication import BybitRateLimiter, authenticate
+from delever.server.venues.bybit.authentication import FAILED_LOGINS, BybitRateLimiter, authenticate
 from delever.server.venues.bybit.markets import ALERTS, INSURANCE, MarketDataCache
 from delever.server.venues.bybit.streams import IDLE_S, BybitStreams
 from delever.server.venues.fill_log import FillLog, ForcedOrder
@@ -129,6 +129,8 @@ class BybitApi:
     async def _answer_private(self, request: Request, headers: Headers) -> Reply:
         key = authenticate(request, self._keyring, self._runner.now_ms())
         if isinstance(key, payloads.BybitErrorCode):
+            if key in FAILED_LOGINS:
+                await self._keyring.failed_logins.report("bybit", request.address, key.message)
             return self._reply(key, headers)
         headers, error = self._limiter.admit_key(key.id, request.path)
         if error is not None:

@@ -18,6 +18,7 @@ from delever.server.transport.websockets import POLICY, Hub, Socket
 from delever.server.venues.account_reader import readable_account
 from delever.server.venues.broadcast_timer import BroadcastTimer
 from delever.server.venues.bybit import payloads
+from delever.server.venues.bybit.authentication import KEY_PROBLEMS
 from delever.server.venues.bybit.markets import alerts, pools
 from delever.server.venues.bybit.private_streams import PrivateTopics
 from delever.server.venues.symbols import SymbolMapCache
@@ -130,12 +131,15 @@ class BybitStreams:
         connection.socket.offer(pong)
 
     async def _auth(self, connection: BybitConnection, request: Mapping[str, Any]) -> None:
-        account, error = self._authenticate(request.get("args"))
+        socket = connection.socket
+        account, error = self._authenticate(request.get("args"), socket.address)
+        if account is None:
+            await self._keyring.failed_logins.report("bybit", socket.address, error)
         self._private.hub.unsubscribe_all(connection.socket)
         connection.account = account
         connection.acknowledge("auth", request, error)
 
-    def _authenticate(self, args: object) -> tuple[str | None, str]:
+    def _authenticate(self, args: object, address: str) -> tuple[str | None, str]:
         """Return the account that a signed auth request may read, or None and the error."""
         if not isinstance(args, list) or len(args) != 3:
             return None, "error:args must be key, expires and signature"
@@ -147,6 +151,8 @@ class BybitStreams:
             return None, "error:request expired"
         if not key.verifies_hex(f"GET/realtime{expires}".encode(), signature):
             return None, "error:signature is invalid"
+        if problem := key.problem(address, self._runner.now_ms()):
+            return None, f"error:{KEY_PROBLEMS[problem].message}"
         account = readable_account(key)
         return account, "" if account else "error:the key has no account"
 

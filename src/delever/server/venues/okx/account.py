@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from delever.core.messages import Side
 from delever.server.engine.account_snapshot import PositionSnapshot
 from delever.server.engine.market_snapshot import MarketSnapshot
+from delever.server.venues import amounts
 from delever.server.venues.account_reader import AccountReading
 from delever.server.venues.okx import payloads
 from delever.server.venues.symbols import Instrument, SymbolMap, usd_price
@@ -67,17 +68,11 @@ class OkxAccount:
         sides = [str(side) for side in Side if side not in open_sides]
         if not self.hedge_mode:
             sides = [] if open_sides else ["net"]
+        terms = self._snapshot.contracts[contract].terms.at(self._reading.account.as_of)
+        mark = amounts.price(terms, self._reading.marks[contract])
         for side in sides:
-            yield {
-                "instType": payloads.SWAP,
-                "instId": instrument.okx,
-                "posId": f"{self.name}-{instrument.okx}-{side}",
-                "posSide": side,
-                "pos": "0",
-                "ccy": instrument.settle,
-                "avgPx": "",
-                "uTime": str(self.time_ms),
-            }
+            row = payloads.closed_position_row
+            yield row(instrument, side, self.name, self.time_ms, mark)
 
     def balances(self) -> list[payloads.CurrencyBalance]:
         """Return the account's settle assets and collateral, with its positions in each."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from delever.config import OkxConfig
-from delever.server.transport.api_keys import ApiKey, Keyring
+from delever.server.transport.api_keys import ApiKey, KeyProblem, Keyring
 from delever.server.transport.asgi import Request
 from delever.server.transport.rate_limits import RateLimiter
 from delever.server.venues.okx import payloads
@@ -17,6 +17,9 @@ EXPIRES_MS = 30_000
 
 FUND = "/api/v5/public/insurance-fund"
 BILLS = "/api/v5/account/bills"
+
+FAILED_LOGINS = {"50105", "50110", "50111", "50113", "50119"}
+"""Codes of wrong and refused keys."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEADERS = {
@@ -63,7 +66,27 @@ def authenticate(request: Request, keyring: Keyring, now_ms: int) -> ApiKey | pa
         return payloads.WRONG_PASSPHRASE
     query = b"?" + request.query if request.query else b""
     payload = f"{sent}{request.method}{request.path}".encode() + query + request.body
-    return key if key.verifies_base64(payload, sign) else payloads.WRONG_SIGN
+    if not key.verifies_base64(payload, sign):
+        return payloads.WRONG_SIGN
+    return key_error(key, request.address, now_ms) or key
+
+
+def key_error(key: ApiKey, address: str, now_ms: int) -> payloads.OkxErrorCode | None:
+    """Return the error of a key that is refused although its signature is right, or None.
+
+    OKX deletes keys that have expired.
+    """
+    match key.problem(address, now_ms):
+        case KeyProblem.EXPIRED:
+            return payloads.NO_SUCH_KEY
+        case KeyProblem.ADDRESS:
+            return payloads.WRONG_ADDRESS.with_values(ip=address)
+    return None
+
+
+def is_failed_login(error: payloads.OkxErrorCode) -> bool:
+    """Return whether an error is that of a wrong or refused key, not of a wrong request."""
+    return error.code in FAILED_LOGINS
 
 
 def _timing_error(sent: str, now_ms: int) -> payloads.OkxErrorCode | None:

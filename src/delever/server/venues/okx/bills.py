@@ -149,7 +149,8 @@ class Bill(NamedTuple):
             **{name: fill[name] for name in (*shared, "fillTime", "fee", "feeCcy")},
             "category": ADL_ORDER if self.is_adl else LIQUIDATION_ORDER,
             "state": "filled",
-            "ordType": "market",
+            "ordType": "limit",
+            "px": fill["fillPx"],
             "sz": fill["fillSz"],
             "accFillSz": fill["fillSz"],
             "avgPx": fill["fillPx"],
@@ -163,29 +164,36 @@ class Bill(NamedTuple):
             "uTime": str(self.time_ms),
         }
 
-    def cancelled_rows(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """Yield each open order that was cancelled with an ADL fill; only its id is known."""
-        if isinstance(self.event, AdlFilled):
-            for order in self.event.cancel_orders:
-                yield (
-                    order,
-                    {
-                        **dict.fromkeys((*_UNUSED_ORDERS, *_ORDER_FIELDS), ""),
-                        "instType": payloads.SWAP,
-                        "ordId": order,
-                        "category": "normal",
-                        "state": "canceled",
-                        "cancelSource": CANCELLED_BY_ADL,
-                        "cTime": str(self.time_ms),
-                        "uTime": str(self.time_ms),
-                    },
-                )
+    def cancelled_rows(self, *, hedge_mode: bool) -> Iterator[dict[str, str]]:
+        """Yield each open order that was cancelled with an ADL fill; only its id is known.
+
+        Strict clients require a side and a type: those of a limit order that closes the position.
+        """
+        event = self.event
+        if not isinstance(event, AdlFilled):
+            return
+        for order in event.cancel_orders:
+            yield {
+                **dict.fromkeys((*_UNUSED_ORDERS, *_EMPTY_IF_CANCELLED), ""),
+                **dict.fromkeys(_ZERO_IF_CANCELLED, "0"),
+                "instType": payloads.SWAP,
+                "ordId": order,
+                "category": "normal",
+                "state": "canceled",
+                "side": "sell" if event.side is Side.LONG else "buy",
+                "posSide": str(event.side) if hedge_mode else "net",
+                "tdMode": "isolated" if event.isolated else "cross",
+                "lever": amounts.leverage(event.leverage_hundredths),
+                "ordType": "limit",
+                "reduceOnly": "false",
+                "cancelSource": CANCELLED_BY_ADL,
+                "cTime": str(self.time_ms),
+                "uTime": str(self.time_ms),
+            }
 
 
-_ORDER_FIELDS = (
-    *("side", "posSide", "tradeId", "fillPx", "fillSz", "fillTime", "fee", "feeCcy", "ordType"),
-    *("sz", "accFillSz", "avgPx", "pnl", "lever", "tdMode", "reduceOnly", "rebate", "rebateCcy"),
-)
+_EMPTY_IF_CANCELLED = ("tradeId", "fillPx", "fillTime", "feeCcy", "avgPx", "rebateCcy")
+_ZERO_IF_CANCELLED = ("px", "sz", "fillSz", "accFillSz", "fee", "pnl", "rebate")
 """Fields of orders that a cancelled order does not use."""
 
 _UNUSED_ORDERS = (

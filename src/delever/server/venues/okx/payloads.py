@@ -21,7 +21,7 @@ from delever.server.engine.account_snapshot import (
 from delever.server.venues import amounts
 from delever.server.venues.symbols import Instrument
 
-Row = dict[str, str]
+Row = dict[str, Any]
 
 SWAP = "SWAP"
 INSTRUMENT_TYPES = ("SPOT", "MARGIN", SWAP, "FUTURES", "OPTION", "EVENTS")
@@ -52,7 +52,11 @@ NO_PASSPHRASE = OkxErrorCode(
 WRONG_PASSPHRASE = OkxErrorCode("50105", 'Request header "OK-ACCESS-PASSPHRASE" incorrect.', 401)
 NO_SIGN = OkxErrorCode("50106", 'Request header "OK-ACCESS-SIGN" can not be empty.', 401)
 NO_TIMESTAMP = OkxErrorCode("50107", 'Request header "OK-ACCESS-TIMESTAMP" can not be empty.', 401)
+WRONG_ADDRESS = OkxErrorCode(
+    "50110", "Your IP {ip} is not included in your API key's IP whitelist.", 401
+)
 UNKNOWN_KEY = OkxErrorCode("50111", "Invalid OK-ACCESS-KEY", 401)
+NO_SUCH_KEY = OkxErrorCode("50119", "API key doesn't exist", 401)
 WRONG_TIMESTAMP = OkxErrorCode("50112", "Invalid OK-ACCESS-TIMESTAMP", 401)
 WRONG_SIGN = OkxErrorCode("50113", "Invalid Sign", 401)
 NOT_PERMITTED = OkxErrorCode("50114", "Invalid Authority", 401)
@@ -475,8 +479,23 @@ _UNUSED_POSITIONS = (
     *("interest", "liab", "liabCcy", "optVal", "posCcy", "tradeId", "hedgedPos", "bizRefId"),
     *("deltaBS", "deltaPA", "gammaBS", "gammaPA", "thetaBS", "thetaPA", "vegaBS", "vegaPA"),
     *("baseBal", "baseBorrowed", "baseInterest", "quoteBal", "quoteBorrowed", "quoteInterest"),
-    *("bizRefType", "idxPx", "spotInUseAmt", "spotInUseCcy", "clSpotInUseAmt", "maxSpotInUseAmt"),
+    *(
+        "nonSettleAvgPx",
+        "pendingCloseOrdLiabVal",
+        "bizRefType",
+        "idxPx",
+        "spotInUseAmt",
+        "spotInUseCcy",
+        "clSpotInUseAmt",
+        "maxSpotInUseAmt",
+    ),
 )
+_CLOSED_POSITIONS = (
+    *("avgPx", "bePx", "imr", "liqPx", "margin", "mgnRatio", "mmr", "upl", "uplLastPx"),
+    *("uplRatio", "uplRatioLastPx", "usdPx"),
+)
+"""Fields that a closed position does not use."""
+
 _NO_AMOUNTS = ("realizedPnl", "pnl", "fee", "fundingFee", "liqPenalty", "settledPnl")
 """Fields of positions that are unused by swaps, and amounts that delever does not store."""
 
@@ -489,8 +508,11 @@ def position_row(
     context: OkxPositionContext,
     *,
     hedge_mode: bool,
-) -> dict[str, str]:
-    """Return an open position as in account/positions; `adl` is "0" if it is not ranked."""
+) -> Row:
+    """Return an open position as in account/positions; `adl` is "0" if it is not ranked.
+
+    Values at the last price are those at the mark, since last prices are not stored.
+    """
     notional = amounts.notional_cash(position)
     initial = amounts.initial_margin_cash(position)
     margin = position.margin_cash + position.unrealized_pnl_cash
@@ -498,6 +520,8 @@ def position_row(
     short = position.side is Side.SHORT and not hedge_mode
     ticks = context.liquidation_ticks
     entry = amounts.entry_price(terms, position.lots, position.cost_cash)
+    upl = amounts.cash(position.unrealized_pnl_cash, decimals)
+    upl_ratio = amounts.part(position.unrealized_pnl_cash, initial)
     return {
         **dict.fromkeys(_UNUSED_POSITIONS, ""),
         **dict.fromkeys(_NO_AMOUNTS, "0"),
@@ -525,8 +549,38 @@ def position_row(
         "posId": f"{context.account}-{instrument.okx}-{position.side}-{position.position_id}",
         "posSide": str(position.side) if hedge_mode else "net",
         "uTime": str(context.time_ms),
-        "upl": amounts.cash(position.unrealized_pnl_cash, decimals),
-        "uplRatio": amounts.part(position.unrealized_pnl_cash, initial),
+        "upl": upl,
+        "uplLastPx": upl,
+        "uplRatio": upl_ratio,
+        "uplRatioLastPx": upl_ratio,
+        "closeOrderAlgo": [],
+    }
+
+
+def closed_position_row(
+    instrument: Instrument, side: str, account: str, time_ms: int, mark: str
+) -> Row:
+    """Return a position of size 0, as the positions channel announces that it was closed."""
+    return {
+        **dict.fromkeys((*_UNUSED_POSITIONS, *_CLOSED_POSITIONS), ""),
+        **dict.fromkeys(_NO_AMOUNTS, "0"),
+        "adl": "0",
+        "availPos": "0",
+        "cTime": "0",
+        "ccy": instrument.settle,
+        "closeOrderAlgo": [],
+        "instId": instrument.okx,
+        "instType": SWAP,
+        "last": "0",
+        "lever": "0",
+        "markPx": mark,
+        "mgnMode": "cross",
+        "notionalUsd": "0",
+        "pos": "0",
+        "posId": f"{account}-{instrument.okx}-{side}",
+        "posSide": side,
+        "uTime": str(time_ms),
+        "pTime": str(time_ms),
     }
 
 

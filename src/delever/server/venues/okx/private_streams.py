@@ -144,10 +144,10 @@ class PrivateChannels:
         symbols = self._symbol_maps.of(self._runner.market_snapshot).by_contract
         found: dict[str, payloads.Row] = {}
         for bill in bills:
-            for order, row in bill.cancelled_rows():
-                contract = owner.orders.get(order, bill.event.contract)
+            for row in bill.cancelled_rows(hedge_mode=owner.hedge_mode):
+                contract = owner.orders.get(row["ordId"], bill.event.contract)
                 if contract in symbols:
-                    found.setdefault(order, row | {"instId": symbols[contract].okx})
+                    found.setdefault(row["ordId"], row | {"instId": symbols[contract].okx})
         return [*found.values()]
 
     def _affected(self, owner: OkxAccount, contracts: Mapping[str, None]) -> list[payloads.Row]:

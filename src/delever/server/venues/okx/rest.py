@@ -19,7 +19,13 @@ from delever.server.venues.account_reader import account_query, readable_account
 from delever.server.venues.fill_log import FillLog
 from delever.server.venues.okx import payloads
 from delever.server.venues.okx.account import OkxAccount
-from delever.server.venues.okx.authentication import BILLS, FUND, OkxRateLimiter, authenticate
+from delever.server.venues.okx.authentication import (
+    BILLS,
+    FUND,
+    OkxRateLimiter,
+    authenticate,
+    is_failed_login,
+)
 from delever.server.venues.okx.bills import Bill, BillQuery, BuildRow
 from delever.server.venues.okx.insurance_fund import FundLog
 from delever.server.venues.okx.streams import IDLE_S, OkxStreams
@@ -130,12 +136,19 @@ class OkxApi:
             kind = request.params.get("instType", "")
             admitted = self._limiter.admit(request.address, request.path, kind)
             return public(request.params) if admitted else payloads.TOO_MANY_REQUESTS
-        key = authenticate(request, self._keyring, self._runner.now_ms())
+        key = await self._key_of(request)
         if isinstance(key, payloads.OkxErrorCode) or private is None:
             return key if isinstance(key, payloads.OkxErrorCode) else payloads.NO_ROUTE
         if not self._limiter.admit(key.id, request.path, ""):
             return payloads.TOO_MANY_REQUESTS
         return await private(key, request.params)
+
+    async def _key_of(self, request: Request) -> ApiKey | payloads.OkxErrorCode:
+        """Return the key that signed a request, or the error that rejects it."""
+        key = authenticate(request, self._keyring, self._runner.now_ms())
+        if isinstance(key, payloads.OkxErrorCode) and is_failed_login(key):
+            await self._keyring.failed_logins.report("okx", request.address, key.message)
+        return key
 
     # --- public ---
 
@@ -318,7 +331,7 @@ class OkxApi:
 
     async def _set_position_mode(self, request: Request) -> Data:
         """Accept the position mode that the account is in, as bots set it at their start."""
-        key = authenticate(request, self._keyring, self._runner.now_ms())
+        key = await self._key_of(request)
         if isinstance(key, payloads.OkxErrorCode):
             return key
         try:

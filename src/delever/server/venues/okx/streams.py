@@ -36,13 +36,17 @@ SILENT_CHANNELS = {
     *("estimated-price", "mark-price", "index-tickers", "liquidation-orders", "tickers", "trades"),
     *("trades-all", "option-trades", "call-auction-details", "economic-calendar"),
     *("books", "books5", "bbo-tbt", "books-l2-tbt", "books50-l2-tbt", "block-tickers"),
+    *("orders-algo", "algo-advance", "deposit-info", "withdrawal-info"),
 }
-"""Public channels of OKX that are acknowledged and stay silent, as are candles."""
+"""Channels of OKX that are acknowledged and stay silent, as are candles; the last need a login."""
 
 IDLE_S = 30.0
 """A connection without subscriptions that sends nothing for this long is closed."""
 
 MINUTE_MS = 60_000
+
+MAX_TIMESTAMP_LENGTH = 20
+"""Seconds with the decimals of a Python float, as vn.py sends them, and less than an overflow."""
 
 STATES = {
     MarketState.CALM: payloads.WarningState.NORMAL,
@@ -114,35 +118,37 @@ class OkxStreams:
         fields = request if isinstance(request, dict) else {}
         op, arguments, request_id = fields.get("op"), fields.get("args"), fields.get("id")
         if op == "login" and isinstance(arguments, list):
-            self._login(connection, arguments)
+            await self._login(connection, arguments)
             return
         if op not in {"subscribe", "unsubscribe"} or not isinstance(arguments, list):
             connection.reject(payloads.ILLEGAL.with_values(text=text), request_id)
             return
-        for argument in arguments:
+        for argument in map(_without_nulls, arguments):
             invalid = self._argument_error(connection, argument)
             if invalid is not None:
                 connection.reject(invalid, request_id)
                 continue
             socket = connection.socket
             socket.offer(payloads.event(op, request_id, argument, connection.id))
-            if connection.account is None:
+            if connection.account is None or socket.path != PRIVATE:
                 self._apply(op, socket, argument)
             elif op == "subscribe":
                 await self._private.subscribe(connection.account, argument, socket)
             else:
                 self._private.unsubscribe(connection.account, argument, socket)
 
-    def _login(self, connection: OkxConnection, arguments: list[object]) -> None:
-        found = self._authenticate(arguments[0] if arguments else None)
+    async def _login(self, connection: OkxConnection, arguments: list[object]) -> None:
+        address = connection.socket.address
+        found = self._authenticate(arguments[0] if arguments else None, address)
         if isinstance(found, payloads.OkxErrorCode):
+            await self._keyring.failed_logins.report("okx", address, found.message)
             connection.reject(found, None)
             return
         self._private.hub.unsubscribe_all(connection.socket)
         connection.account = found
         connection.socket.offer(payloads.login(connection.id))
 
-    def _authenticate(self, argument: object) -> str | payloads.OkxErrorCode:
+    def _authenticate(self, argument: object, address: str) -> str | payloads.OkxErrorCode:
         """Return the account that a login may read, or the error that rejects it."""
         fields = argument if isinstance(argument, dict) else {}
         names = ("apiKey", "passphrase", "timestamp", "sign")
@@ -151,14 +157,22 @@ class OkxStreams:
         account = None if key is None else readable_account(key)
         if key is None or account is None:
             return payloads.STREAM_KEY
-        if not sent.isascii() or not sent.replace(".", "", 1).isdigit() or len(sent) > 16:
+        if (
+            not sent.isascii()
+            or not sent.replace(".", "", 1).isdigit()
+            or len(sent) > MAX_TIMESTAMP_LENGTH
+        ):
             return payloads.STREAM_EXPIRED
         if abs(self._runner.now_ms() - float(sent) * 1000) > LOGIN_EXPIRES_S * 1000:
             return payloads.STREAM_EXPIRED
         if not key.matches_passphrase(passphrase):
             return payloads.STREAM_PASSPHRASE
         valid = key.verifies_base64(LOGIN_PAYLOAD.format(sent).encode(), sign)
-        return account if valid else payloads.STREAM_SIGN
+        if not valid:
+            return payloads.STREAM_SIGN
+        return (
+            account if key.problem(address, self._runner.now_ms()) is None else payloads.STREAM_KEY
+        )
 
     def _argument_error(
         self, connection: OkxConnection, argument: object
@@ -226,6 +240,13 @@ class OkxStreams:
             pool = snapshot.pools[contracts[0].pool]
             balance = amounts.cash(pool.equity_cash, pool.cash_decimals)
             yield state, payloads.warning_row(family, state, balance, now_ms)
+
+
+def _without_nulls(argument: object) -> Any:
+    """Return an argument without keys that are null, as Rust clients send unused ones."""
+    if not isinstance(argument, dict):
+        return argument
+    return {key: value for key, value in argument.items() if value is not None}
 
 
 def _is_silent(channel: str) -> bool:

@@ -32,6 +32,7 @@ from delever.watch.venues.client import client, next_push
 from delever.watch.venues.exchanges.positions import (
     PositionFields,
     Receipt,
+    open_rows,
     parse_indicator,
     parse_position,
 )
@@ -169,10 +170,8 @@ class _Binance:
         ranks = await self.exchange.fetch_positions_adl_rank(None, sub_type)
         quantiles = {rank["info"].get("symbol"): rank["info"].get("adlQuantile") for rank in ranks}
         receipt = Receipt(self.now_ms(), self.venue.refresh.indicator_ms)
-        open_rows = [row for row in listed if row.get("contracts")]
-        return parse_rows(
-            open_rows, lambda row: self._position(row, quantiles, receipt)
-        ).without_time()
+        held = open_rows(listed, FIELDS.quantity)
+        return parse_rows(held, lambda row: self._position(row, quantiles, receipt)).without_time()
 
     def _position(
         self, row: Mapping[str, Any], quantiles: Mapping[Any, Any], receipt: Receipt

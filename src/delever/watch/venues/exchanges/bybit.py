@@ -39,6 +39,7 @@ from delever.watch.venues.client import client, first_failure, next_push
 from delever.watch.venues.exchanges.positions import (
     PositionFields,
     Receipt,
+    open_rows,
     parse_indicator,
     parse_position,
 )
@@ -250,9 +251,9 @@ class _Bybit:
         for query in POSITION_QUERIES:
             listed = await self.exchange.fetch_positions(None, dict(query))
             receipt = Receipt(self.now_ms(), self.venue.refresh.indicator_ms)
-            open_rows = [row for row in listed if row.get("contracts")]
+            held = open_rows(listed, FIELDS.quantity)
             parse = partial(self._position, isolated=isolated, receipt=receipt)
-            answers.append(parse_rows(open_rows, parse))
+            answers.append(parse_rows(held, parse))
         return merge(answers).without_time()
 
     def _position(

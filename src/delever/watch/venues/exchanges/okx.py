@@ -36,6 +36,7 @@ from delever.watch.venues.client import next_push, set_up
 from delever.watch.venues.exchanges.positions import (
     PositionFields,
     Receipt,
+    open_rows,
     parse_indicator,
     parse_position,
 )
@@ -210,8 +211,8 @@ class _Okx:
     async def positions(self) -> ParsedAnswer:
         listed = await self.exchange.fetch_positions()
         receipt = Receipt(self.now_ms(), self.venue.refresh.indicator_ms)
-        open_rows = [row for row in listed if row.get("contracts")]
-        answer = parse_rows(open_rows, lambda row: self._position(row, receipt))
+        held = open_rows(listed, FIELDS.quantity)
+        answer = parse_rows(held, lambda row: self._position(row, receipt))
         names = [r.name for r in answer.observations if isinstance(r, PositionObservation)]
         self.families.clear()
         self.families.update("-".join(name.split("-")[:2]) for name in names)

@@ -3,7 +3,7 @@
 ccxt's own numbers are floats; the venue's row, which ccxt includes, has them as text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -31,6 +31,21 @@ class Receipt(NamedTuple):
 
     received_ms: int
     refresh_ms: int
+
+
+def open_rows(listed: Iterable[Mapping[str, Any]], quantity: str) -> list[Mapping[str, Any]]:
+    """Return the rows of open positions, and those whose quantity is missing or unreadable.
+
+    ccxt has no contracts for the latter: a position must not vanish with its quantity.
+    """
+    return [row for row in listed if not _is_closed(row["info"], quantity)]
+
+
+def _is_closed(raw: Mapping[str, Any], quantity: str) -> bool:
+    try:
+        return quantity in raw and not optional(raw, quantity)
+    except MalformedAnswerError:
+        return False
 
 
 def parse_position(
