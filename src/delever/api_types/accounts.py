@@ -80,6 +80,7 @@ class AccountResponse(ApiResponse, frozen=True, kw_only=True):
 class QueuePositionResponse(ApiResponse, frozen=True, kw_only=True):
     """A position's place in its queue of `ranked` positions, with the terms of its score.
 
+    `parts` are multiplied to the score, `terms` the exact numbers that they are computed from.
     Rank, indicator and quantity ahead are null if `reason` excludes it from the queue.
     """
 
@@ -90,11 +91,16 @@ class QueuePositionResponse(ApiResponse, frozen=True, kw_only=True):
     quantity_ahead: str | None
     score: float
     parts: dict[str, float]
+    terms: dict[str, str]
     reason: str | None
 
 
 class ExplanationResponse(QueuePositionResponse, frozen=True, kw_only=True):
-    """Why a position has its place in the queue; `lines` is the arithmetic as text."""
+    """Why a position has its place in the queue; `lines` is the arithmetic as text.
+
+    `balance`, `equity` and `maintenance_margin` are those of the position's margin: its own if it
+    is isolated, or else the account's. `bankruptcy_price` is null if the margin cannot be lost.
+    """
 
     as_of: int
     time_ms: int
@@ -110,8 +116,15 @@ class ExplanationResponse(QueuePositionResponse, frozen=True, kw_only=True):
     unrealized_pnl: str
     notional: str
     entry_notional: str
+    joint_pnl: str
+    joint_notional: str
+    initial_margin: str
+    balance: str
     equity: str
+    share_of_equity: str
+    bankruptcy_price: str | None
     maintenance_margin: str
+    position_maintenance_margin: str
     margin_ratio_ppm: int
     queue_quantity: str
     opposite_inventory: str

@@ -79,7 +79,10 @@ class CrashOptions:
     """Annual volatility of a model."""
 
     correlation: float = 0.7
-    """Correlation of all contracts in a model."""
+    """Correlation of all contracts in a model, or of each with the factor."""
+
+    factor: str = ""
+    """Contract that moves all others in a model."""
 
     horizon: int = 3_600
     """Length of a random path in seconds."""
@@ -117,6 +120,7 @@ def crashes(book: "Book", crash: CrashOptions) -> list["Scenario"]:
             model=crash.model,
             volatility=crash.volatility,
             correlation=crash.correlation,
+            factor=crash.factor,
             horizon_ms=crash.horizon * 1_000,
             steps=12 if crash.steps is None else crash.steps,
             count=crash.count,
@@ -271,7 +275,7 @@ def sweep(
 
     loaded = _read(book)
     name = pool_named(loaded, pool) if sizes else ""
-    with _warnings(), _tasks("sweep") as report_progress:
+    with _resumable(folder), _warnings(), _tasks("sweep") as report_progress:
         frame = sweeps.sweep(
             loaded,
             crashes(loaded, crash),
@@ -406,6 +410,17 @@ def allocate(
 
 
 # --- progress and reports ---
+
+
+@contextmanager
+def _resumable(folder: Path | None) -> Iterator[None]:
+    """Say how an interrupted block continues, where it has a folder."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if folder is not None:
+            log(f"the same command continues from {folder}")
+        raise
 
 
 @contextmanager

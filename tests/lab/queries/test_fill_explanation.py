@@ -19,28 +19,29 @@ Fill 2 closed 50 of the 50 BTCUSDT short of bob at 56500, mark 56000; rules of b
 3000 ms. When the round began:
 
  1. Unrealized PnL: 3000000 at entry - 2800000 at mark = 200000 USDT.
- 2. The account's cross margin has 600000 USDT of equity; maintenance margin is 14000 USDT, a margin
-    ratio of 2.3333 %.
- 3. Return on entry = 0.0666667.
- 4. Effective leverage = 4.66667.
- 5. Score = PnL / entry value x leverage, for losers / leverage; leverage = mark value / (mark value
-    - bankruptcy value) = 0.311111.
- 6. Rank 2 of 3, highest score first; quantity ahead: 30 of 1 position; whole queue: 120. Indicator
+ 2. Equity of the account's cross margin: 400000 balance + 200000 unrealized PnL = 600000 USDT;
+    maintenance margin is 14000 USDT, a margin ratio of 2.3333 %.
+ 3. Share of equity: 600000 USDT; bankruptcy price 68000.
+ 4. Return on entry = 200000 (unrealized PnL) / 3000000 (notional at entry) = 0.0666667.
+ 5. Effective leverage = 2800000 (notional at mark) / 600000 (share of equity) = 4.66667.
+ 6. Score = 0.0666667 x 4.66667 = 0.311111: PnL / entry value x leverage, for losers / leverage;
+    leverage = mark value / (mark value - bankruptcy value).
+ 7. Rank 2 of 3, highest score first; quantity ahead: 30 of 1 position; whole queue: 120. Indicator
     2 of 5.
- 7. Recomputed: the same (rank, score, indicator, quantity ahead and price; the book was replayed
+ 8. Recomputed: the same (rank, score, indicator, quantity ahead and price; the book was replayed
     from record 1 to the round in record 13).
- 8. ADL by contract drawdown was on since 3000 ms; it compared balance 1000000 USDT, trigger
+ 9. ADL by contract drawdown was on since 3000 ms; it compared balance 1000000 USDT, trigger
     threshold 1 USDT, balance peak 1000000 USDT, contract PnL -350000 USDT, contract PnL peak 0
     USDT, PnL ratio -35 %, start -30 %, stop -25 %.
- 9. Price: drawdown limit (limit -300000 USDT, contract PnL -350000 USDT, contract PnL peak 0 USDT,
+10. Price: drawdown limit (limit -300000 USDT, contract PnL -350000 USDT, contract PnL peak 0 USDT,
     balance peak 1000000 USDT, inventory cost 5950000 USDT, target 5650000 USDT) gave 56500.
-10. Closed before it in the same round: 30 of 1 position.
-11. Ineligible: none.
-12. Closed against takeover 1: BTCUSDT long of ann, taken over at 59500 (the bankruptcy price,
+11. Closed before it in the same round: 30 of 1 position.
+12. Ineligible: none.
+13. Closed against takeover 1: BTCUSDT long of ann, taken over at 59500 (the bankruptcy price,
     unless the venue named another).
-13. Realized PnL: 175000 USDT; at the mark: 200000 USDT; haircut: 25000 USDT. Fee: 0 USDT.
-14. Open orders to cancel: bob-17.
-15. Remaining: 0 of the position, and 0 of the round's inventory of 100."""
+14. Realized PnL: 175000 USDT; at the mark: 200000 USDT; haircut: 25000 USDT. Fee: 0 USDT.
+15. Open orders to cancel: bob-17.
+16. Remaining: 0 of the position, and 0 of the round's inventory of 100."""
 
 
 @pytest.fixture(scope="module")

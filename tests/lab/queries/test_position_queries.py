@@ -17,10 +17,13 @@ WHY_EVE = """\
 eve holds 0.75 BTCUSDT short, cross, at mark 64000.5; rules of bybit, as of sequence 26.
 
  1. Unrealized PnL: 47167.5 at entry - 48000.375 at mark = -832.875 USDT.
- 2. The account's cross margin has 1917.625 USDT of equity; maintenance margin is 240.001875 USDT, a
-    margin ratio of 12.5156 %.
- 3. Return on entry = -0.0176578.
- 4. Effective leverage = 25.0312.
+ 2. Equity of the account's cross margin: 2750.5 balance + -832.875 unrealized PnL = 1917.625 USDT;
+    maintenance margin is 240.001875 USDT, a margin ratio of 12.5156 %.
+ 3. Share of equity: 1917.625 USDT; bankruptcy price 66557.
+ 4. Return on entry = -832.875 (unrealized PnL) / 47167.5 (notional at entry) = -0.0176578.
+ 5. Effective leverage = 48000.375 (notional at mark) / 1917.625 (share of equity) = 25.0312.
+ 6. Score = -0.0176578 / 25.0312 = -0.000705433: PnL / entry value x leverage, for losers /
+    leverage; leverage = mark value / (mark value - bankruptcy value).
 """
 
 WHAT_IF_BOB = """\
@@ -73,8 +76,8 @@ def test_the_queue_of_an_empty_side_has_no_rows() -> None:
 def test_an_explanation_is_numbered_arithmetic() -> None:
     text = str(explain(BOOK, "BTCUSDT", "eve"))
     assert text.startswith(WHY_EVE)
-    assert " 6. Rank 4 of 4, highest score first; quantity ahead: 6.75 of 7.5 in the queue." in text
-    assert "ADL by contract drawdown is off, trigger used 0 % (balance 40000 USDT" in text
+    assert " 7. Rank 4 of 4, highest score first; quantity ahead: 6.75 of 7.5 in the queue." in text
+    assert "ADL by contract drawdown is off, trigger used 0 %; its ADL price is the" in text
     assert max(map(len, text.splitlines())) <= 100
 
 

@@ -48,6 +48,23 @@ def test_a_given_book_with_inventory_is_simulated_on() -> None:
     assert encode_book(BOOK) == before
 
 
+@pytest.mark.parametrize("pool", [None, {"main": "1000"}])
+def test_adl_of_rules_that_are_replaced_stops(pool: dict[str, str] | None) -> None:
+    """Binance has no drawdown trigger, so that one that is on would never stop."""
+    first = lab.simulate(BOOK, lab.Shock({"BTCUSDT": "-0.15"}), pool={"main": "1000"})
+    assert "contract_drawdown" in first.book.contracts["BTCUSDT"].active
+    calm = lab.Shock({"BTCUSDT": "0.001"})
+    second = lab.simulate(first.book, calm, rules="binance", pool=pool)
+    assert "contract_drawdown" not in second.book.contracts["BTCUSDT"].active
+    audit(second.book)
+
+
+def test_a_vault_in_debt_has_no_loss_threshold_left() -> None:
+    debt = lab.simulate(BOOK, lab.Shock(BTC), rules="hyperliquid", pool={"main": "-5"})
+    assert "until its equity is negative" in debt.notes[0]
+    assert debt.summary.pools[0].rules == "hyperliquid"
+
+
 def test_depth_thins_and_recovers() -> None:
     crash = lab.linear_path({"BTCUSDT": "-0.0001"}, steps=3)
     bids = []
@@ -102,6 +119,17 @@ def test_random_paths_have_the_volatility_and_correlation_asked_for(model: Any) 
     assert returns.std(axis=0) == pytest.approx(1 / np.sqrt(365), rel=0.05)
     assert np.corrcoef(returns.T)[0, 1] == pytest.approx(0.5, abs=0.05)
     assert ends.mean(axis=0) == pytest.approx(1, abs=0.005)
+
+
+def test_contracts_correlate_by_their_factor() -> None:
+    paths = lab.scenarios(
+        BOOK, model="gbm", correlation=0.8, factor="ETHUSDT", horizon_ms=86_400_000, steps=1,
+        count=4_000, seed=1,
+    )  # fmt: skip
+    returns = np.log([[float(r) for r in path.steps[-1].ratios.values()] for path in paths])
+    found = np.corrcoef(returns.T)
+    assert found[1, [0, 2]] == pytest.approx(0.8, abs=0.03)  # BTCUSDT, ETHUSDT, BTCUSD
+    assert found[0, 2] == pytest.approx(0.64, abs=0.03)
 
 
 def test_a_jump_is_the_same_for_all_contracts() -> None:
@@ -181,6 +209,12 @@ def test_marks_beyond_the_limits_of_a_contract_are_reported() -> None:
             "two times",
         ),
         (lambda: lab.scenarios(BOOK, model="heston"), UnknownNameError, "no model 'heston'"),  # type: ignore[arg-type]
+        (lambda: lab.scenarios(BOOK, factor="X"), UnknownNameError, "there is no factor 'X'"),
+        (
+            lambda: lab.scenarios(BOOK, factor="BTCUSDT", correlation=np.eye(3)),
+            InputError,
+            "one number where there is a factor",
+        ),
         (lambda: lab.scenarios(BOOK, nu=2), InputError, "nu '2': must be above 2"),
         (lambda: lab.scenarios(BOOK, contracts=["BTCUSTD"]), UnknownNameError, "did you mean"),
         (lambda: lab.scenarios(BOOK, correlation=1.0), InputError, "correlation: is singular"),

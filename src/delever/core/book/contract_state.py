@@ -1,6 +1,7 @@
 """The state of one contract: terms, mark, depth, positions, inventory, PnL and ADL."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 
 import numpy as np
 
@@ -782,3 +783,11 @@ class NewMarkColumns:
             state = self._contracts[self._names[at]]
             mark = state.terms.join_mark(self._ticks.item(at), self._fractions.item(at))
             yield state, mark
+
+
+def contracts_html(title: str, states: Iterable[ContractState]) -> str:
+    """Return contracts as an HTML table, with the number of positions of each side."""
+    heading = "contract", "pool", "long positions", "short positions"
+    sizes = ((s.name, s.pool, *(str(t.size) for t in s.tables.values())) for s in states)
+    rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in (heading, *sizes))
+    return f"<p>{escape(title)}</p><table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"

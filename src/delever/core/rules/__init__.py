@@ -13,7 +13,7 @@ A rule set with a queue can be used with another policy and with other eligibili
 8. venues              a rule set a venue, and the rules under every venue
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from delever.core.book import Book
@@ -119,6 +119,10 @@ def _cap_ppm(text: str) -> int:
     return cap_ppm if 0 < cap_ppm <= PPM else 0
 
 
+MAX_COMPOSED = 256
+"""Rule sets with options that are composed once; each step looks up those of its pools."""
+
+
 class _RuleSets(dict[str, RuleSet]):
     """Rule sets by name; `<venue>+<option>` is found although it is not listed.
 
@@ -126,10 +130,16 @@ class _RuleSets(dict[str, RuleSet]):
     there can be several.
     """
 
+    def __init__(self, listed: Iterable[tuple[str, RuleSet]]) -> None:
+        super().__init__(listed)
+        self._composed: dict[str, RuleSet] = {}
+
     def __missing__(self, name: str) -> RuleSet:
-        rules = self._compose(name)
+        rules = self._composed.get(name) or self._compose(name)
         if rules is None:
             raise KeyError(name)
+        if len(self._composed) < MAX_COMPOSED:
+            self._composed[name] = rules
         return rules
 
     def __contains__(self, name: object) -> bool:
@@ -197,7 +207,7 @@ def rule_sets_with(
     if not registry and not superseded:
         return RULE_SETS
     own = {name: registered.rules for name, registered in registry.items()}
-    return _RuleSets({**own, **RULE_SETS, **(superseded or {})})
+    return _RuleSets({**own, **RULE_SETS, **(superseded or {})}.items())
 
 
 def rule_set_of(book: Book, state: ContractState) -> RuleSet:

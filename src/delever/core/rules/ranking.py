@@ -4,8 +4,8 @@ Scores are float64 and computed elementwise; every sum is of integers; ties go b
 by position id. So the queue of a side is the same on any machine and with any number of threads.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -24,12 +24,42 @@ class Score:
     """The score of each position, and the named parts that it is computed from.
 
     `tiebreakers` order equal scores: the higher number of the first column goes first, then that of
-    the next.
+    the next. `quotients` are the parts that are (numerator, denominator) of `terms`, which are in
+    Cash unless their names end in `_lots` or `_number`: an explanation lists them, so that it can
+    be checked by hand.
     """
 
     value: Floats
     parts: dict[str, Floats]
     tiebreakers: tuple[Ints, ...] = ()
+    terms: Mapping[str, Ints | Floats] = field(default_factory=dict)
+    quotients: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    divides_losers: bool = False
+
+
+def quotient_score(
+    terms: Mapping[str, Ints | Floats],
+    quotients: Mapping[str, tuple[str, str]],
+    *,
+    divides_losers: bool = False,
+    tiebreakers: tuple[Ints, ...] = (),
+) -> Score:
+    """Return the product of one or two quotients of terms; a quotient over 0 is 0.
+
+    Where the first quotient is not positive, `divides_losers` divides it by the second.
+
+    >>> terms = {"pnl": np.array([6, -6]), "cost": np.array([2, 2]), "equity": np.array([4, 4])}
+    >>> parts = {"gain": ("pnl", "cost"), "leverage": ("cost", "equity")}
+    >>> quotient_score(terms, parts, divides_losers=True).value
+    array([ 1.5, -6. ])
+    """
+    parts = {name: ratio(terms[top], terms[bottom]) for name, (top, bottom) in quotients.items()}
+    first, *others = parts.values()
+    value = first
+    for other in others:
+        product = first * other
+        value = np.where(first > 0, product, ratio(first, other)) if divides_losers else product
+    return Score(value, parts, tiebreakers, terms, quotients, divides_losers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +76,10 @@ class ProductScore:
 
     def __call__(self, valuation: SideValuation) -> Score:
         """Return the scores of a side, with both factors."""
-        gain, leverage = (
-            ratio(_column(valuation, numerator), _column(valuation, denominator))
-            for _, numerator, denominator in self
-        )
-        value = np.where(gain > 0, gain * leverage, ratio(gain, leverage))
-        return Score(value, {self.gain[0]: gain, self.leverage[0]: leverage})
+        quotients = {name: (top, bottom) for name, top, bottom in self}
+        used = dict.fromkeys(term for quotient in quotients.values() for term in quotient)
+        terms = {name: _column(valuation, name) for name in used}
+        return quotient_score(terms, quotients, divides_losers=True)
 
     def __iter__(self) -> Iterator[tuple[str, str, str]]:
         """Yield both factors: (name, numerator, denominator)."""
@@ -79,21 +107,10 @@ def equity_share(valuation: SideValuation) -> Floats:
     return valuation.equity.astype(np.float64) * share
 
 
-def account_leverage(notional: Ints, valuation: SideValuation) -> Floats:
-    """Return notional / equity of the margin bucket."""
-    return ratio(notional, valuation.equity)
-
-
-def margin_ratio(valuation: SideValuation) -> Floats:
-    """Return maintenance margin / equity of the margin bucket; liquidation begins at 1."""
-    return ratio(valuation.bucket_maintenance, valuation.equity)
-
-
-def price_move(valuation: SideValuation) -> Floats:
-    """Return value at mark / value at entry, or its inverse for positions that gain as it falls."""
-    at_mark, at_entry = valuation.notional, valuation.entry_notional
+def price_move(valuation: SideValuation) -> tuple[str, str]:
+    """Return the quotient value at mark / value at entry, inverted where a fall is a gain."""
     rises = valuation.terms.cost_sign(valuation.side) > 0
-    return ratio(at_mark, at_entry) if rises else ratio(at_entry, at_mark)
+    return ("notional", "entry_notional") if rises else ("entry_notional", "notional")
 
 
 leveraged_return = ProductScore(
@@ -117,11 +134,17 @@ margin_ratio_return = ProductScore(
 
 def wallet_return(unrealized_pnl: Ints, valuation: SideValuation) -> Score:
     """Return max(0, PnL) / max(1, wallet balance) x margin ratio, 1 being a whole unit."""
-    balance = np.maximum(valuation.balance, valuation.terms.cash_unit)
-    gain = ratio(np.maximum(unrealized_pnl, 0), balance)
-    margin = margin_ratio(valuation)
-    margin[valuation.equity <= 0] = 0
-    return Score(gain * margin, {"return_on_wallet": gain, "margin_ratio": margin})
+    terms = {
+        "positive_pnl": np.maximum(unrealized_pnl, 0),
+        "floored_balance": np.maximum(valuation.balance, valuation.terms.cash_unit),
+        "bucket_maintenance": valuation.bucket_maintenance,
+        "positive_equity": np.maximum(valuation.equity, 0),
+    }
+    quotients = {
+        "return_on_wallet": ("positive_pnl", "floored_balance"),
+        "margin_ratio": ("bucket_maintenance", "positive_equity"),
+    }
+    return quotient_score(terms, quotients)
 
 
 def unranked(valuation: SideValuation) -> Score:

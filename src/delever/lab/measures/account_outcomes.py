@@ -3,6 +3,7 @@
 Amounts are exact until they are divided; averages are rounded to 10 decimals.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +13,16 @@ from typing import Any
 import polars as pl
 
 from delever.core.book import Book
-from delever.core.messages import AdlFilled, Event, FillCancelled, LossSocialized, Side
+from delever.core.messages import (
+    Accepted,
+    AdlFilled,
+    ContractAmended,
+    Event,
+    FillCancelled,
+    LossSocialized,
+    MarksSet,
+    Side,
+)
 from delever.core.units import Mark
 from delever.formatting import ContractFormatter
 from delever.lab.measures.contract_totals import EventTotals
@@ -61,27 +71,27 @@ def position_outcomes(
     `book` is as after the events, `marks` as before them, in Ticks.
     """
     totals = EventTotals(book, marks)
-    found: dict[PositionKey, PositionOutcome] = {}
+    haircuts_cash: dict[int, int] = {}
+    found: defaultdict[PositionKey, PositionOutcome] = defaultdict(PositionOutcome)
     for event in events:
-        totals.add(event)
-        match event:
-            case AdlFilled():
-                key = event.account, event.contract, event.side, event.position
-                outcome = found.setdefault(key, PositionOutcome())
-                outcome.add(event, totals.haircuts_cash[event.fill], 1)
-            case FillCancelled():
-                fill = event.fill
-                key = fill.account, fill.contract, fill.side, fill.position
-                if key in found:
-                    found[key].add(fill, totals.haircuts_cash.get(fill.fill, 0), -1)
-            case LossSocialized():
-                columns = event.accounts, event.sides, event.positions, event.amount_cash
-                for account, side, position, amount in zip(*columns, strict=True):
-                    key = account, event.contract, side, position
-                    found.setdefault(key, PositionOutcome()).socialized_cash += amount
-            case _:
-                pass
-    return found
+        if isinstance(event, AdlFilled):
+            haircut_cash = haircuts_cash[event.fill] = totals.haircut_cash(event)
+            found[_key(event)].add(event, haircut_cash, 1)
+        elif isinstance(event, FillCancelled):
+            fill = event.fill
+            if fill.fill in haircuts_cash:
+                found[_key(fill)].add(fill, haircuts_cash[fill.fill], -1)
+        elif isinstance(event, LossSocialized):
+            columns = event.accounts, event.sides, event.positions, event.amount_cash
+            for account, side, position, amount in zip(*columns, strict=True):
+                found[account, event.contract, side, position].socialized_cash += amount
+        elif isinstance(event, Accepted | MarksSet | ContractAmended):
+            totals.add(event)
+    return dict(found)
+
+
+def _key(fill: AdlFilled) -> PositionKey:
+    return fill.account, fill.contract, fill.side, fill.position
 
 
 _EXACT = ("quantity", "notional_closed", "mark", "price", "entry_price", "haircut", "pnl_kept")

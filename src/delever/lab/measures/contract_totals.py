@@ -80,6 +80,7 @@ class EventTotals:
         self._sums: defaultdict[str, _Sums] = defaultdict(_Sums)
         self._marks = dict(marks)
         self._sequence = book.sequence
+        self._formatters: dict[str, ContractFormatter] = {}
         self.haircuts_cash: dict[int, int] = {}
         self.rejected = 0
         self.takeovers = 0
@@ -111,7 +112,7 @@ class EventTotals:
                 )
                 self._sums[event.contract].pool_pnl += event.realized_pnl_cash
             case AdlFilled():
-                self.haircuts_cash[event.fill] = self._haircut_cash(event)
+                self.haircuts_cash[event.fill] = self.haircut_cash(event)
                 self._add_fill(event, 1)
             case RoundClosed():
                 self._sums[event.contract].unfunded += event.unfunded_cash
@@ -147,7 +148,11 @@ class EventTotals:
                 self._sums[event.contract].accounts.update(event.accounts)
 
     def _formatter(self, contract: str) -> ContractFormatter:
-        return ContractFormatter.of(self._book, self._book.contracts[contract])
+        formatter = self._formatters.get(contract)
+        if formatter is None:
+            formatter = ContractFormatter.of(self._book, self._book.contracts[contract])
+            self._formatters[contract] = formatter
+        return formatter
 
     def _quantity(self, contract: str, lots: int, sequence: int) -> Decimal:
         """Return lots of the events of a sequence as a quantity."""
@@ -164,10 +169,10 @@ class EventTotals:
             terms = self._book.contracts[name].terms.at(self._sequence)
             self._marks[name] = terms.join_mark(ticks, fraction)
 
-    def _haircut_cash(self, fill: AdlFilled) -> int:
+    def haircut_cash(self, fill: AdlFilled) -> int:
         """Return the loss of a fill's counterparty against the mark; 0 without a mark."""
         mark = self._marks.get(fill.contract, 0)
-        terms = self._book.contracts[fill.contract].terms.at(self._sequence)
+        terms = self._formatter(fill.contract).terms.at(self._sequence)
         return terms.trade_cash(fill.side.sign * fill.lots, mark) - fill.value_cash if mark else 0
 
     def _add_fill(self, fill: AdlFilled, direction: int) -> None:

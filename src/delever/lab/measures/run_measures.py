@@ -9,16 +9,16 @@ Sources: Chitra, Autodeleveraging: Impossibilities and Optimization, arXiv 2512.
 et al., Autodeleveraging as Online Learning, arXiv 2602.15182 [P2].
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from delever.core.book import Book
 from delever.core.messages import Event, Side, TakenOver
-from delever.core.units import Floats, Mark
+from delever.core.units import Floats
 from delever.core.valuation.insurance import pool_equity
-from delever.lab.measures.account_outcomes import PositionOutcome, position_outcomes
+from delever.lab.measures.account_outcomes import PositionKey, PositionOutcome
 
 HEDGED_BELOW = 0.15
 """An account is hedged if its net notional is less than this part of its gross notional."""
@@ -311,44 +311,36 @@ class _Totals:
 
 def account_vectors(
     end: Book,
-    events: Sequence[Event],
-    marks: Mapping[str, Mark],
+    events: Iterable[Event],
+    found: Mapping[PositionKey, PositionOutcome],
     fund_equity: Mapping[str, int],
     asset: str,
 ) -> AccountVectors:
     """Return the vectors of a run in one settle asset.
 
-    `end` is the book after the events; `marks` in Ticks and `fund_equity` by pool in Cash are those
-    before them.
+    `end` is the book after the events, `found` are the outcomes of positions; `fund_equity` by pool
+    in Cash is that before the events.
     """
-    found = {
-        key: outcome
-        for key, outcome in position_outcomes(end, events, marks).items()
-        if end.contracts[key[1]].terms.settle == asset
-    }
     size, after = end.accounts.size, _account_totals(end, asset)
     names = "haircut", "realized", "closed", "at_end", "touched", "whole", "long", "short"
     sums = {name: np.zeros(size) for name in names}
-    for (account, contract, side, position), outcome in found.items():
-        row = end.accounts.index[account]
-        _add_outcome(sums, row, end, contract, side, position, outcome)
+    for (contract, side), group in _by_table(end, found, asset).items():
+        _add_table(sums, end, contract, side, group)
     unit = 10 ** end.cash_decimals(asset)
     drift = sums["at_end"] - sums["closed"]
-    gross, net = (
-        after.long_notional + after.short_notional,
-        after.long_notional - after.short_notional,
-    )
-    haircut = sums["haircut"] / unit
+    gross = after.long_notional + after.short_notional
+    net = after.long_notional - after.short_notional
+    closed = sums["long"] + sums["short"]
     before = sum(fund_equity[name] for name, pool in end.pools.items() if pool.asset == asset)
     after_cash = sum(pool_equity(end, p) for p in end.pools.values() if p.asset == asset)
     taken = float(sums["haircut"].sum())
     return AccountVectors(
         endowment=np.maximum(after.unrealized + sums["realized"] + sums["haircut"], 0) / unit,
-        haircut=haircut,
-        closed_notional=np.abs(sums["long"] + sums["short"]) / unit,
+        haircut=sums["haircut"] / unit,
+        closed_notional=closed / unit,
         positions_touched=sums["touched"],
         positions_closed=sums["whole"],
-        gross_before=(gross + sums["long"] + sums["short"]) / unit,
+        gross_before=(gross + closed) / unit,
         gross_after=gross / unit,
         net_before=(net + sums["long"] - sums["short"]) / unit,
         net_after=net / unit,
@@ -361,24 +353,44 @@ def account_vectors(
     )
 
 
-def _add_outcome(
-    sums: Mapping[str, Floats],
-    row: int,
-    end: Book,
-    contract: str,
-    side: Side,
-    position: int,
-    outcome: PositionOutcome,
+Group = list[tuple[int, int, PositionOutcome]]
+"""Account row, position id and outcome of positions of one side of a contract."""
+
+
+def _by_table(
+    end: Book, found: Mapping[PositionKey, PositionOutcome], asset: str
+) -> dict[tuple[str, Side], Group]:
+    groups: dict[tuple[str, Side], Group] = {}
+    index = end.accounts.index
+    for (account, contract, side, position), outcome in found.items():
+        group = groups.setdefault((contract, side), [])
+        group.append((index[account], position, outcome))
+    return {
+        key: group for key, group in groups.items() if end.contracts[key[0]].terms.settle == asset
+    }
+
+
+def _add_table(
+    sums: Mapping[str, Floats], end: Book, contract: str, side: Side, group: Group
 ) -> None:
+    """Add the outcomes of one side of a contract to the sums by account."""
     state = end.contracts[contract]
-    at_end = state.terms.trade_cash(side.sign * outcome.lots, state.mark) if outcome.lots else 0
-    sums["haircut"][row] += outcome.haircut_cash
-    sums["realized"][row] += outcome.value_cash - outcome.cost_cash
-    sums["closed"][row] += outcome.mark_cash
-    sums["at_end"][row] += at_end
-    sums[str(side)][row] += abs(at_end)
-    sums["touched"][row] += outcome.lots > 0
-    sums["whole"][row] += outcome.lots > 0 and state.tables[side].find(row, position) is None
+    rows = np.array([row for row, _, _ in group])
+    lots = np.array([outcome.lots for _, _, outcome in group])
+    at_end = state.terms.value_cash(side.sign * lots, state.mark).astype(float)
+    positions = np.array([position for _, position, _ in group])
+    is_gone = state.tables[side].find_all(rows, positions) < 0
+    columns = {
+        "haircut": [outcome.haircut_cash for _, _, outcome in group],
+        "realized": [outcome.value_cash - outcome.cost_cash for _, _, outcome in group],
+        "closed": [outcome.mark_cash for _, _, outcome in group],
+        "at_end": at_end,
+        str(side): np.abs(at_end),
+        "touched": lots > 0,
+        "whole": (lots > 0) & is_gone,
+    }
+    for name, column in columns.items():
+        sums[name][:] += np.bincount(rows, np.array(column, float), len(sums[name]))
 
 
 def _account_totals(book: Book, asset: str) -> _Totals:

@@ -15,12 +15,12 @@ from delever.core.market.validation import Rejection
 from delever.core.messages import Amount
 from delever.core.rules import RuleSet
 from delever.core.rules.adl_price import Quote
-from delever.core.rules.policies import POLICIES, LotPolicy, policy_named
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import Ints, Ticks, floor_ticks
 from delever.core.valuation.side_valuation import value_side
 from delever.formatting import ContractFormatter, rejection_text
-from delever.lab.errors import InputError, unknown
+from delever.lab.errors import InputError
+from delever.lab.policies.catalog import AnyPolicy, lot_policy
 from delever.lab.queries.position_queries import contract_of, quantities, rules_named, side_of
 
 
@@ -30,18 +30,19 @@ def allocate(
     side: str,
     quantity: Amount,
     *,
-    policies: str | LotPolicy | Sequence[str | LotPolicy] = "queue",
+    policies: str | AnyPolicy | Sequence[str | AnyPolicy] = "queue",
     rules: str | RuleSet | None = None,
     price: Amount | None = None,
 ) -> pl.DataFrame:
     """Return what closing a quantity takes from each position of a side, under each policy.
 
-    `rules` rank the queue and filter who is eligible; the default is those of the contract's pool.
-    `price` is the ADL price; the default is the mark, rounded down to the tick. `reduced` is the
+    `policies` are names or objects, of the engine or of `delever.lab.policies`. `rules` rank
+    the queue and filter who is eligible; the default is those of the contract's pool. `price`
+    is the ADL price; the default is the mark, rounded down to the tick. `reduced` is the
     quantity closed, `part` that of the position; `haircut` is the loss against the mark in the
-    settle asset; `leverage_before` and `leverage_after` are notional / equity of the margin bucket
-    (None without equity). Only ranked positions have rows. Raises UnknownNameError, and InputError
-    for a quantity that the queue cannot close.
+    settle asset; `leverage_before` and `leverage_after` are notional / equity of the margin
+    bucket (None without equity). Only ranked positions have rows. Raises UnknownNameError, and
+    InputError for a quantity that the queue cannot close.
 
         >>> import delever
         >>> from delever import lab
@@ -60,7 +61,7 @@ def allocate(
     given = (
         policies if isinstance(policies, Sequence) and not isinstance(policies, str) else [policies]
     )
-    for policy in map(_policy, given):
+    for policy in map(lot_policy, given):
         combined = replace(chosen, policy=policy)
         adl_round = AdlRound(
             book,
@@ -79,15 +80,6 @@ def allocate(
             _frame(book, state, queue, policy.name, allocation.rows, allocation.lots, ticks)
         )
     return pl.concat(found)
-
-
-def _policy(policy: str | LotPolicy) -> LotPolicy:
-    if not isinstance(policy, str):
-        return policy
-    named = policy_named(policy)
-    if named is None:
-        raise unknown("policy", policy, POLICIES)
-    return named
 
 
 def _wanted(state: ContractState, quantity: Amount) -> int:

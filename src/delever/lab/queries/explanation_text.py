@@ -2,24 +2,47 @@
 
 import textwrap
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from delever.core.explain.explanation import Explanation, TriggerState
 from delever.core.explain.queue_position import QueuePosition
 from delever.core.explain.what_if import AddMargin, AnyChange, OpenHedge, PartialClose, WhatIf
 from delever.core.units import format_scaled, ratio_ppm
-from delever.formatting import ContractFormatter, humanize, percent, significant
+from delever.formatting import ContractFormatter, html_table, humanize, percent, significant
+
+TERM_LABELS = {
+    "unrealized_pnl": "unrealized PnL",
+    "positive_pnl": "PnL, at least 0",
+    "joint_pnl": "joint PnL",
+    "notional": "notional at mark",
+    "joint_notional": "joint notional at mark",
+    "entry_notional": "notional at entry",
+    "cover": "share of equity",
+    "positive_equity": "equity, at least 0",
+    "floored_equity": "equity, at least 1",
+    "floored_balance": "balance, at least 1",
+    "maintenance": "maintenance margin of the position",
+    "bucket_maintenance": "maintenance margin",
+}
+"""Terms of scores whose label is not the words of their name."""
 
 WIDTH = 100
 """Columns after which the lines of an explanation are wrapped."""
+
+MAX_LISTED = 8
+"""Positions that share a margin, listed in one line."""
 
 
 # --- explanations ---
 
 
 def explanation_text(explanation: Explanation, formatter: ContractFormatter) -> str:
-    """Return an explanation as a heading and numbered lines."""
-    return numbered(_heading(explanation, formatter), explanation_lines(explanation, formatter))
+    """Return an explanation as a heading, numbered lines and the table of triggers."""
+    lines = numbered(_heading(explanation, formatter), explanation_lines(explanation, formatter))
+    if not explanation.triggers:
+        return lines
+    return f"{lines}\n\n{_columns_text(trigger_table(explanation.triggers, formatter))}"
 
 
 def explanation_lines(explanation: Explanation, formatter: ContractFormatter) -> list[str]:
@@ -28,15 +51,65 @@ def explanation_lines(explanation: Explanation, formatter: ContractFormatter) ->
         *position_lines(explanation, formatter),
         *_place_lines(explanation, formatter),
         _inventory_line(explanation, formatter),
-        *(_trigger_line(state, formatter) for state in explanation.triggers),
+        *(_trigger_line(state) for state in explanation.triggers),
     ]
 
 
+def explanation_html(explanation: Explanation, formatter: ContractFormatter) -> str:
+    """Return an explanation as HTML, for a notebook: a heading, a list and a table."""
+    lines = explanation_lines(explanation, formatter)
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    table = html_table(trigger_table(explanation.triggers, formatter))
+    heading = escape(_heading(explanation, formatter))
+    return f"<p>{heading}</p><ol>{items}</ol>{table if explanation.triggers else ''}"
+
+
+def explanation_summary(explanation: Explanation) -> str:
+    """Return in one line which position is explained, and its place in the queue."""
+    place = explanation.queue_position
+    rank = f"rank {place.rank} of {place.ranked}" if place.reason is None else str(place.reason)
+    return (
+        f"{explanation.account} {explanation.contract} {explanation.side}: {rank}, "
+        f"score {significant(place.score)} by {explanation.rules}"
+    )
+
+
+def trigger_table(
+    triggers: Sequence[TriggerState], formatter: ContractFormatter
+) -> list[tuple[str, ...]]:
+    """Return the numbers that triggers compared: a row for each, a column for each trigger."""
+    columns = [_trigger_cells(state, formatter) for state in triggers]
+    labels = dict.fromkeys(label for column in columns for label in column)
+    heading = ("trigger", *(humanize(state.trigger) for state in triggers))
+    rows = [(label, *(column.get(label, "") for column in columns)) for label in labels]
+    return [heading, *rows]
+
+
+def _trigger_cells(state: TriggerState, formatter: ContractFormatter) -> dict[str, str]:
+    return {
+        "ADL": "on" if state.on else "off",
+        "trigger used": percent(state.trigger_used_ppm),
+        "ADL price": humanize(state.price_rule),
+    } | dict(formatter.labeled_amount(name, number) for name, number in state.numbers.items())
+
+
+def _columns_text(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return rows as text in aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
 def position_lines(explanation: Explanation, formatter: ContractFormatter) -> list[str]:
-    """Return the lines on PnL, equity and every term of the score."""
+    """Return the lines on PnL, equity, bankruptcy price and every term of the score."""
     return [
         _pnl_line(explanation, formatter),
+        *_joint_lines(explanation, formatter),
+        *_cross_lines(explanation, formatter),
         _equity_line(explanation, formatter),
+        _share_line(explanation, formatter),
         *_score_lines(explanation, formatter),
     ]
 
@@ -84,8 +157,15 @@ def position_facts(explanation: Explanation, formatter: ContractFormatter) -> di
         "unrealized_pnl": formatter.cash(explanation.unrealized_pnl_cash),
         "notional": formatter.cash(explanation.notional_cash),
         "entry_notional": formatter.cash(explanation.entry_notional_cash),
+        "joint_pnl": formatter.cash(explanation.joint_pnl_cash),
+        "joint_notional": formatter.cash(explanation.joint_notional_cash),
+        "initial_margin": formatter.cash(explanation.initial_margin_cash),
+        "balance": formatter.cash(explanation.balance_cash),
         "equity": formatter.cash(explanation.equity_cash),
+        "share_of_equity": formatter.cash(explanation.share_of_equity_cash),
+        "bankruptcy_price": _bankruptcy_price(explanation, formatter),
         "maintenance_margin": formatter.cash(explanation.maintenance_cash),
+        "position_maintenance_margin": formatter.cash(explanation.position_maintenance_cash),
         "margin_ratio_ppm": explanation.margin_ratio_ppm,
         **_queue_position_facts(explanation.queue_position, formatter),
     }
@@ -101,6 +181,7 @@ def _queue_position_facts(place: QueuePosition, formatter: ContractFormatter) ->
         "quantity_ahead": formatter.quantity(place.quantity_ahead_lots) if is_ranked else None,
         "score": place.score,
         "parts": place.parts,
+        "terms": {name: _term(name, n, formatter) for name, n in place.terms.items()},
         "reason": None if is_ranked else str(place.reason),
     }
 
@@ -108,17 +189,19 @@ def _queue_position_facts(place: QueuePosition, formatter: ContractFormatter) ->
 # --- what-ifs ---
 
 
+def what_if_rows(outcome: WhatIf, formatter: ContractFormatter) -> list[tuple[str, str, str]]:
+    """Return a position's place before and after a change as rows of text."""
+    before, after = (_cells(place, formatter) for place in (outcome.before, outcome.after))
+    return [("", "now", "then"), *((name, before[name], after[name]) for name in before)]
+
+
 def what_if_text(explanation: Explanation, outcome: WhatIf, formatter: ContractFormatter) -> str:
     """Return a position's place before and after a change, side by side."""
-    before, after = (_cells(place, formatter) for place in (outcome.before, outcome.after))
-    rows = [("", "now", "then"), *((name, before[name], after[name]) for name in before)]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    table = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    rows = what_if_rows(outcome, formatter)
     change = f"What if {change_text(outcome.change, formatter)}? All other accounts are unchanged."
-    return "\n".join([_wrapped(_heading(explanation, formatter), ""), change, "", *table])
+    return "\n".join(
+        [_wrapped(_heading(explanation, formatter), ""), change, "", _columns_text(rows)]
+    )
 
 
 def change_text(change: AnyChange, formatter: ContractFormatter) -> str:
@@ -200,9 +283,36 @@ def _pnl_line(explanation: Explanation, formatter: ContractFormatter) -> str:
     return f"Unrealized PnL: {arithmetic} = {pnl} {formatter.terms.settle}."
 
 
-def _equity_line(explanation: Explanation, formatter: ContractFormatter) -> str:
+def _joint_lines(explanation: Explanation, formatter: ContractFormatter) -> list[str]:
+    """Return the line on a hedge, whose two sides some venues rank as one."""
+    if explanation.joint_notional_cash == explanation.notional_cash:
+        return []
+    pnl = formatter.cash(explanation.joint_pnl_cash)
+    notional = formatter.cash(explanation.joint_notional_cash)
     asset = formatter.terms.settle
-    owner = "The position has" if explanation.isolated else "The account's cross margin has"
+    return [f"With the other side of the hedge: joint PnL {pnl} {asset}, notional {notional}."]
+
+
+def _cross_lines(explanation: Explanation, formatter: ContractFormatter) -> list[str]:
+    """Return the line on the positions that share the account's margin, where there are several."""
+    if len(explanation.cross_positions) < 2:
+        return []
+    listed = [
+        f"{each.contract} {each.side} (PnL {formatter.cash(each.unrealized_pnl_cash)}, "
+        f"maintenance margin {formatter.cash(each.maintenance_cash)})"
+        for each in explanation.cross_positions[:MAX_LISTED]
+    ]
+    more = len(explanation.cross_positions) - len(listed)
+    return [
+        f"{len(explanation.cross_positions)} positions share the margin: {', '.join(listed)}"
+        + (f" and {more} more." if more else ".")
+    ]
+
+
+def _equity_line(explanation: Explanation, formatter: ContractFormatter) -> str:
+    asset, cash = formatter.terms.settle, formatter.cash
+    owner = "the position" if explanation.isolated else "the account's cross margin"
+    where = " in all its assets at index prices" if explanation.multi_asset else ""
     ratio = ""
     if explanation.equity_cash > 0:
         ratio = f", a margin ratio of {percent(explanation.margin_ratio_ppm)}"
@@ -210,18 +320,81 @@ def _equity_line(explanation: Explanation, formatter: ContractFormatter) -> str:
         if explanation.margin_ratio_ppm != plain_ppm:
             ratio += " after collateral haircut"
     return (
-        f"{owner} {formatter.cash(explanation.equity_cash)} {asset} of equity; maintenance margin "
-        f"is {formatter.cash(explanation.maintenance_cash)} {asset}{ratio}."
+        f"Equity of {owner}{where}: {cash(explanation.balance_cash)} balance + "
+        f"{cash(explanation.bucket_pnl_cash)} unrealized PnL = {cash(explanation.equity_cash)} "
+        f"{asset}; maintenance margin is {cash(explanation.maintenance_cash)} {asset}{ratio}."
     )
+
+
+def _share_line(explanation: Explanation, formatter: ContractFormatter) -> str:
+    """Return the line on what the position can lose until its own equity is zero."""
+    cash, asset = formatter.cash, formatter.terms.settle
+    share, price = cash(explanation.share_of_equity_cash), _bankruptcy_price(explanation, formatter)
+    arithmetic = ""
+    if explanation.shared_maintenance_cash != explanation.position_maintenance_cash:
+        arithmetic = (
+            f"{cash(explanation.equity_cash)} equity x "
+            f"{cash(explanation.position_maintenance_cash)} / "
+            f"{cash(explanation.shared_maintenance_cash)} maintenance margin = "
+        )
+    bankruptcy = "it cannot lose all of it" if price is None else f"bankruptcy price {price}"
+    return f"Share of equity: {arithmetic}{share} {asset}; {bankruptcy}."
+
+
+def _bankruptcy_price(explanation: Explanation, formatter: ContractFormatter) -> str | None:
+    ticks = explanation.bankruptcy_ticks
+    return None if ticks is None else formatter.price(ticks)
 
 
 def _score_lines(explanation: Explanation, formatter: ContractFormatter) -> list[str]:
     place = explanation.queue_position
-    parts = [_score_part(name, part, formatter) for name, part in place.parts.items()]
-    return [
-        *(f"{label[:1].upper()}{label[1:]} = {text}." for label, text in parts),
-        f"Score = {explanation.formula} = {significant(place.score)}.",
+    parts = [_part_cells(place, name, formatter) for name in place.parts]
+    lines = [" = ".join(cells) for cells in parts]
+    score = _score_line(explanation, [cells[-1] for cells in parts], formatter)
+    return [*(f"{line[:1].upper()}{line[1:]}." for line in lines), score]
+
+
+def _part_cells(place: QueuePosition, name: str, formatter: ContractFormatter) -> list[str]:
+    """Return the label of a part of a score, its quotient of terms, and its value."""
+    label, text = _score_part(name, place.parts[name], formatter)
+    if f"{name}_lots" in place.terms:
+        text = formatter.quantity(place.terms[f"{name}_lots"])
+    quotient = [
+        f"{_term(term, place.terms[term], formatter)} ({_label(term)})"
+        for term in place.quotients.get(name, ())
     ]
+    return [label, *([" / ".join(quotient)] if quotient else []), text]
+
+
+def _score_line(
+    explanation: Explanation, parts: Sequence[str], formatter: ContractFormatter
+) -> str:
+    """Return the score with its arithmetic, or the numbers that it is counted from."""
+    place = explanation.queue_position
+    arithmetic = ""
+    if len(place.parts) == 1 and next(iter(place.parts)).endswith("_cash"):
+        arithmetic = f"{parts[0]} in units of {formatter.cash(1)} = "
+    if place.quotients and len(parts) == 2:
+        divides = place.divides_losers and place.parts[next(iter(place.parts))] <= 0
+        arithmetic = f"{parts[0]} {'/' if divides else 'x'} {parts[1]} = "
+    counted = [
+        f"{_label(name)} {_term(name, number, formatter)}"
+        for name, number in place.terms.items()
+        if name.endswith("_number")
+    ]
+    numbers = f" ({', '.join(counted)})" if counted else ""
+    return f"Score = {arithmetic}{significant(place.score)}: {explanation.formula}{numbers}."
+
+
+def _term(name: str, number: int, formatter: ContractFormatter) -> str:
+    """Return a term of a score as text: Cash unless its name has another unit."""
+    if name.endswith("_number"):
+        return str(number)
+    return formatter.quantity(number) if name.endswith("_lots") else formatter.cash(number)
+
+
+def _label(name: str) -> str:
+    return TERM_LABELS.get(name, humanize(name.removesuffix("_number").removesuffix("_lots")))
 
 
 def _score_part(name: str, part: float, formatter: ContractFormatter) -> tuple[str, str]:
@@ -257,11 +430,8 @@ def _inventory_line(explanation: Explanation, formatter: ContractFormatter) -> s
     return f"{opposite}; this position is deleveraged once more than {ahead} must be closed."
 
 
-def _trigger_line(state: TriggerState, formatter: ContractFormatter) -> str:
+def _trigger_line(state: TriggerState) -> str:
     status = "on" if state.on else f"off, trigger used {percent(state.trigger_used_ppm)}"
     since = "" if state.since_ms is None else f" since {state.since_ms} ms"
-    numbers = formatter.labeled_amounts(state.numbers)
-    return (
-        f"ADL by {humanize(state.trigger)} is {status}{since} ({numbers}); its ADL price is the "
-        f"{humanize(state.price_rule)}."
-    )
+    price = humanize(state.price_rule)
+    return f"ADL by {humanize(state.trigger)} is {status}{since}; its ADL price is the {price}."

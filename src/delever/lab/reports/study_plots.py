@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 from delever.lab.reports.run_plots import BLUE, GREEN, RED, STYLE
 
 DRAWN = ("haircut_total", "unfunded", "overshoot_signed", "hedge_breakage")
-"""Measures of a sweep that are drawn, those of them that have values."""
+"""Measures of a sweep that are drawn, those of them that are not 0 everywhere."""
 
 
 def fund_figure(frame: pl.DataFrame) -> Figure:
@@ -17,7 +17,8 @@ def fund_figure(frame: pl.DataFrame) -> Figure:
         figure = Figure(figsize=(8.4, 3.2))
         left, right = figure.subplots(1, 2)
         left.set_title("Probability of ADL")
-        left.yaxis.set_major_formatter(PercentFormatter(1))
+        left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        left.set_ylim(-0.02, 1.02)
         _band(left, frame, "adl", BLUE, "")
         right.set_title("Expected, in the settle asset")
         lines = (
@@ -38,7 +39,7 @@ def interval_figures(frame: pl.DataFrame) -> dict[str, Figure]:
     figures = {}
     for name in DRAWN:
         rows = frame.filter((pl.col("measure") == name) & pl.col("mean").is_not_null())
-        if rows.height:
+        if (rows["mean"] != 0).any():
             figures[name] = _intervals(rows, name)
     return figures
 

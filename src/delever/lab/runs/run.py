@@ -5,6 +5,7 @@ Totals are by contract and by pool, each in its own asset; quantities and money 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import msgspec
@@ -26,7 +27,12 @@ from delever.core.units import Mark, format_scaled
 from delever.core.valuation.insurance import pool_equity
 from delever.formatting import ContractFormatter, humanize
 from delever.lab.errors import unknown
-from delever.lab.measures.account_outcomes import accounts_frame
+from delever.lab.measures.account_outcomes import (
+    PositionKey,
+    PositionOutcome,
+    accounts_frame,
+    position_outcomes,
+)
 from delever.lab.measures.contract_totals import ContractTotal, EventTotals
 from delever.lab.measures.run_measures import AccountVectors, account_vectors, main_asset, measure
 from delever.lab.measures.time_series import (
@@ -97,7 +103,11 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "\n".join([head, *contracts, *pools, *self.notes])
 
 
-@dataclass(frozen=True, slots=True)
+MAX_LISTED_FILLS = 10
+"""Fills that the HTML of a run lists."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
     """What commands did: the book after them, the events of each command, and observations.
 
@@ -119,6 +129,13 @@ class RunResult:
     marks: Mapping[str, Mark]
     fund_equity: Mapping[str, int]
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<RunResult: {str(self.summary).partition(chr(10))[0]}>"
+
+    def _repr_html_(self) -> str:
+        fills = self.fills.head(MAX_LISTED_FILLS)._repr_html_()
+        return f"<pre>{escape(str(self.summary))}</pre>{fills}"
 
     @property
     def events(self) -> list[Event]:
@@ -156,7 +173,13 @@ class RunResult:
 
     def vectors(self, asset: str) -> AccountVectors:
         """Return what the measures in one settle asset are computed from."""
-        return account_vectors(self.book, self.events, self.marks, self.fund_equity, asset)
+        return account_vectors(
+            self.book, self.events, self.outcomes_by_position(), self.fund_equity, asset
+        )
+
+    def outcomes_by_position(self) -> dict[PositionKey, PositionOutcome]:
+        """Return what ADL and socialized losses did to each position, in Cash and Lots."""
+        return position_outcomes(self.book, self.events, self.marks)
 
     def measures(self, asset: str = "") -> dict[str, float | None]:
         """Return the measures in a settle asset; without one, in that of most accounts' wallets.

@@ -8,13 +8,12 @@ import polars as pl
 
 from delever.core.book import Book
 from delever.core.messages import Side
-from delever.core.rules import RuleSet, rule_sets_of
+from delever.core.rules import RuleSet
 from delever.lab.errors import InputError, unknown
-from delever.lab.measures.account_outcomes import PositionOutcome, position_outcomes
+from delever.lab.measures.account_outcomes import PositionOutcome
 from delever.lab.measures.intervals import RESAMPLES
-from delever.lab.runs.stress_test import Crash, simulate, variants
+from delever.lab.runs.stress_test import Crash, Policies, simulate, with_variants
 from delever.lab.tables.defaults import Pool
-from delever.rule_registry import own_registry
 
 
 def my_odds(
@@ -23,17 +22,18 @@ def my_odds(
     scenarios: Sequence[Crash],
     *,
     rules: str | RuleSet | Sequence[str | RuleSet] = "bybit",
-    policies: str | Sequence[str] = (),
+    policies: Policies = (),
     pool: Pool | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Return a row for each position of an account and each rule set and policy.
 
-    `reduced` is the probability that ADL closes any of it, with a bootstrap interval over
-    scenarios; `closed` that it closes all; `part` the expected part closed, `part_at_risk` the part
-    that is not exceeded with a probability of `level`; `haircut` the expected loss against the
-    mark. Scenarios are equally likely. Raises InputError and UnknownNameError.
+    `rules` and `policies` are those of `compare`. `reduced` is the probability that ADL closes
+    any of it, with a bootstrap interval over scenarios; `closed` that it closes all; `part` the
+    expected part closed, `part_at_risk` the part that is not exceeded with a probability of
+    `level`; `haircut` the expected loss against the mark. Scenarios are equally likely. Raises
+    InputError and UnknownNameError.
 
         >>> import delever
         >>> from delever import lab
@@ -47,7 +47,7 @@ def my_odds(
         raise unknown("account", account, book.accounts.index)
     if not scenarios:
         raise InputError("is empty", column="scenarios")
-    known, names = _rule_names(book, rules, policies)
+    known, names = with_variants(book, rules, policies)
     positions = list(_positions(book, account))
     if not positions:
         raise InputError("has no position", column="account", value=account)
@@ -59,19 +59,6 @@ def my_odds(
             for key, lots in positions
         ]
     return pl.DataFrame(rows)
-
-
-def _rule_names(
-    book: Book, rules: str | RuleSet | Sequence[str | RuleSet], policies: str | Sequence[str]
-) -> tuple[Book, list[str]]:
-    """Return the book with the rule sets given as objects, and the names to be run."""
-    chosen = [rules] if isinstance(rules, str | RuleSet) else list(rules)
-    known = book.copy()
-    own = own_registry([one for one in chosen if isinstance(one, RuleSet)])
-    known.use_registry({**book.registry, **own})
-    names = [one.name if isinstance(one, RuleSet) else one for one in chosen]
-    wanted = [policies] if isinstance(policies, str) else policies
-    return known, variants(names, wanted, rule_sets_of(known))
 
 
 def _positions(book: Book, account: str) -> Iterator[tuple[dict[str, Any], int]]:
@@ -88,7 +75,7 @@ Outcomes = dict[tuple[str, str, Side, int], PositionOutcome]
 
 def _outcomes(book: Book, crash: Crash, rules: str, pool: Pool | None) -> Outcomes:
     result = simulate(book, crash, rules=rules, pool=pool)
-    return position_outcomes(result.book, result.events, result.marks)
+    return result.outcomes_by_position()
 
 
 def _odds(

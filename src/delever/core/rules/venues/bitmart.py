@@ -4,10 +4,9 @@ import numpy as np
 
 from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtBankruptcyPrice
-from delever.core.rules.ranking import Ranking, Score
+from delever.core.rules.ranking import Ranking, Score, quotient_score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import Illiquidity, PoolDrawdown, PoolEquity
-from delever.core.units import ratio
 from delever.core.valuation.side_valuation import SideValuation
 
 HELP = "BitMart help center, What is ADL"
@@ -19,9 +18,10 @@ WAIT = Limits(wait_ms=60_000)
 
 def score(valuation: SideValuation) -> Score:
     """Return PnL / initial margin; 0 for losers and for positions under liquidation."""
-    gain = ratio(valuation.unrealized_pnl, valuation.initial_margin)
-    gain = np.where(valuation.under_liquidation | (gain < 0), 0.0, gain)
-    return Score(gain, {"return_on_initial_margin": gain})
+    gain = np.maximum(valuation.unrealized_pnl, 0)
+    gain[valuation.under_liquidation] = 0
+    terms = {"positive_pnl": gain, "initial_margin": valuation.initial_margin}
+    return quotient_score(terms, {"return_on_initial_margin": ("positive_pnl", "initial_margin")})
 
 
 BITMART = RuleSet(

@@ -6,7 +6,7 @@ import numpy as np
 
 from delever.core.rules.adl_price import AtMark
 from delever.core.rules.loss_socialization import LossClaim, SocializedLoss
-from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
+from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, quotient_score
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import OpenInventory
 from delever.core.rules.triggers.sizing import Sizing
@@ -18,8 +18,8 @@ HELP = "Bullish support 24436607098649"
 
 def score(valuation: SideValuation) -> Score:
     """Return initial margin / equity of the margin bucket."""
-    used = ratio(valuation.initial_margin, valuation.equity)
-    return Score(used, {"margin_used": used})
+    terms = {"initial_margin": valuation.initial_margin, "equity": valuation.equity}
+    return quotient_score(terms, {"margin_used": ("initial_margin", "equity")})
 
 
 def by_profit_per_lot(claims: Sequence[LossClaim], loss_cash: int) -> list[int]:

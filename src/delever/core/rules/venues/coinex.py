@@ -4,10 +4,9 @@ import numpy as np
 
 from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtBankruptcyPrice
-from delever.core.rules.ranking import Ranking, Score, price_move
+from delever.core.rules.ranking import Ranking, Score, price_move, quotient_score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import Illiquidity, PoolEquity
-from delever.core.units import ratio
 from delever.core.valuation.side_valuation import SideValuation
 
 HELP = "CoinEx help, auto-deleveraging (Chinese)"
@@ -17,9 +16,15 @@ WAIT = Limits(wait_ms=60_000)
 
 def score(valuation: SideValuation) -> Score:
     """Return mark value / open value (inverted for shorts) x open value / margin."""
-    margin = np.where(valuation.isolated, valuation.margin, valuation.initial_margin)
-    move, leverage = price_move(valuation), ratio(valuation.entry_notional, margin)
-    return Score(move * leverage, {"price_move": move, "leverage_on_margin": leverage})
+    terms = {
+        "notional": valuation.notional,
+        "entry_notional": valuation.entry_notional,
+        "margin": np.where(valuation.isolated, valuation.margin, valuation.initial_margin),
+    }
+    leverage = "entry_notional", "margin"
+    return quotient_score(
+        terms, {"price_move": price_move(valuation), "leverage_on_margin": leverage}
+    )
 
 
 COINEX = RuleSet(

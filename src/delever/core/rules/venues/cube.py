@@ -7,11 +7,10 @@ import numpy as np
 from delever.core.rules.adl_price import AtBankruptcyPrice
 from delever.core.rules.loss_socialization import LossClaim, SocializedLoss, open_notional
 from delever.core.rules.policies.allocation import share
-from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage
+from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, quotient_score
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import AccountEquity
 from delever.core.rules.triggers.sizing import Sizing
-from delever.core.units import ratio
 from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "cubexch/gitbook@62787cd"
@@ -19,11 +18,17 @@ DOCS = "cubexch/gitbook@62787cd"
 
 def score(valuation: SideValuation) -> Score:
     """Return PnL in whole units x (for losers, divided by) notional / account equity."""
-    unit = np.full(valuation.size, valuation.terms.cash_unit)
-    pnl = ratio(valuation.unrealized_pnl, unit)
-    leverage = account_leverage(valuation.notional, valuation)
-    value = np.where(pnl > 0, pnl * leverage, ratio(pnl, leverage))
-    return Score(value, {"pnl": pnl, "account_leverage": leverage})
+    terms = {
+        "unrealized_pnl": valuation.unrealized_pnl,
+        "whole_unit": np.full(valuation.size, valuation.terms.cash_unit),
+        "notional": valuation.notional,
+        "equity": valuation.equity,
+    }
+    quotients = {
+        "pnl": ("unrealized_pnl", "whole_unit"),
+        "account_leverage": ("notional", "equity"),
+    }
+    return quotient_score(terms, quotients, divides_losers=True)
 
 
 def by_notional(claims: Sequence[LossClaim], loss_cash: int) -> list[int]:

@@ -22,9 +22,16 @@ def scan(valuation: SideValuation) -> Score:
     place = np.empty(valuation.size, np.int64)
     place[order] = np.arange(valuation.size)
     drawn = hashlib.blake2b(f"{SEED} {valuation.time_ms}".encode(), digest_size=8).digest()
-    start = int.from_bytes(drawn, "big") % max(valuation.size, 1)
-    steps = (place - start) % max(valuation.size, 1)
-    return Score((-steps).astype(np.float64), {"steps_from_start": steps.astype(np.float64)})
+    positions = max(valuation.size, 1)
+    start = int.from_bytes(drawn, "big") % positions
+    steps = (place - start) % positions
+    terms = {
+        "place_number": place,
+        "start_number": np.full(valuation.size, start),
+        "positions_number": np.full(valuation.size, positions),
+    }
+    parts = {"steps_from_start": steps.astype(np.float64)}
+    return Score((-steps).astype(np.float64), parts, terms=terms)
 
 
 DYDX = RuleSet(
@@ -32,7 +39,11 @@ DYDX = RuleSet(
     venue="dYdX v4",
     cases=(Case(AccountEquity(), AtBankruptcyPrice()),),
     sizing=Sizing.WHOLE,
-    ranking=Ranking("none: a scan over accounts from a pseudo-random start", scan, timed=True),
+    ranking=Ranking(
+        "-((place - start) mod positions): a scan over accounts from a pseudo-random start",
+        scan,
+        timed=True,
+    ),
     indicator_scale=UNPUBLISHED,
     cancel_scope=OrderScope.NONE,
     rules=(

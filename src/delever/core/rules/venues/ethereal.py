@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from delever.core.rules.adl_price import AtCappedMark
-from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage
+from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, quotient_score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import PoolEquity
 from delever.core.rules.triggers.sizing import Sizing
@@ -14,9 +14,9 @@ DOCS = "Ethereal docs, auto-deleveraging"
 
 def score(valuation: SideValuation) -> Score:
     """Return effective leverage; ties: higher PnL, lower balance, higher account id."""
-    leverage = account_leverage(valuation.notional, valuation)
+    terms = {"notional": valuation.notional, "equity": valuation.equity}
     ties = (valuation.unrealized_pnl, -valuation.balance, valuation.account_order)
-    return Score(leverage, {"effective_leverage": leverage}, ties)
+    return quotient_score(terms, {"effective_leverage": ("notional", "equity")}, tiebreakers=ties)
 
 
 ETHEREAL = RuleSet(

@@ -4,10 +4,9 @@ import numpy as np
 
 from delever.core.market.trigger_limits import Limits
 from delever.core.rules.adl_price import AtBankruptcyPrice
-from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score
+from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, quotient_score
 from delever.core.rules.ruleset import Case, Rule, RuleSet
 from delever.core.rules.triggers import ContractDailyLoss, FundDepleted, PoolDailyLoss, TakeoverLoss
-from delever.core.units import ratio
 from delever.core.valuation.side_valuation import SideValuation
 
 DOCS = "Extended docs, liquidation logic, 2026-04-06"
@@ -16,11 +15,17 @@ CODE = "x10xchange/starknet-perpetual@b132070"
 
 def score(valuation: SideValuation) -> Score:
     """Return return on entry x (for losers, /) own maintenance / equity of at least 1 unit."""
-    gain = ratio(valuation.unrealized_pnl, valuation.entry_notional)
-    equity = np.maximum(valuation.equity, valuation.terms.cash_unit)
-    margin = ratio(valuation.maintenance, equity)
-    value = np.where(gain > 0, gain * margin, ratio(gain, margin))
-    return Score(value, {"return_on_entry": gain, "position_margin_ratio": margin})
+    terms = {
+        "unrealized_pnl": valuation.unrealized_pnl,
+        "entry_notional": valuation.entry_notional,
+        "maintenance": valuation.maintenance,
+        "floored_equity": np.maximum(valuation.equity, valuation.terms.cash_unit),
+    }
+    quotients = {
+        "return_on_entry": ("unrealized_pnl", "entry_notional"),
+        "position_margin_ratio": ("maintenance", "floored_equity"),
+    }
+    return quotient_score(terms, quotients, divides_losers=True)
 
 
 EXTENDED = RuleSet(

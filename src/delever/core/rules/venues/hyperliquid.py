@@ -7,7 +7,7 @@ loss; before, it paid until its own value was negative (`hyperliquid@2025-03`).
 from dataclasses import replace
 
 from delever.core.rules.adl_price import AtPreviousMark
-from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, account_leverage, price_move
+from delever.core.rules.ranking import UNPUBLISHED, Ranking, Score, price_move, quotient_score
 from delever.core.rules.ruleset import Case, OrderScope, Rule, RuleSet
 from delever.core.rules.triggers import AccountEquity, LiquidatorLoss
 from delever.core.rules.triggers.sizing import Sizing
@@ -19,8 +19,13 @@ STATEMENT = "Hyperliquid Foundation, statement of 2025-03-27 (copy of its channe
 
 def score(valuation: SideValuation) -> Score:
     """Return (mark / entry) x (notional / account value); entry / mark for shorts."""
-    move, leverage = price_move(valuation), account_leverage(valuation.notional, valuation)
-    return Score(move * leverage, {"price_move": move, "account_leverage": leverage})
+    terms = {
+        "notional": valuation.notional,
+        "entry_notional": valuation.entry_notional,
+        "equity": valuation.equity,
+    }
+    quotients = {"price_move": price_move(valuation), "account_leverage": ("notional", "equity")}
+    return quotient_score(terms, quotients)
 
 
 _BACKSTOP = Rule(

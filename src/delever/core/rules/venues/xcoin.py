@@ -24,7 +24,17 @@ def delta_return(valuation: SideValuation) -> Score:
     quantity = valuation.net_lots.astype(np.float64) * mantissa
     delta = ratio(quantity, np.full(valuation.size, 10**decimals))
     value = np.where(gain > 0, gain * delta, ratio(gain, delta))
-    return Score(value, {"return_on_entry": gain, "net_delta": delta})
+    return Score(
+        value,
+        {"return_on_entry": gain, "net_delta": delta},
+        terms={
+            "unrealized_pnl": valuation.unrealized_pnl,
+            "entry_notional": valuation.entry_notional,
+            "net_delta_lots": valuation.net_lots,
+        },
+        quotients={"return_on_entry": ("unrealized_pnl", "entry_notional")},
+        divides_losers=True,
+    )
 
 
 XCOIN = RuleSet(

@@ -125,6 +125,7 @@ def scenarios(
     model: Model = "student_t",
     volatility: float | Mapping[str, float] = 0.8,
     correlation: float | Floats = 0.7,
+    factor: str = "",
     nu: float = 4.0,
     drift: float = 0.0,
     jump: float = -0.2,
@@ -138,12 +139,14 @@ def scenarios(
     """Return random scenarios of the book's contracts with a mark, or of those named.
 
     `gbm`: log returns of a step are normal, with the annual `volatility` (one, or one a
-    contract), `drift` and `correlation` (one for all pairs, which is the factor model, or a
-    matrix in the order of the contracts). `student_t`: they are multivariate Student-t with
-    `nu` degrees of freedom and the same covariance: one mixing variable a step, so extremes
-    come together. `jump`: as gbm, with one jump at a random step, whose log size is normal
-    around log(1 + `jump`) with `jump_sd`, the same for all contracts. Rates are annual, of 365
-    days. One seed gives the same paths everywhere.
+    contract), `drift` and `correlation`: one for all pairs, or a matrix in the order of the
+    contracts. With a `factor`, a contract, `correlation` is that of each other contract with
+    it, and their own moves are independent, so that two of them correlate by its square.
+    `student_t`: they are multivariate Student-t with `nu` degrees of freedom and the same
+    covariance: one mixing variable a step, so extremes come together. `jump`: as gbm, with one
+    jump at a random step, whose log size is normal around log(1 + `jump`) with `jump_sd`, the
+    same for all contracts. Rates are annual, of 365 days. One seed gives the same paths
+    everywhere.
 
     Raises InputError for an unknown model, a covariance that is not positive definite, and numbers
     out of range.
@@ -159,8 +162,12 @@ def scenarios(
     for name in names:
         if name not in book.contracts:
             raise unknown("contract", name, book.contracts)
+    if factor and factor not in names:
+        raise unknown("factor", factor, names)
     _check_numbers(model, nu=nu, horizon_ms=horizon_ms, steps=steps, count=count, jump=jump)
-    root = _covariance_root(names, volatility, correlation) * np.sqrt(horizon_ms / YEAR_MS / steps)
+    root = _covariance_root(names, volatility, correlation, factor) * np.sqrt(
+        horizon_ms / YEAR_MS / steps
+    )
     variance = (root**2).sum(axis=1)
     trend = drift * horizon_ms / YEAR_MS / steps - variance / 2
     found = []
@@ -208,7 +215,10 @@ def _check_numbers(
 
 
 def _covariance_root(
-    names: Sequence[str], volatility: float | Mapping[str, float], correlation: float | Floats
+    names: Sequence[str],
+    volatility: float | Mapping[str, float],
+    correlation: float | Floats,
+    factor: str,
 ) -> Floats:
     """Return the Cholesky root of the annual covariance; raises InputError for a singular one."""
     size = len(names)
@@ -219,8 +229,13 @@ def _covariance_root(
     sd = np.array([given[name] for name in names], float)
     matrix = np.array(correlation, float)
     if matrix.ndim == 0:
-        matrix = np.full((size, size), float(matrix))
+        loading = np.full(size, float(matrix) if factor else 1.0)
+        loading[[name == factor for name in names]] = 1.0
+        pairs = np.outer(loading, loading)
+        matrix = pairs if factor else pairs * float(matrix)
         np.fill_diagonal(matrix, 1.0)
+    elif factor:
+        raise InputError("must be one number where there is a factor", column="correlation")
     if matrix.shape != (size, size) or not np.allclose(matrix, matrix.T):
         why = f"must be a number, or a symmetric matrix of {size} rows: {', '.join(names)}"
         raise InputError(why, column="correlation")

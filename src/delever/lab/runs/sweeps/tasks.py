@@ -1,5 +1,6 @@
 """The tasks of a sweep, and the row of measures that each gives."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +10,11 @@ import msgspec
 import polars as pl
 
 from delever.core.book import Book
-from delever.core.messages import Amount
+from delever.core.messages import AdlFilled, Amount, FillCancelled, TakenOver
 from delever.core.units import PPM
 from delever.core.valuation.insurance import pool_equity
-from delever.lab.measures.run_measures import MEASURES, main_asset, measure
+from delever.lab.measures.account_outcomes import PositionKey, PositionOutcome
+from delever.lab.measures.run_measures import MEASURES, account_vectors, main_asset, measure
 from delever.lab.measures.tail_risk import cvar, losses_after
 from delever.lab.runs.market_paths.path import Scenario, Shock
 from delever.lab.runs.run import RunResult
@@ -69,8 +71,9 @@ def _row(inputs: SweepInputs, number: int) -> Row:
     fund = inputs.funds[task.fund]
     result = simulate(inputs.book, scenario, rules=rules, pool=fund, **inputs.caps[rules])
     row: Row = {"task": number, "scenario": scenario.name, "rules": rules, "fund": fund_text(fund)}
-    row |= _totals(result, inputs.asset)
-    vectors = result.vectors(inputs.asset)
+    found = result.outcomes_by_position()
+    row |= _totals(result, found, inputs.asset)
+    vectors = account_vectors(result.book, result.events, found, result.fund_equity, inputs.asset)
     row |= {"deficit": vectors.deficit, "budget": vectors.budget, **measure(vectors)}
     if inputs.next_shocks:
         losses = losses_after(result.book, inputs.next_shocks, inputs.asset)
@@ -78,18 +81,19 @@ def _row(inputs: SweepInputs, number: int) -> Row:
     return row
 
 
-def _totals(result: RunResult, asset: str) -> Row:
+def _totals(result: RunResult, found: Mapping[PositionKey, PositionOutcome], asset: str) -> Row:
     unit = 10 ** result.book.cash_decimals(asset)
     pools = [pool for pool in result.book.pools.values() if pool.asset == asset]
     before = sum(result.fund_equity[pool.name] for pool in pools)
     after = sum(pool_equity(result.book, pool) for pool in pools)
-    summary = result.summary
+    kinds = Counter(map(type, result.events))
+    affected = {key[0] for key, each in found.items() if each.lots or each.socialized_cash}
     return {
         "asset": asset,
-        "takeovers": summary.takeovers,
-        "fills": summary.fills,
-        "accounts": summary.accounts,
-        "adl": summary.accounts > 0,
+        "takeovers": kinds[TakenOver],
+        "fills": kinds[AdlFilled] - kinds[FillCancelled],
+        "accounts": len(affected),
+        "adl": bool(affected),
         "fund_before": before / unit,
         "fund_after": after / unit,
         "unfunded": sum(pool.unfunded for pool in pools) / unit,
