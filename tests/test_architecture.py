@@ -35,6 +35,7 @@ PURE_IMPORTS = {
     "functools",
     "hashlib",
     "heapq",
+    "html",
     "itertools",
     "math",
     "msgspec",

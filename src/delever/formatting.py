@@ -3,9 +3,11 @@
 Decimals are exact and without trailing zeros; nothing here rounds, except `significant`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from html import escape
 from typing import TYPE_CHECKING, Self
 
 from delever.core.units import Mark, format_scaled
@@ -159,6 +161,20 @@ def rejection_text(reason: str) -> str:
     """
     remedy = _REMEDIES.get(reason)
     return f"{humanize(reason)}: {remedy}" if remedy else humanize(reason)
+
+
+def html_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text as an HTML table, the first one as its heading.
+
+    >>> html_table([("a", "b"), ("1 < 2", "")])
+    '<table><tr><th>a</th><th>b</th></tr><tr><td>1 &lt; 2</td><td></td></tr></table>'
+    """
+    tags = ["th", *["td"] * (len(rows) - 1)]
+    lines = (
+        "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
+        for tag, row in zip(tags, rows, strict=True)
+    )
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def count(number: int, noun: str) -> str:

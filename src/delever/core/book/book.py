@@ -13,7 +13,7 @@ import numpy as np
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
 from delever.core.book.changes import Changes, MonitoredContracts
-from delever.core.book.contract_state import ContractState, NewMarkColumns, NewMarks
+from delever.core.book.contract_state import ContractState, NewMarkColumns, NewMarks, contracts_html
 from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock
@@ -82,7 +82,11 @@ class Book:
             "pool": len(self.pools),
         }
         parts = (f"{count} {noun}{'s' if count != 1 else ''}" for noun, count in counted.items())
-        return f"<Book: {'; '.join([', '.join(parts), *self.assumptions])}>"
+        listed = [*self.assumptions[:3], "..."][: len(self.assumptions)]
+        return f"<Book: {'; '.join([', '.join(parts), *listed])}>"
+
+    def _repr_html_(self) -> str:
+        return contracts_html(repr(self), [*self.contracts.values()][:20])
 
     # --- queries ---
 
@@ -435,7 +439,8 @@ class Book:
         self.outstanding.acknowledge(self.accounts, name)
 
     def _acknowledge_all(self, column: Ints, accounts: Ints, last_fill: int) -> None:
-        column[accounts] = np.maximum(column[accounts], last_fill)
+        if last_fill:  # memory of a column of zeros is not in use before it is written to
+            column[accounts] = np.maximum(column[accounts], last_fill)
         self.outstanding.acknowledge_all(self.accounts, accounts)
 
     # --- events: market data ---

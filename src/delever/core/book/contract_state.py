@@ -1,6 +1,7 @@
 """The state of one contract: terms, mark, depth, positions, inventory, PnL and ADL."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 
 import numpy as np
 
@@ -768,9 +769,12 @@ class NewMarkColumns:
         for at in np.flatnonzero(~has_values).tolist():
             ((state, mark),) = self._chosen(np.arange(len(self._rows)) == at)
             lot_values[at] = [state.terms.value_factor(side, mark) for side in Side]
-        settles = self._marks.settles[self._rows]
+        settles, assets = self._marks.settles[self._rows], self._marks.settle_assets
+        first = settles[0]
+        if (settles == first).all():
+            return {assets[first]: block.sides_at(self._rows, lot_values, sequence)}
         return {
-            self._marks.settle_assets[settle]: block.sides_at(
+            assets[settle]: block.sides_at(
                 self._rows[settles == settle], lot_values[settles == settle], sequence
             )
             for settle in np.unique(settles).tolist()
@@ -782,3 +786,11 @@ class NewMarkColumns:
             state = self._contracts[self._names[at]]
             mark = state.terms.join_mark(self._ticks.item(at), self._fractions.item(at))
             yield state, mark
+
+
+def contracts_html(title: str, states: Iterable[ContractState]) -> str:
+    """Return contracts as an HTML table, with the number of positions of each side."""
+    heading = "contract", "pool", "long positions", "short positions"
+    sizes = ((s.name, s.pool, *(str(t.size) for t in s.tables.values())) for s in states)
+    rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in (heading, *sizes))
+    return f"<p>{escape(title)}</p><table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"

@@ -2,13 +2,14 @@
 
 import textwrap
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from delever.core.explain.explanation import Explanation, TriggerState
 from delever.core.explain.queue_position import QueuePosition
 from delever.core.explain.what_if import AddMargin, AnyChange, OpenHedge, PartialClose, WhatIf
 from delever.core.units import format_scaled, ratio_ppm
-from delever.formatting import ContractFormatter, humanize, moment, percent, significant
+from delever.formatting import ContractFormatter, html_table, humanize, moment, percent, significant
 
 TERM_LABELS = {
     "unrealized_pnl": "unrealized PnL",
@@ -52,6 +53,25 @@ def explanation_lines(explanation: Explanation, formatter: ContractFormatter) ->
         _inventory_line(explanation, formatter),
         *(_trigger_line(state) for state in explanation.triggers),
     ]
+
+
+def explanation_html(explanation: Explanation, formatter: ContractFormatter) -> str:
+    """Return an explanation as HTML, for a notebook: a heading, a list and a table."""
+    lines = explanation_lines(explanation, formatter)
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    table = html_table(trigger_table(explanation.triggers, formatter))
+    heading = escape(_heading(explanation, formatter))
+    return f"<p>{heading}</p><ol>{items}</ol>{table if explanation.triggers else ''}"
+
+
+def explanation_summary(explanation: Explanation) -> str:
+    """Return in one line which position is explained, and its place in the queue."""
+    place = explanation.queue_position
+    rank = f"rank {place.rank} of {place.ranked}" if place.reason is None else str(place.reason)
+    return (
+        f"{explanation.account} {explanation.contract} {explanation.side}: {rank}, "
+        f"score {significant(place.score)} by {explanation.rules}"
+    )
 
 
 def trigger_table(
@@ -169,10 +189,15 @@ def _queue_position_facts(place: QueuePosition, formatter: ContractFormatter) ->
 # --- what-ifs ---
 
 
+def what_if_rows(outcome: WhatIf, formatter: ContractFormatter) -> list[tuple[str, str, str]]:
+    """Return a position's place before and after a change as rows of text."""
+    before, after = (_cells(place, formatter) for place in (outcome.before, outcome.after))
+    return [("", "now", "then"), *((name, before[name], after[name]) for name in before)]
+
+
 def what_if_text(explanation: Explanation, outcome: WhatIf, formatter: ContractFormatter) -> str:
     """Return a position's place before and after a change, side by side."""
-    before, after = (_cells(place, formatter) for place in (outcome.before, outcome.after))
-    rows = [("", "now", "then"), *((name, before[name], after[name]) for name in before)]
+    rows = what_if_rows(outcome, formatter)
     change = f"What if {change_text(outcome.change, formatter)}? All other accounts are unchanged."
     return "\n".join(
         [_wrapped(_heading(explanation, formatter), ""), change, "", _columns_text(rows)]

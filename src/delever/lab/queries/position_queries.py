@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -29,23 +30,32 @@ from delever.core.rules import RULE_SETS, RuleSet, rule_set_of, rule_sets_of
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import Ints, Mark, format_scaled, parse_decimal, scaled, steps
 from delever.core.valuation.side_valuation import value_side
-from delever.formatting import ContractFormatter, exact_decimal, rejection_text
+from delever.formatting import ContractFormatter, exact_decimal, html_table, rejection_text
 from delever.lab.errors import InputError, UnknownNameError, unknown
 from delever.lab.queries.explanation_text import (
     change_text,
     explanation_facts,
+    explanation_html,
     explanation_lines,
+    explanation_summary,
     explanation_text,
     what_if_facts,
+    what_if_rows,
     what_if_text,
 )
+from delever.lab.tables.table import as_floats
 
 LEVERAGE_DECIMALS = 2
 LEVERAGE_RANGE = "must be from 0.01 to 10000, in steps of 0.01"
 
 
 def rank(
-    book: Book, contract: str, side: str, *, rules: str | RuleSet | None = None
+    book: Book,
+    contract: str,
+    side: str,
+    *,
+    rules: str | RuleSet | None = None,
+    as_float: bool = False,
 ) -> pl.DataFrame:
     """Return the queue of one side of a contract, first the next to be deleveraged.
 
@@ -53,8 +63,8 @@ def rank(
     `indicator` is 5 at the front and 1 at the back; `quantity_ahead` is the quantity that is closed
     before it is this position's turn; each part of the score has its own column.
     `bankruptcy_price` is that of a takeover at this mark, empty where the margin cannot be lost.
-    Quantities, prices and money are exact decimals. Raises UnknownNameError for an unknown
-    contract, side or rule set.
+    Quantities, prices and money are exact decimals, or float64 with `as_float`. Raises
+    UnknownNameError for an unknown contract, side or rule set.
 
         >>> import delever
         >>> book = delever.read_book("examples/book")
@@ -70,7 +80,7 @@ def rank(
     names = book.accounts.names
     bankruptcies = bankruptcy_prices(book, state, view, rows.tolist())
     leverages = state.tables[view.side].leverage[rows].tolist()
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         [
             pl.Series("rank", _ranked_only(queue.rank[rows], reasons), pl.Int64),
             pl.Series("account", [names[account] for account in view.account[rows]], pl.String),
@@ -92,9 +102,10 @@ def rank(
             pl.Series("reason", reasons, pl.String),
         ]
     )
+    return as_floats(frame) if as_float else frame
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PositionExplanation:
     """The explanation of a position's place in the queue; its text is numbered arithmetic."""
 
@@ -103,6 +114,12 @@ class PositionExplanation:
 
     def __str__(self) -> str:
         return explanation_text(self.explanation, self.formatter)
+
+    def __repr__(self) -> str:
+        return f"<PositionExplanation: {explanation_summary(self.explanation)}>"
+
+    def _repr_html_(self) -> str:
+        return explanation_html(self.explanation, self.formatter)
 
     def lines(self) -> list[str]:
         """Return the lines of the text, neither numbered nor wrapped."""
@@ -113,7 +130,7 @@ class PositionExplanation:
         return explanation_facts(self.explanation, self.formatter)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class WhatIfResult:
     """A position's place before and after one change, all other accounts unchanged."""
 
@@ -123,6 +140,13 @@ class WhatIfResult:
 
     def __str__(self) -> str:
         return what_if_text(self.explanation, self.outcome, self.formatter)
+
+    def __repr__(self) -> str:
+        return f"<WhatIfResult: {explanation_summary(self.explanation)}; what if {self.change}?>"
+
+    def _repr_html_(self) -> str:
+        rows = html_table(what_if_rows(self.outcome, self.formatter))
+        return f"<p>{escape(repr(self)[1:-1])}</p>{rows}"
 
     @property
     def change(self) -> str:

@@ -5,6 +5,7 @@ Totals are by contract and by pool, each in its own asset; quantities and money 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import msgspec
@@ -102,7 +103,11 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "\n".join([head, *contracts, *pools, *self.notes])
 
 
-@dataclass(frozen=True, slots=True)
+MAX_LISTED_FILLS = 10
+"""Fills that the HTML of a run lists."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class RunResult:
     """What commands did: the book after them, the events of each command, and observations.
 
@@ -124,6 +129,13 @@ class RunResult:
     marks: Mapping[str, Mark]
     fund_equity: Mapping[str, int]
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<RunResult: {str(self.summary).partition(chr(10))[0]}>"
+
+    def _repr_html_(self) -> str:
+        fills = self.fills.head(MAX_LISTED_FILLS)._repr_html_()
+        return f"<pre>{escape(str(self.summary))}</pre>{fills}"
 
     @property
     def events(self) -> list[Event]:

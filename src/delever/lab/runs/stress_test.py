@@ -38,7 +38,7 @@ from delever.lab.runs.market_paths.path import Scenario, Shock, scenario_of
 from delever.lab.runs.run import RunResult, Submit, run_commands
 from delever.lab.tables.book_reader import Locate, depth_commands
 from delever.lab.tables.defaults import Pool
-from delever.lab.tables.table import SCHEMAS, Tabular, table_of
+from delever.lab.tables.table import SCHEMAS, Tabular, as_floats, table_of
 from delever.rule_registry import own_registry
 
 Crash = Shock | Scenario
@@ -47,7 +47,19 @@ Policies = str | AnyPolicy | Sequence[str | AnyPolicy]
 
 
 class RoundedPriceWarning(UserWarning):
-    """A shocked price is rounded to its tick by more than 5 bp: the shock is another one."""
+    """A shocked price is rounded to its tick by more than 5 bp: the shock is another one.
+
+    >>> import warnings
+    >>> import delever
+    >>> from delever import lab
+    >>> row = {"account": "ann", "contract": "X", "side": "long", "quantity": 1, "entry_price": 3,
+    ...        "leverage": 2}
+    >>> book = delever.book_of([row], {"X": 3}, contracts="linear")
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
+    ...     _ = lab.simulate(book, lab.Shock({"X": "-0.1"}))
+    >>> caught[0].category is lab.RoundedPriceWarning
+    True
+    """
 
 
 def simulate(
@@ -161,13 +173,14 @@ def compare(
     depth: Tabular | None = None,
     vault_cap: Amount | None = None,
     loss_threshold: Amount | None = None,
+    as_float: bool = False,
 ) -> pl.DataFrame:
     """Return what a crash does under several rule sets: one row per rule set and contract.
 
     `rules` are names or `RuleSet` objects, or one of them, and so are `policies` names or objects,
     of the engine or of `delever.lab.policies`. With `policies`, a rule set with a queue is
     simulated with each of them in place of its own, named like `bybit+pro_rata`. Columns are those
-    of `RunResult.summary.contracts`, as exact decimals, and of
+    of `RunResult.summary.contracts`, as exact decimals (float64 with `as_float`), and of
     `delever.lab.measures.adl_distribution`; `exhausted` is true if inventory remains although ADL
     is on. `note` says what was assumed of a rule set for which `vault_cap` or `loss_threshold` is
     missing, as in `simulate`. A rule set under which nothing happens has one row without a
@@ -200,9 +213,10 @@ def compare(
             }
             for total in totals
         ] or [{"rules": name, "note": note}]
-    return pl.DataFrame(rows, schema=COMPARED_SCHEMA).with_columns(
+    frame = pl.DataFrame(rows, schema=COMPARED_SCHEMA).with_columns(
         pl.col(name).cast(pl.Decimal(38, _places(rows, name))) for name in COMPARED_EXACT
     )
+    return as_floats(frame) if as_float else frame
 
 
 COMPARED_EXACT = (

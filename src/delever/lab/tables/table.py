@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 import polars as pl
+from polars import selectors
 
 from delever.core.messages import (
     Amount,
@@ -346,3 +347,13 @@ def _nested(row: Cells, kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def as_floats(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame with exact decimals as float64, for plots and statistics.
+
+    >>> from decimal import Decimal
+    >>> as_floats(pl.DataFrame({"haircut": [Decimal("2.50")], "fills": [3]})).row(0)
+    (2.5, 3)
+    """
+    return frame.with_columns(selectors.decimal().cast(pl.Float64))

@@ -239,7 +239,7 @@ async def _waterfall(services: ApiServices, row: Any) -> Waterfall:
 
 
 def _hashes(journal: SqliteJournal, rounds: SqlRows) -> dict[int, str]:
-    records = (journal.record(sequence) for sequence in {row.sequence for row in rounds})
+    records = (journal.intact_record(sequence) for sequence in {row.sequence for row in rounds})
     return {record.sequence: record.hash.hex() for record in records if record is not None}
 
 
@@ -359,7 +359,7 @@ def _haircut_cash(row: Any, formatter: ContractFormatter, mark: Mark) -> int:
 
 def _recomputed(journal: SqliteJournal, sequence: int) -> RecomputeResponse | None:
     """Replay the journal up to a record and run its command; None where there is no record."""
-    record = journal.record(sequence)
+    record = journal.intact_record(sequence)
     if record is None:
         return None
     own = registry(installed_rule_sets())

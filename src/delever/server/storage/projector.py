@@ -1,7 +1,7 @@
 """Projects the journal into SQL: at start from the cursor on, then record by record.
 
 Rows and cursor are written in one transaction, so a record is projected exactly once even if the
-process is killed. A database that cannot be reached is tried again; the engine does not wait.
+process is killed. What cannot be read or written is tried again; the engine does not wait.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from delever.journal import Head, Record, SqliteJournal
@@ -119,7 +118,9 @@ class HistoryProjector:
             self._wake.clear()
             try:
                 moved = await self.advance()
-            except (SQLAlchemyError, OSError) as error:
+            except StoppedError:
+                return
+            except Exception as error:  # noqa: BLE001 - a task that ended would project nothing more
                 log.warning(
                     "history cannot be written; it is tried again",
                     error=repr(error),
@@ -127,8 +128,6 @@ class HistoryProjector:
                 )
                 await asyncio.sleep(RETRY_S)
                 continue
-            except StoppedError:
-                return
             if not moved:
                 self.caught_up = True
                 await self._wake.wait()
@@ -136,7 +135,9 @@ class HistoryProjector:
     async def advance(self) -> bool:
         """Project the next records; return whether there were any."""
         after, until = self.sequence, self.sequence + self._page_records
-        records = await self._runner.look_up(lambda journal: list(journal.records(after, until)))
+        records = await self._runner.look_up(
+            lambda journal: list(journal.intact_records(after, until))
+        )
         if not records:
             return False
         async with self.database.begin() as connection:
