@@ -29,8 +29,8 @@ from delever.journal.snapshot import encode_book
 NO_SNAPSHOTS = 10**9
 """Records between snapshots: more than any benchmark writes."""
 COMMIT = 500
-UPDATES = 10_000_000
-"""Position updates to replay, at least."""
+UPDATES_PER_POSITION = 10
+"""How often each position is set again, at least, before the journal is replayed."""
 
 
 def submit(recorder: Recorder, commands: list[m.Command]) -> None:
@@ -57,7 +57,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             yield Row("balances in bulk", f"{rate:,.0f} /s")
             rate = book.size / submit_one_by_one(recorder, list(position_commands(book)))
             yield Row("positions opened in bulk, journal durable", f"{rate:,.0f} /s")
-            again = max(options.rounds, -(-UPDATES // book.size) - 1)
+            again = max(options.rounds, UPDATES_PER_POSITION)
             updates = [list(position_commands(book, version)) for version in range(2, 2 + again)]
             times = [submit_one_by_one(recorder, commands) for commands in updates]
             rate = book.size / float(np.median(times))

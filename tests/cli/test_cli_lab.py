@@ -1,6 +1,9 @@
 """delever lab: each command's rows, files, reports and errors."""
 
 import json
+import signal
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from command_line import BOOK, Call, run_process
 
 from delever.cli import ExitCode
+from waiting import wait_until
 
 SHOCK = ("--move.BTCUSDT=-0.15", "--fund.main", "1000")
 PATHS = ("--model", "student_t", "--volatility", "9", "--count", "6", "--steps", "4", "--seed", "2")
@@ -179,6 +183,26 @@ def test_a_rounded_price_is_reported_once(delever: Call, tmp_path: Path) -> None
         "delever: X: a shocked price is rounded by 1111 bp to its tick of 1: give a finer "
         "tick_size.\n"
     )
+
+
+def test_an_interrupted_sweep_continues_with_the_same_command(tmp_path: Path) -> None:
+    """SIGINT after the first part; the rows are those of a sweep that was not interrupted."""
+    many = ("--model", "gbm", "--volatility", "9", "--count", "120", "--seed", "4")
+    words = ("lab", "sweep", BOOK, *many, "--rules", "binance", "--folder", str(tmp_path), "--json")
+    command = [sys.executable, "-m", "delever", *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        wait_until((tmp_path / "part-000000.parquet").exists)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert (process.returncode, out) == (ExitCode.INTERRUPTED, "")
+    assert err == f"the same command continues from {tmp_path}\ndelever: interrupted\n"
+    done = len([*tmp_path.glob("part-*.parquet")])
+    assert 0 < done < 8
+    assert not (tmp_path / "sweep.parquet").exists()
+    assert run_process(*words).returncode == ExitCode.SUCCESS
+    rows = pl.read_parquet(tmp_path / "sweep.parquet")
+    assert rows["task"].to_list() == list(range(120))
 
 
 def test_a_sweep_runs_in_processes_from_the_command_line() -> None:

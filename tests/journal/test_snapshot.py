@@ -41,7 +41,7 @@ DERIVED = {
     },
     Outstanding: {"_fills_of"},
     Accounts: {"index", "any_exempt", "any_hedges", "any_multi_asset", "_capacity"}
-    | {"_sorted_by_name", "_name_order"},
+    | {"_name_order"},
     VenueMargins: {"_capacity"},
     Wallets: {"sequence", "rows", "stale_changed", "_capacity"},
     PositionTable: {"index", "total_lots", "total_cost", "total_margin", "block", "number"},

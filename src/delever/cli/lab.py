@@ -275,7 +275,7 @@ def sweep(
 
     loaded = _read(book)
     name = pool_named(loaded, pool) if sizes else ""
-    with _warnings(), _tasks("sweep") as report_progress:
+    with _resumable(folder), _warnings(), _tasks("sweep") as report_progress:
         frame = sweeps.sweep(
             loaded,
             crashes(loaded, crash),
@@ -410,6 +410,17 @@ def allocate(
 
 
 # --- progress and reports ---
+
+
+@contextmanager
+def _resumable(folder: Path | None) -> Iterator[None]:
+    """Say how an interrupted block continues, where it has a folder."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if folder is not None:
+            log(f"the same command continues from {folder}")
+        raise
 
 
 @contextmanager

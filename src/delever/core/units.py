@@ -80,7 +80,7 @@ def parse_decimals(texts: Iterable[str | int]) -> tuple[Ints, Ints] | None:
     ([1050, 7], [2, 0])
     >>> parse_decimals(["10.50", "1e3"])
     """
-    words = list(map(str, texts))
+    words = [text if isinstance(text, str) else str(text) for text in texts]
     line = ",".join(words).encode("utf-8", "surrogatepass")
     if line.translate(None, b"0123456789.,"):
         return None

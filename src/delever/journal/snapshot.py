@@ -409,9 +409,7 @@ def _restore_contract(record: ContractRecord, cash_decimals: int, book: Book) ->
     for side, table in record.tables.items():
         _assign_fields(state.tables[side], table, skip=("size", "position_ids"))
         state.tables[side].position_ids = set(table.position_ids)
-    state.inventory = {
-        side: _restore_inventory(tranches) for side, tranches in record.inventory.items()
-    }
+    state.inventory = {side: Inventory(tranches) for side, tranches in record.inventory.items()}
     state.volatility = RollingVolatility(
         (minute, unpack_mark(price)) for minute, price in record.volatility.entries
     )
@@ -420,14 +418,6 @@ def _restore_contract(record: ContractRecord, cash_decimals: int, book: Book) ->
     state.warned = set(record.warned)
     state.stale = set(record.stale)
     return state
-
-
-def _restore_inventory(tranches: list[Tranche]) -> Inventory:
-    inventory = Inventory()
-    for tranche in tranches:
-        inventory.add(tranche)
-    inventory.changed.clear()
-    return inventory
 
 
 def _restore_peak(record: RollingPeakRecord) -> RollingPeak:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         scenarios,
     )
     from delever.lab.runs.market_paths.path import MarketStep, Scenario, Shock, Withdrawal
-    from delever.lab.runs.stress_test import compare, simulate
+    from delever.lab.runs.stress_test import RoundedPriceWarning, compare, simulate
     from delever.lab.runs.sweeps.executors import ProcessExecutor, RayExecutor
     from delever.lab.runs.sweeps.sweep import sweep
     from delever.lab.studies.account_odds import my_odds
@@ -42,6 +42,7 @@ __all__ = [
     "MarketStep",
     "ProcessExecutor",
     "RayExecutor",
+    "RoundedPriceWarning",
     "Scenario",
     "Shock",
     "SlippageAtRisk",
@@ -71,7 +72,7 @@ _HOMES = {
         "scenarios",
     ),
     "delever.lab.runs.market_paths.path": ("MarketStep", "Scenario", "Shock", "Withdrawal"),
-    "delever.lab.runs.stress_test": ("compare", "simulate"),
+    "delever.lab.runs.stress_test": ("RoundedPriceWarning", "compare", "simulate"),
     "delever.lab.runs.sweeps.executors": ("ProcessExecutor", "RayExecutor"),
     "delever.lab.runs.sweeps.sweep": ("sweep",),
     "delever.lab.studies.account_odds": ("my_odds",),

@@ -48,6 +48,23 @@ def test_a_given_book_with_inventory_is_simulated_on() -> None:
     assert encode_book(BOOK) == before
 
 
+@pytest.mark.parametrize("pool", [None, {"main": "1000"}])
+def test_adl_of_rules_that_are_replaced_stops(pool: dict[str, str] | None) -> None:
+    """Binance has no drawdown trigger, so that one that is on would never stop."""
+    first = lab.simulate(BOOK, lab.Shock({"BTCUSDT": "-0.15"}), pool={"main": "1000"})
+    assert "contract_drawdown" in first.book.contracts["BTCUSDT"].active
+    calm = lab.Shock({"BTCUSDT": "0.001"})
+    second = lab.simulate(first.book, calm, rules="binance", pool=pool)
+    assert "contract_drawdown" not in second.book.contracts["BTCUSDT"].active
+    audit(second.book)
+
+
+def test_a_vault_in_debt_has_no_loss_threshold_left() -> None:
+    debt = lab.simulate(BOOK, lab.Shock(BTC), rules="hyperliquid", pool={"main": "-5"})
+    assert "until its equity is negative" in debt.notes[0]
+    assert debt.summary.pools[0].rules == "hyperliquid"
+
+
 def test_depth_thins_and_recovers() -> None:
     crash = lab.linear_path({"BTCUSDT": "-0.0001"}, steps=3)
     bids = []

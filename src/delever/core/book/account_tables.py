@@ -97,7 +97,7 @@ class AccountIndex(Sequence[str]):
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self._bytes = bytearray()
-        self._ends = array("Q", [0])
+        self._ends = array("I", [0])
         self._slots = array("i", [-1]) * FIRST_SLOTS
         self._shift = 33 - FIRST_SLOTS.bit_length()
         self._recent: dict[str, int] = {}
@@ -108,24 +108,24 @@ class AccountIndex(Sequence[str]):
         """Return the index of the names that `packed` returned."""
         index = cls()
         index._bytes = bytearray(text)
-        index._ends = array("Q", bytes(ends))
+        index._ends = array("I", np.frombuffer(ends, np.uint64).astype(np.uint32).tobytes())
         index._build(len(index))
         return index
 
     def __getstate__(self) -> tuple[np.ndarray, ...]:
         """Return what a copy takes: views, which pickle can copy apart from the rest."""
         slots = np.frombuffer(self._slots, np.int32)
-        return np.frombuffer(self._bytes, np.uint8), np.frombuffer(self._ends, np.uint64), slots
+        return np.frombuffer(self._bytes, np.uint8), np.frombuffer(self._ends, np.uint32), slots
 
     def __setstate__(self, state: tuple[np.ndarray, ...]) -> None:
         text, ends, slots = state
         self._bytes, self._recent = bytearray(text), {}
-        self._ends, self._slots = array("Q", ends.tobytes()), array("i", slots.tobytes())
+        self._ends, self._slots = array("I", ends.tobytes()), array("i", slots.tobytes())
         self._shift = 33 - len(self._slots).bit_length()
 
     def packed(self) -> tuple[bytes, bytes]:
         """Return the UTF-8 bytes of all names, and where each ends: 0, then a uint64 each."""
-        return bytes(self._bytes), self._ends.tobytes()
+        return bytes(self._bytes), np.array(self._ends, np.uint64).tobytes()
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -207,7 +207,7 @@ class AccountIndex(Sequence[str]):
         try:
             self._ends.append(len(self._bytes))
         except BufferError:
-            self._ends = self._ends + array("Q", [len(self._bytes)])
+            self._ends = self._ends + array("I", [len(self._bytes)])
 
     def _reserve(self, size: int) -> None:
         """Build a larger hash table where this many names would fill over three quarters of it."""
@@ -297,7 +297,6 @@ class Accounts(Table):
         self.any_exempt = False
         self.any_multi_asset = False
         self._name_order: np.ndarray = np.empty(0, np.int32)
-        self._sorted_by_name: np.ndarray = np.empty(0, np.int32)
 
     def owner_of(self, row: int) -> str:
         """Return the name of an account's owner: its own, unless it is a subaccount."""
@@ -352,12 +351,11 @@ class Accounts(Table):
     def name_order(self) -> np.ndarray:
         """Return each account's rank in the alphabetical order of names, which breaks ties."""
         if len(self._name_order) < self.size:
-            known = self._sorted_by_name
+            known = np.argsort(self._name_order)
             by_name = [*known.tolist(), *range(len(known), self.size)]
             by_name.sort(key=self.names.__getitem__)  # fast: only the new names are out of order
-            self._sorted_by_name = np.array(by_name, np.int32)
             order = np.empty(self.size, np.int32)
-            order[self._sorted_by_name] = np.arange(self.size)
+            order[np.array(by_name, np.int32)] = np.arange(self.size)
             self._name_order = order  # assigned complete: ranking threads may call this at once
         return self._name_order
 

@@ -439,7 +439,8 @@ class Book:
         self.outstanding.acknowledge(self.accounts, name)
 
     def _acknowledge_all(self, column: Ints, accounts: Ints, last_fill: int) -> None:
-        column[accounts] = np.maximum(column[accounts], last_fill)
+        if last_fill:  # memory of a column of zeros is not in use before it is written to
+            column[accounts] = np.maximum(column[accounts], last_fill)
         self.outstanding.acknowledge_all(self.accounts, accounts)
 
     # --- events: market data ---

@@ -769,9 +769,12 @@ class NewMarkColumns:
         for at in np.flatnonzero(~has_values).tolist():
             ((state, mark),) = self._chosen(np.arange(len(self._rows)) == at)
             lot_values[at] = [state.terms.value_factor(side, mark) for side in Side]
-        settles = self._marks.settles[self._rows]
+        settles, assets = self._marks.settles[self._rows], self._marks.settle_assets
+        first = settles[0]
+        if (settles == first).all():
+            return {assets[first]: block.sides_at(self._rows, lot_values, sequence)}
         return {
-            self._marks.settle_assets[settle]: block.sides_at(
+            assets[settle]: block.sides_at(
                 self._rows[settles == settle], lot_values[settles == settle], sequence
             )
             for settle in np.unique(settles).tolist()

@@ -1,5 +1,6 @@
 """The inventory of an insurance pool: positions taken over, in tranches of one takeover each."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from delever.core.messages import AdlFilled
@@ -28,12 +29,16 @@ class Inventory:
 
     __slots__ = ("_underwater", "changed", "total_cost", "total_lots", "tranches")
 
-    def __init__(self) -> None:
-        self.tranches: dict[int, Tranche] = {}
-        self.total_lots = 0
-        self.total_cost = 0
-        self.changed: set[int] = set()
+    def __init__(self, tranches: Iterable[Tranche] = (), changed: Iterable[int] = ()) -> None:
+        self.tranches = {tranche.takeover: tranche for tranche in tranches}
+        self.total_lots = sum(tranche.lots for tranche in self.tranches.values())
+        self.total_cost = sum(tranche.cost for tranche in self.tranches.values())
+        self.changed = set(changed)
         self._underwater: tuple[int, Mark, list[Tranche]] | None = None
+
+    def __reduce__(self) -> tuple[type["Inventory"], tuple[object, ...]]:
+        """Return what a copy takes, faster than slots do by themselves."""
+        return Inventory, (tuple(self.tranches.values()), tuple(self.changed))
 
     def underwater(self, sign: int, mark_ticks: Mark) -> list[Tranche]:
         """Return the tranches that a mark values below their takeover price; `sign` is the side's.

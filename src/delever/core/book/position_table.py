@@ -8,6 +8,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import attrgetter
 from typing import NamedTuple
 from weakref import WeakSet
 
@@ -332,9 +333,6 @@ class PositionBlock:
         self._view()
 
 
-_VIEWS = ("start", *POSITION_COLUMNS)
-
-
 class RowIndex:
     """(account, position id) -> row of the table that is given to every call: a hash table.
 
@@ -345,9 +343,13 @@ class RowIndex:
 
     __slots__ = ("_last_lookup", "_slots")
 
-    def __init__(self) -> None:
-        self._slots: Ints = np.full(FIRST_SLOTS, -1, np.int32)
+    def __init__(self, slots: Ints | None = None) -> None:
+        self._slots: Ints = np.full(FIRST_SLOTS, -1, np.int32) if slots is None else slots
         self._last_lookup = (-1, -1, -1)
+
+    def __reduce__(self) -> tuple[type["RowIndex"], tuple[Ints]]:
+        """Return what a copy takes, faster than slots do by themselves."""
+        return RowIndex, (self._slots,)
 
     def find(self, table: "PositionTable", account: int, position: int) -> int:
         """Return the row of a position, or -1 where there is none."""
@@ -495,10 +497,7 @@ class PositionTable(Table):
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy takes: all but the views of the block."""
-        copied = vars(self).copy()
-        for name in _VIEWS:
-            del copied[name]
-        return copied
+        return dict(zip(_STATE, _state_of(self), strict=True))
 
     def __setstate__(self, state: dict[str, object]) -> None:
         vars(self).update(state)
@@ -764,3 +763,12 @@ class PositionTable(Table):
         self.total_lots = int(self.lots[:size].sum())
         self.total_cost = exact_sum(self.cost[:size], self.max_cost)
         self.total_margin = exact_sum(self.margin[:size])
+
+
+_STATE = (
+    *("block", "number", "_size", "index", "total_lots", "total_cost", "total_margin"),
+    *("max_lots", "max_cost", "position_ids", "changed", "changed_batches"),
+)
+"""What a copy of a table takes."""
+
+_state_of = attrgetter(*_STATE)

@@ -263,7 +263,7 @@ def rank_sides(columns, ranges, joint, wallets, exempt, account_order, *ranking)
     # Without hedges both joint columns are empty, and so is any slice of them.
     joined = [np.concatenate(parts) for parts in zip(*joint, strict=True)] or [EMPTY, EMPTY]
     # Many rows gather equity faster from a column of its own than from whole wallets.
-    equities = _equities(wallets if len(rank) >= len(wallets) else wallets[:0])
+    equities = _equities(wallets) if len(rank) >= len(wallets) else EMPTY
     account_data = wallets, equities, exempt, account_order
     rank_ranges = ranker(*_formula(gain, leverage, joint))
     options = profitable_only, levels, by_count

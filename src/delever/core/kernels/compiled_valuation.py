@@ -193,7 +193,7 @@ def stale_ranges(account, ranges, wallets, since):
 
 
 def revalue_sides(columns, sides, tiers, wallets, sequence, parallel_map):
-    rows = int(sides[:, 1].sum())
+    rows = int(np.add.reduce(sides[:, 1]))
     valued = (
         columns.account,
         columns.isolated,

@@ -11,6 +11,7 @@ import numpy as np
 
 from delever.core.market.contract_terms import MAX_TICKS, ContractTerms
 from delever.core.market.mark_limits import ExactMarkLimits
+from delever.core.messages import Side
 from delever.core.units import (
     COLUMN_LIMIT,
     PPM,
@@ -69,7 +70,7 @@ class MarkTable:
     `redefined_at` the sequences at which terms, pool or the pool's rules last changed. `factors`,
     `is_linear`, `max_ticks`, `units` (a tick in units of the last of `decimals`; 0: a product would
     leave int64) and `settles` (an index of `settle_assets`) follow from the terms, `max_moves_ppm`
-    and `max_ages_ms` (0: no limit) from the limits of marks.
+    and `max_ages_ms` (0: no limit; `has_ages`: there is one) from the limits of marks.
     """
 
     ticks: Ints
@@ -97,6 +98,7 @@ class MarkTable:
     def __init__(self) -> None:
         self.rows: dict[str, int] = {}
         self.settle_assets: list[str] = []
+        self.has_ages = False
         self._columns = np.zeros((len(COLUMNS), FIRST_ROWS), np.int64)
         self._view()
 
@@ -142,6 +144,7 @@ class MarkTable:
         move_ppm, age_ms = (limits.max_move_ppm, limits.max_age_ms) if limits else (None, None)
         self.max_moves_ppm[row] = min(move_ppm or 0, MAX_MOVE_PPM)
         self.max_ages_ms[row] = age_ms or 0
+        self.has_ages = bool(self.max_ages_ms.any())
 
     # --- many marks ---
 
@@ -189,19 +192,22 @@ class MarkTable:
         The second result is which rows have them: not those that need a division without bound.
         """
         linear, between = self.is_linear[rows] > 0, fractions > 0
-        factors, units = self.factors[rows], self.units[rows]
+        factors = self.factors[rows]
+        values = np.zeros((len(rows), len(Side), 3), np.int64)
+        values[:, 0, 0] = np.where(linear, factors * ticks, 0)
+        values[:, 1, 0] = -values[:, 0, 0]
+        if linear.all() and not between.any():
+            return values, linear
+        units = self.units[rows]
         has_values = ~between | linear & (units > 0)
-        longs = np.zeros((len(rows), 3), np.int64)
-        longs[:, 0] = np.where(linear, factors * ticks, 0)
         for divided, top, bottom in (
             (linear & between & has_values, factors * fractions, units),
             (~linear & ~between, -factors, ticks),
         ):
-            if divided.any():
-                longs[divided] += mixed_fractions(top[divided], bottom[divided])
-        whole, rest, divisor = longs.T
-        shorts = np.stack([-whole - (rest > 0), np.where(rest > 0, divisor - rest, 0), divisor], 1)
-        return np.stack([longs, shorts], 1), has_values
+            for number, side in enumerate(Side):
+                signed = mixed_fractions(side.sign * top[divided], bottom[divided])
+                values[divided, number] += signed
+        return values, has_values
 
     def set(self, time_ms: int, rows: Ints, ticks: Ints, fractions: Ints) -> None:
         """Set the marks of contracts, each named once; confirmed ones become the previous ones."""
@@ -219,9 +225,9 @@ class MarkTable:
 
     def aged(self, time_ms: int) -> Sequence[int]:
         """Return the rows of confirmed marks that are older than their contracts allow."""
-        limits = self.max_ages_ms
-        if not limits.any():
+        if not self.has_ages:
             return ()
+        limits = self.max_ages_ms
         old = (limits > 0) & (time_ms - self.marked_ms > limits) & (self.is_unconfirmed == 0)
         rows: list[int] = np.flatnonzero(old & (self.ticks | self.fractions > 0)).tolist()
         return rows

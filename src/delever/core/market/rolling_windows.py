@@ -38,6 +38,10 @@ class RollingPeak:
         self.window_ms = window_ms
         self._entries = deque(entries)
 
+    def __reduce__(self) -> tuple[type["RollingPeak"], tuple[object, ...]]:
+        """Return what a copy takes, faster than slots do by themselves."""
+        return RollingPeak, (self.window_ms, tuple(self._entries))
+
     def observe(self, time_ms: int, value: int) -> None:
         """Set the value from this time on."""
         entries = self._entries
@@ -165,6 +169,10 @@ class DailyOpening:
     def __init__(self, entries: Iterable[tuple[int, int]] = ()) -> None:
         self._entries = list(entries)
 
+    def __reduce__(self) -> tuple[type["DailyOpening"], tuple[object, ...]]:
+        """Return what a copy takes, faster than slots do by themselves."""
+        return DailyOpening, (tuple(self._entries),)
+
     def observe(self, time_ms: int, value: int) -> None:
         """Set the value from this time on."""
         opening = self.value(time_ms, value)
@@ -247,6 +255,10 @@ class RollingVolatility:
 
     def __init__(self, entries: Iterable[tuple[int, Mark]] = ()) -> None:
         self._entries = deque(entries)
+
+    def __reduce__(self) -> tuple[type["RollingVolatility"], tuple[object, ...]]:
+        """Return what a copy takes, faster than slots do by themselves."""
+        return RollingVolatility, (tuple(self._entries),)
 
     def observe(self, time_ms: int, price: Mark) -> None:
         """Set the price from this time on; the price is positive."""

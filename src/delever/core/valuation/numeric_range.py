@@ -143,6 +143,8 @@ def pooled_fits(
     `bounds` are those on the equity in one asset at the marks, `changed` the terms that a command
     sets. The value of each asset is below `VALUE_LIMIT`, their sum below the numeric range.
     """
+    if not (book.margin_currency or changed):
+        return True
     terms = {asset.name: asset.collateral for asset in book.assets.values() if asset.collateral}
     terms |= changed
     values = [-each.equity.of(-bounds.get(name, 0)) for name, each in terms.items()]

@@ -88,11 +88,10 @@ def _redefine(book: Book, definition: m.DefinePool, balance: Amount | None) -> N
     """Give a pool its definition and, if there is one, its balance."""
     cash = _checked(book, definition, balance)
     pool = book.pools[definition.pool]
+    amendment = m.AmendPool(time_ms=0, pool=pool.name, note=NOTE)
+    for event in [*amend_pool(book, amendment, definition)]:  # stops triggers of former rules
+        book.apply(event)
     if balance is None:
-        for event in amend_pool(
-            book, m.AmendPool(time_ms=0, pool=pool.name, note=NOTE), definition
-        ):
-            book.apply(event)
         return
     if pool.collateral:
         why = "has collateral of accounts, so its balance cannot be replaced"
@@ -162,7 +161,9 @@ def _cap_vaults(
     for name, definition in definitions.items():
         pool = book.pools[name]
         balance = format_scaled(pool.balance, book.cash_decimals(pool.asset))
-        whole = {"vault_cap": "1", "loss_threshold": str(balances.get(name, balance))}
+        threshold = str(balances.get(name, balance))
+        in_debt = threshold.startswith("-")
+        whole = {"vault_cap": "1", "loss_threshold": "0" if in_debt else threshold}
         limits = {}
         for limit in rule_set(definition.rules, known).managed_limits:
             if limit in caps:

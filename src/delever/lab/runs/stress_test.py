@@ -47,7 +47,19 @@ Policies = str | AnyPolicy | Sequence[str | AnyPolicy]
 
 
 class RoundedPriceWarning(UserWarning):
-    """A shocked price is rounded to its tick by more than 5 bp: the shock is another one."""
+    """A shocked price is rounded to its tick by more than 5 bp: the shock is another one.
+
+    >>> import warnings
+    >>> import delever
+    >>> from delever import lab
+    >>> row = {"account": "ann", "contract": "X", "side": "long", "quantity": 1, "entry_price": 3,
+    ...        "leverage": 2}
+    >>> book = delever.book_of([row], {"X": 3}, contracts="linear")
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
+    ...     _ = lab.simulate(book, lab.Shock({"X": "-0.1"}))
+    >>> caught[0].category is lab.RoundedPriceWarning
+    True
+    """
 
 
 def simulate(

@@ -18,6 +18,7 @@ from delever.core.messages import Side
 from delever.core.risk.publication.ranked_batch import (
     TABLES_PER_CONTRACT,
     RankedBatch,
+    RankedContract,
     RankedContracts,
     RankedSide,
     merged,
@@ -38,54 +39,78 @@ MAX_ROWS_RATIO = 2
 """Rows of batches in the cache, as a multiple of the rows that are ranked."""
 
 
+@dataclass(slots=True)
 class PublicationCache:
-    """What was ranked of each contract, by order of definition, and when.
+    """What was ranked of each contract, by order of definition or of some of them, and when.
 
     `batches` may have more rows than the book, since a batch is stored whole while one of its
     contracts is not stale: up to `MAX_ROWS_RATIO` times as many. `numbers` has a number for each of
-    them. `group_of` is the index of a contract's group in `groups`, and `grouped_at` the sequence
-    as of which it was found.
+    them, the newest of which is `last_number`. `group_of` is the index of a contract's group in
+    `groups`, and `grouped_at` the sequence as of which it was found.
     """
 
-    def __init__(self, contracts: int, before: "PublicationCache | None") -> None:
-        """Copy the cache before, and extend it to a number of contracts."""
-        known = len(before.as_of) if before else 0
-        self.groups: list[RankingGroup] = list(before.groups) if before else []
-        self.group_of: Ints = np.zeros(contracts, np.int64)
-        self.grouped_at: Ints = np.full(contracts, NEVER)
-        self.as_of: Ints = np.full(contracts, NEVER)
-        self.numbers: Ints = np.zeros(contracts, np.int64)
-        self.batches: np.ndarray = np.empty(contracts, object)
-        if before:
-            self.group_of[:known], self.as_of[:known] = before.group_of, before.as_of
-            self.grouped_at[:known] = before.grouped_at
-            self.numbers[:known], self.batches[:known] = before.numbers, before.batches
+    groups: list[RankingGroup]
+    last_number: int
+    group_of: Ints
+    grouped_at: Ints
+    as_of: Ints
+    numbers: Ints
+    batches: np.ndarray
 
-    def set_group(self, order: int, group: RankingGroup, sequence: int) -> None:
+    @classmethod
+    def empty(cls, contracts: int) -> "PublicationCache":
+        """Return the cache of contracts of which nothing was ranked."""
+        nothing = np.empty(contracts, object)
+        group_of, numbers = np.zeros((2, contracts), np.int64)
+        grouped_at, as_of = np.full((2, contracts), NEVER)
+        return cls([], 0, group_of, grouped_at, as_of, numbers, nothing)
+
+    def part(self, orders: Ints) -> "PublicationCache":
+        """Return a copy of the entries of some contracts."""
+        entries = (column[orders] for column in self.columns())
+        return PublicationCache(list(self.groups), self.last_number, *entries)
+
+    def with_part(self, orders: Ints, part: "PublicationCache", size: int) -> "PublicationCache":
+        """Return the cache of `size` contracts with the entries of a part, which may be all."""
+        if len(orders) == size:
+            return part
+        columns = PublicationCache.empty(size).columns()
+        for column, before, new in zip(columns, self.columns(), part.columns(), strict=True):
+            column[: len(before)] = before
+            column[orders] = new
+        return PublicationCache(part.groups, part.last_number, *columns)
+
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """Return the columns with an entry a contract."""
+        return self.group_of, self.grouped_at, self.as_of, self.numbers, self.batches
+
+    def set_group(self, at: int, group: RankingGroup, sequence: int) -> None:
         """Set the group of a contract that is new or was moved or amended; it is then stale."""
         if group not in self.groups:
             self.groups.append(group)
-        self.group_of[order], self.grouped_at[order] = self.groups.index(group), sequence
-        self.as_of[order] = NEVER
+        self.group_of[at], self.grouped_at[at] = self.groups.index(group), sequence
+        self.as_of[at] = NEVER
 
-    def store(self, orders: Ints, batch: RankedBatch) -> None:
+    def store(self, entries: Ints, batch: RankedBatch) -> None:
         """Store a batch for each of its contracts."""
-        self.numbers[orders] = self.numbers.max(initial=0) + 1
-        for order in orders.tolist():
-            self.batches[order] = batch
+        self.last_number += 1
+        self.numbers[entries], self.batches[entries] = self.last_number, batch
 
-    def stamp(self, orders: Ints, sequence: int) -> None:
+    def stamp(self, entries: Ints, sequence: int) -> None:
         """Set the sequence as of which contracts are ranked."""
-        self.as_of[orders] = sequence
+        self.as_of[entries] = sequence
 
-    def bound_rows(self, positions: int) -> None:
-        """Replace all batches by one if most of their rows are not of these open positions."""
-        ranked = np.flatnonzero(self.as_of != NEVER)
-        _, firsts = np.unique(self.numbers[ranked], return_index=True)
-        stored = sum(batch.layout.size for batch in self.batches[ranked[firsts]])
+    def bound_rows(self, orders: Ints, positions: int) -> None:
+        """Replace all batches by one if most of their rows are not of these open positions.
+
+        `orders` are the contracts of the entries.
+        """
+        _, firsts = np.unique(self.numbers, return_index=True)
+        stored = sum(batch.layout.size for batch in self.batches[firsts])
         if stored > MAX_ROWS_RATIO * positions:
-            owners = np.repeat(self.batches[ranked], TABLES_PER_CONTRACT)
-            self.store(ranked, merged(list(zip(owners, tables_of(ranked).tolist(), strict=True))))
+            owners = np.repeat(self.batches, TABLES_PER_CONTRACT)
+            tables = tables_of(orders).tolist()
+            self.store(np.arange(len(orders)), merged(list(zip(owners, tables, strict=True))))
 
 
 @dataclass(frozen=True)
@@ -121,74 +146,89 @@ def publish(book: Book, parallel_map: ParallelMap = map) -> PublishedIndicators:
     `parallel_map` is that of `step`.
     """
     marked = book.marks.ticks | book.marks.fractions > 0
-    refreshed = _refreshed(book, np.flatnonzero(marked), parallel_map)
-    book.cache_publication(refreshed)
-    ranked = RankedContracts(book.marks.rows, marked, refreshed.batches)
+    orders, before = np.flatnonzero(marked), _cache_of(book)
+    refreshed = _refreshed(book, orders, before.part(orders), parallel_map)
+    cache = before.with_part(orders, refreshed, len(marked))
+    book.cache_publication(cache)
+    ranked = RankedContracts(book.marks.rows, marked, cache.batches)
     return PublishedIndicators(book.sequence, book.time_ms, ranked)
 
 
 def rank_contracts(
     book: Book, states: Sequence[ContractState], parallel_map: ParallelMap = map
-) -> RankedContracts:
+) -> dict[str, RankedContract]:
     """Return current ranks and indicators of contracts: cached ones where they are not stale."""
-    chosen = np.array(sorted(state.definition_order for state in states), np.int64)
-    refreshed = _refreshed(book, chosen, parallel_map)
-    is_chosen = np.zeros(len(book.marks), bool)
-    is_chosen[chosen] = True
-    return RankedContracts(book.marks.rows, is_chosen, refreshed.batches)
+    names = {state.definition_order: state.name for state in states}
+    orders = np.array(sorted(names), np.int64)
+    batches = _refreshed(book, orders, _cache_of(book).part(orders), parallel_map).batches
+    return {
+        names[order]: RankedContract(batch, order)
+        for order, batch in zip(orders.tolist(), batches, strict=True)
+    }
 
 
-def _refreshed(book: Book, chosen: Ints, parallel_map: ParallelMap) -> PublicationCache:
-    """Return a copy of the cache in which contracts, given in ascending order, are not stale."""
-    cache = _cache_for(book, chosen)
-    used = set(cache.group_of[chosen].tolist())
-    settles = sorted({cache.groups[group].settle for group in used})
+def _cache_of(book: Book) -> PublicationCache:
+    """Return the cache of a book, with entries of all of its contracts."""
+    cache: PublicationCache | None = book.publication_cache
+    contracts = len(book.marks)
+    if cache is None:
+        return PublicationCache.empty(contracts)
+    if len(cache.as_of) == contracts:
+        return cache
+    nothing = np.empty(0, np.int64)
+    return cache.with_part(nothing, cache.part(nothing), contracts)
+
+
+def _refreshed(
+    book: Book, orders: Ints, cache: PublicationCache, parallel_map: ParallelMap
+) -> PublicationCache:
+    """Return the part of the cache of contracts, given in ascending order, with no stale entry."""
+    _regroup(book, orders, cache)
+    settles = sorted({cache.groups[group].settle for group in set(cache.group_of.tolist())})
     margins = {settle: margin_rows(book, settle) for settle in settles}
-    stale = chosen[_is_stale(book, cache, chosen, margins)]
+    stale = np.flatnonzero(_is_stale(book, orders, cache, margins))
     for group in sorted(set(cache.group_of[stale].tolist())):
-        members = stale[cache.group_of[stale] == group]
-        key = cache.groups[group]
-        layout = layout_of(book, members, cache.batches[members])
+        entries = stale[cache.group_of[stale] == group]
+        key, members = cache.groups[group], orders[entries]
+        layout = layout_of(book, members, cache.batches[entries])
         batch = rank_batch(book, key, members, layout, margins[key.settle], parallel_map)
-        cache.store(members, batch)
+        cache.store(entries, batch)
     cache.stamp(stale, book.sequence)
-    if 0 < len(stale) < len(chosen):
-        cache.bound_rows(int(book.positions.sizes.sum()))
+    if 0 < len(stale) < len(orders):
+        cache.bound_rows(orders, int(book.positions.sizes.sum()))
     return cache
 
 
-def _cache_for(book: Book, chosen: Ints) -> PublicationCache:
-    """Return a copy of the book's cache with current groups of some contracts."""
-    cache = PublicationCache(len(book.marks), book.publication_cache)
-    redefined = chosen[book.marks.redefined_at[chosen] > cache.grouped_at[chosen]].tolist()
-    if redefined:
+def _regroup(book: Book, orders: Ints, cache: PublicationCache) -> None:
+    """Find the groups of contracts that are new, moved or amended."""
+    redefined = np.flatnonzero(book.marks.redefined_at[orders] > cache.grouped_at)
+    if len(redefined):
         states = list(book.contracts.values())
-        for order in redefined:
-            cache.set_group(order, group_of(book, states[order]), book.sequence)
-    return cache
+        for at in redefined.tolist():
+            cache.set_group(at, group_of(book, states[orders[at]]), book.sequence)
 
 
 def _is_stale(
-    book: Book, cache: PublicationCache, chosen: Ints, margins: Mapping[str, Ints]
+    book: Book, orders: Ints, cache: PublicationCache, margins: Mapping[str, Ints]
 ) -> Bools:
     """Return whether anything that the ranks depend on has changed since they were computed.
 
     `margins` are the margin rows of each settle asset.
     """
-    as_of, group_of_chosen = cache.as_of[chosen], cache.group_of[chosen]
-    tables = tables_of(chosen)
-    changed = book.positions.changed_at[tables].reshape(-1, TABLES_PER_CONTRACT)
-    timed = np.array([group.timed for group in cache.groups], bool)
-    stale: Bools = (changed > as_of[:, None]).any(axis=1) | timed[group_of_chosen]
-    if stale.all():
+    long_at, short_at = book.positions.changed_at.reshape(-1, TABLES_PER_CONTRACT)[orders].T
+    stale: Bools = np.maximum(long_at, short_at) > cache.as_of
+    if any(group.timed for group in cache.groups):
+        stale |= np.array([group.timed for group in cache.groups], bool)[cache.group_of]
+    if np.count_nonzero(stale) == len(stale):
         return stale
-    ranges = book.positions.ranges_of(tables).reshape(-1, TABLES_PER_CONTRACT, 2)
-    settles = np.array([group.settle for group in cache.groups], object)[group_of_chosen]
+    ranges = book.positions.ranges_of(tables_of(orders)).reshape(-1, TABLES_PER_CONTRACT, 2)
+    settles = np.array([group.settle for group in cache.groups], object)[cache.group_of]
     accounts = book.positions.kernel_columns.account
     for settle, wallets in margins.items():
         rest = np.flatnonzero(~stale & (settles == settle))
         if len(rest):
             is_stale = kernels_for(book.accounts.size).stale_ranges
-            sides = (is_stale(accounts, ranges[rest, n], wallets, as_of[rest]) for n in range(2))
+            since = cache.as_of[rest]
+            sides = (is_stale(accounts, ranges[rest, n], wallets, since) for n in range(2))
             stale[rest] = np.logical_or(*sides)
     return stale

@@ -60,7 +60,7 @@ class BatchLayout:
 
     def part(self, tables: Ints, versions: Ints) -> "BatchLayout | None":
         """Return the layout of some tables that follow each other here, if it is still valid."""
-        first = int(np.searchsorted(self.tables, tables[0]))
+        first = int(self.tables.searchsorted(tables[0]))
         rows = slice(first, first + len(tables))
         if len(tables) == len(self.tables) and first == 0:
             part = self

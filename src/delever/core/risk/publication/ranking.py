@@ -21,6 +21,8 @@ from delever.core.valuation.multi_asset import margin_rows
 from delever.core.valuation.side_valuation import joint_columns, value_side
 from delever.core.valuation.stale_rows import has_stale_rows, stale_rows
 
+SIDES = np.arange(TABLES_PER_CONTRACT)
+
 
 class RankingGroup(NamedTuple):
     """Contracts that can be ranked together share a rule set and wallets.
@@ -50,8 +52,7 @@ def group_of(book: Book, state: ContractState) -> RankingGroup:
 
 def tables_of(orders: Ints) -> Ints:
     """Return the numbers of the tables of contracts, which are given by order of definition."""
-    tables: Ints = np.repeat(orders * TABLES_PER_CONTRACT, TABLES_PER_CONTRACT)
-    tables[1::TABLES_PER_CONTRACT] += 1
+    tables: Ints = (orders[:, None] * TABLES_PER_CONTRACT + SIDES).ravel()
     return tables
 
 

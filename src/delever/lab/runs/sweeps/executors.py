@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.shared_memory import SharedMemory
+from signal import SIG_IGN, SIGINT, signal
 from typing import Any, Protocol, Self
 
 from delever.core.book import Book
@@ -139,6 +140,7 @@ _opened: list[SweepInputs] = []
 
 
 def _open(shared: SharedBook, inputs: SweepInputs) -> None:
+    signal(SIGINT, SIG_IGN)  # the sweep itself is interrupted, and ends its workers
     _opened[:] = [replace(inputs, book=shared.open())]
 
 
