@@ -393,10 +393,10 @@ class ContractState:
         )
         table.set_row(row, lots, cost, margin)
         table.isolated[row], table.leverage[row], table.under_liquidation[row] = flags
-        pnl = maintenance = 0
-        if self.mark:
-            value = self.terms.value_cash(side.sign * lots, self.mark)
-            pnl, maintenance = value - cost, self.terms.maintenance_of(abs(value))
+        pnl, maintenance, mark, terms = 0, 0, self.mark, self._terms
+        if mark:
+            value = terms.value_cash(side.sign * lots, mark)
+            pnl, maintenance = value - cost, terms.maintenance_of(abs(value))
         table.unrealized_pnl[row], table.maintenance[row] = pnl, maintenance
         if is_isolated:
             pnl = maintenance = 0
