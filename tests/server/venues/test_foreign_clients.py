@@ -157,6 +157,19 @@ for product, version, key in (("fapi", "v2", "hed-key"), ("dapi", "v1", "inv-key
 print(json.dumps({"order": order.clientOrderId, "pnl": trade.realizedPnl}))
 """
 
+UNICORN = """
+import json, sys
+from unicorn_binance_rest_api.manager import BinanceRestApiManager as Manager
+for name, path in (("API_URL", "api"), ("FUTURES_URL", "fapi"), ("FUTURES_COIN_URL", "dapi")):
+    setattr(Manager, name, f"{sys.argv[1]}/{path}")
+client = Manager("ann-key", "s3cret", exchange="", tld="com", warn_on_update=False)
+print(json.dumps({
+    "account": client.futures_account()["totalWalletBalance"],
+    "trade": client.futures_account_trades(symbol="BTCUSDT")[0]["realizedPnl"],
+    "symbols": len(client.futures_exchange_info()["symbols"]),
+}))
+"""
+
 CLIENTS: dict[str, tuple[tuple[str, ...], str, dict[str, Any]]] = {
     "python-binance": (
         ("python-binance==1.0.37",),
@@ -187,6 +200,11 @@ CLIENTS: dict[str, tuple[tuple[str, ...], str, dict[str, Any]]] = {
         ("python-okx==0.4.4",),
         PYTHON_OKX,
         {"codes": ["0"], "equity": "3900", "fill": "2400", "order": "adl"},
+    ),
+    "unicorn-binance-rest-api": (
+        ("unicorn-binance-rest-api==2.12.0",),
+        UNICORN,
+        {"account": "3900", "trade": "2400.00000000", "symbols": 3},
     ),
     "nautilus-trader": (
         ("nautilus-trader==1.221.0",),
