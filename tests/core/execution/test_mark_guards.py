@@ -121,10 +121,12 @@ def test_nothing_is_unwound_meanwhile() -> None:
     assert [event.lots for event in world.events(m.Unwound)] == [1]
 
 
-def test_a_settled_contract_has_no_mark_that_ages_also_when_restored() -> None:
+def test_a_settled_contract_has_no_mark_that_ages_even_if_restored_or_amended() -> None:
     world = guarded(max_age_ms=5_000)
     world.submit(m.DelistContract, contract="X", note="ends")
     world.submit(m.SettleContract, contract="X", price=100, note="ended")
     world.book = decode_book(encode_book(world.book))
     world.wait(60_000)
+    assert notices(world) == []
+    world.submit(m.AmendContract, contract="X", mark_limits=m.MarkLimits(max_age_ms=1), note="late")
     assert notices(world) == []
