@@ -3,6 +3,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
 	echo $$python && break; done)
 SEED ?= $(shell date +%s)
+STEPS ?= 100000000
 comma := ,
 UV := .venv/bin/uv
 # Tests often wait for other processes, so that three workers use two cores better than two.
@@ -14,7 +15,7 @@ PYTEST := .venv/bin/pytest $(PYTEST_OPTIONS)
 install = $(UV) pip install --quiet --python $(1)/bin/python --editable '.$(2)' \
 	$(if $(3),--constraints $(3) --build-constraints constraints.txt)
 
-.PHONY: help demo serve test check unit browser test-random test-latest slow coverage \
+.PHONY: help demo serve test check unit browser test-random test-latest slow sim fuzz mutation coverage \
 	bench bench-large docs venue dist upgrade clean
 
 help: ## list the targets
@@ -50,6 +51,15 @@ test-latest: .venv-latest/dev browser ## run the tests with the newest release o
 
 slow: .venv/dev browser ## run the slow tests too, and the property tests a hundred times as far
 	$(PYTEST) -m '' --hypothesis-profile=long
+
+sim: .venv/dev ## run the fault simulation for STEPS=n steps (10^8) from SEED=n on; see docs/testing.md
+	.venv/bin/python tests/fault_simulation/delever_sim.py --seed $(SEED) --steps $(STEPS)
+
+fuzz: .venv-fuzz/fuzz ## let atheris search every parser for a minute
+	.venv-fuzz/bin/python benchmarks/fuzz.py
+
+mutation: .venv-mutation/mutation ## mutate what decides about money, and count what the tests find; see docs/testing.md
+	.venv-mutation/bin/python benchmarks/mutation.py --seed $(SEED)
 
 coverage: .venv/dev browser ## measure which lines the tests run; writes htmlcov/
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html
@@ -99,6 +109,16 @@ clean: ## remove environments and builds
 .venv-latest/dev: .venv/uv FORCE
 	$(UV) venv --quiet --clear --python .venv/bin/python .venv-latest
 	$(call install,.venv-latest,[dev])
+
+.venv-fuzz/fuzz: .venv/uv pyproject.toml constraints-fuzz.txt
+	test -x .venv-fuzz/bin/python || $(UV) venv --quiet --python .venv/bin/python .venv-fuzz
+	$(call install,.venv-fuzz,[fast$(comma)server]' 'atheris,constraints-fuzz.txt)
+	@touch $@
+
+.venv-mutation/mutation: .venv/uv pyproject.toml constraints-mutation.txt
+	test -x .venv-mutation/bin/python || $(UV) venv --quiet --python .venv/bin/python .venv-mutation
+	$(call install,.venv-mutation,[fast]' 'pytest' 'hypothesis' 'cosmic-ray,constraints-mutation.txt)
+	@touch $@
 
 .venv-ray/ray: .venv/uv pyproject.toml constraints-ray.txt
 	test -x .venv-ray/bin/python || $(UV) venv --quiet --python .venv/bin/python .venv-ray

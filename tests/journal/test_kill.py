@@ -4,6 +4,7 @@ Run as a program, this file is the process that gets killed.
 """
 
 import itertools
+import random
 import signal
 import subprocess
 import sys
@@ -82,6 +83,24 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(tmp_path: Path) -> 
             stored = journal.record(sequence)
             assert stored is not None
             assert stored.hash.hex() == text
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+    path, draw = tmp_path / "live.db", random.Random(5)
+    hashes: dict[int, str] = {}
+    for _ in range(200):
+        acknowledged = kill_after(path, draw.randint(1, 12))
+        hashes |= acknowledged
+        verification = verify(path, deep=False)
+        assert verification.ok
+        assert verification.head is not None
+        assert verification.head.sequence >= acknowledged[-1][0]
+    assert verify(path).ok
+    with SqliteJournal(path, readonly=True) as journal:
+        stored = {record.sequence: record.hash.hex() for record in journal.records()}
+    assert list(stored) == list(range(1, len(stored) + 1))
+    assert hashes.items() <= stored.items()
 
 
 def write_log(folder: Path, killed: Path, log: bytes) -> Path:

@@ -22,7 +22,7 @@ from delever.config import Config, parse
 from delever.core.messages import Command
 from delever.lab.runs.scenario import read_scenario
 from delever.server.engine.runner import Runner
-from delever.server.notifications.notifier import Notifier
+from delever.server.notifications.notifier import Notifier, senders_of
 from delever.server.storage.database import migrate
 from waiting import PATIENCE_S
 
@@ -197,7 +197,7 @@ async def running_notifier(
     runner = Runner(settings, ManualClock(1_000))
     await runner.start(auto_tick=False)
     async with database(folder) as engine:
-        notifier = Notifier(settings, runner, engine, clock)
+        notifier = Notifier(settings, runner, engine, clock, senders_of(settings.notices, clock))
         try:
             await (notifier.start() if working else notifier.open())
             yield RunningNotifier(runner, notifier)

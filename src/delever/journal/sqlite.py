@@ -274,6 +274,21 @@ class SqliteJournal:
         """Return one record, or None if it does not exist."""
         return next(self.records(sequence - 1, sequence), None)
 
+    def intact_records(self, after: int = 0, until: int = MAX_SEQUENCE) -> Iterator[Record]:
+        """Return the same records as `records`; raise JournalError for a changed one.
+
+        For readers that serve records without a replay, which compares all of them.
+        """
+        for record in self.records(after, until):
+            if record.content_hash() != record.hash:
+                where = f"{self.path}: record {record.sequence}"
+                raise JournalError(f"{where}: content does not match its hash")
+            yield record
+
+    def intact_record(self, sequence: int) -> Record | None:
+        """Return one record, or None if it does not exist; raise JournalError for a changed one."""
+        return next(self.intact_records(sequence - 1, sequence), None)
+
     def snapshots(self, until: int = MAX_SEQUENCE) -> Iterator[Snapshot]:
         """Return the snapshots up to a sequence, newest first."""
         query = f"{_SNAPSHOTS} WHERE sequence <= ? ORDER BY sequence DESC"
@@ -298,7 +313,9 @@ class SqliteJournal:
 
     def _rows(self, query: str, *values: int) -> Iterator[tuple[Any, ...]]:
         try:
-            yield from self._connection.execute(query, values)
+            # `yield from` would close the cursor of a closed file once its generator is collected
+            for row in self._connection.execute(query, values):  # noqa: UP028
+                yield row
         except _SQLITE_ERRORS as error:
             raise JournalError(f"{self.path}: cannot be read: {error}") from error
 

@@ -31,7 +31,7 @@ from delever.demo.served_crash import DemoSize, ServedCrash
 from delever.journal import JournalError
 from delever.server.api.app import native_app
 from delever.server.engine.runner import NOW, SERVER, Committed, DuplicateIdError, Runner
-from delever.server.notifications.notifier import Notifier
+from delever.server.notifications.notifier import Notifier, senders_of
 from delever.server.observability.logs import RequestLog
 from delever.server.observability.metrics import Metrics
 from delever.server.storage.database import migrate, open_database
@@ -96,7 +96,8 @@ class Service:
         self.keyring = Keyring(config.keys)
         self.runner = Runner(config, now_ms)
         self.database = open_database(config)
-        self.notifier = Notifier(config, self.runner, self.database, now_ms)
+        senders = senders_of(config.notices, now_ms)
+        self.notifier = Notifier(config, self.runner, self.database, now_ms, senders)
         self.metrics = Metrics()
         self.metrics.watch(self.runner, self.notifier)
         self.fills = FillLog(self.runner)

@@ -118,7 +118,7 @@ def test_text_columns_may_be_dictionary_encoded(server: LiveServer) -> None:
 @pytest.mark.parametrize(
     ("columns", "status", "field"),
     [
-        ({"lots": [1.5, 2.0]}, 400, "columns"),
+        ({"lots": [1.5, 2.0]}, 400, "columns.lots"),
         ({"lots": [None, 2]}, 400, "columns.lots"),
         ({"lots": [-1, 2]}, 422, "lots[0]"),
         ({"colour": [1, 2]}, 400, "columns"),

@@ -58,16 +58,18 @@ def test_two_processes_never_claim_the_same_notification(opened: Opened) -> None
             assert await one.fill(0, 5, notifications(*"abcdefgh"))
             batches = await asyncio.gather(
                 *(
-                    outbox.claim(NoticeChannel.WEBHOOK, limit=3, claim_ms=100)
+                    outbox.claim(NoticeChannel.WEBHOOK, limit=3, claim_ms=100, max_wait_ms=100)
                     for outbox in (one, other) * 2
                 )
             )
             held = [claimed for batch in batches for claimed in batch]
             assert sorted(claimed.notification.notice for claimed in held) == list("abcdefgh")
             clock.ms += 99
-            assert await one.claim(NoticeChannel.WEBHOOK, limit=9, claim_ms=100) == []
+            assert (
+                await one.claim(NoticeChannel.WEBHOOK, limit=9, claim_ms=100, max_wait_ms=100) == []
+            )
             clock.ms += 1  # the claims of a dead process end
-            again = await one.claim(NoticeChannel.WEBHOOK, limit=9, claim_ms=100)
+            again = await one.claim(NoticeChannel.WEBHOOK, limit=9, claim_ms=100, max_wait_ms=100)
             assert len(again) == 8
             await other.mark_failed(held[0], "the claim has ended")
             log = {each.notice: each for each in await one.of_account("bob", 9)}
@@ -84,7 +86,9 @@ def test_old_ended_deliveries_are_deleted_and_waiting_ones_stay(opened: Opened) 
             outbox = JournalOutbox(transactions_of(engine), clock)
             await outbox.open(0)
             await outbox.fill(0, 5, notifications(*"abcd"))
-            sent, failed, late, _ = await outbox.claim(NoticeChannel.WEBHOOK, limit=4, claim_ms=100)
+            sent, failed, late, _ = await outbox.claim(
+                NoticeChannel.WEBHOOK, limit=4, claim_ms=100, max_wait_ms=100
+            )
             await outbox.mark_sent(sent)
             await outbox.mark_failed(failed, "no such address")
             clock.ms += 10
@@ -137,9 +141,13 @@ def test_notices_beyond_a_restored_journal_are_not_sent_and_give_up_their_names(
             assert await outbox.open(5) == 5
             assert await outbox.fill(5, 9, [lost])
             assert await outbox.open(5) == 5
-            assert await outbox.claim(NoticeChannel.WEBHOOK, limit=9, claim_ms=1) == []
+            assert (
+                await outbox.claim(NoticeChannel.WEBHOOK, limit=9, claim_ms=1, max_wait_ms=9) == []
+            )
             assert await outbox.fill(5, 8, [lost])
-            (claimed,) = await outbox.claim(NoticeChannel.WEBHOOK, limit=9, claim_ms=1)
+            (claimed,) = await outbox.claim(
+                NoticeChannel.WEBHOOK, limit=9, claim_ms=1, max_wait_ms=9
+            )
             assert claimed.notification == lost
             rows = sorted(await outbox.of_account("bob", 9), key=lambda row: row.state)
             assert [row.last_error for row in rows] == ["the journal was restored", ""]

@@ -71,7 +71,7 @@ def test_migrations_create_every_table_once(empty_database: str) -> None:
         await migrate(database)
         assert await differences(database) == []
         await migrate(database)
-        assert await version(database) == "0003"
+        assert await version(database) == "0004"
 
     using(empty_database, use)
 
@@ -87,7 +87,7 @@ def test_migrations_keep_the_rows_of_an_older_version(empty_database: str) -> No
         before = await notices.of_account("bob", 9)
         assert await version(database) == "0001"
         await migrate(database)
-        assert await version(database) == "0003"
+        assert await version(database) == "0004"
         assert await differences(database) == []
         assert await notices.of_account("bob", 9) == before != []
         assert await notices.position() == 6

@@ -55,6 +55,8 @@ DAY_MS = 24 * 3_600_000
 TABLES = [
     tables.pool_points,
     tables.contract_points,
+    tables.price_points,
+    tables.last_marks,
     tables.flows,
     tables.takeovers,
     tables.unwinds,
@@ -395,3 +397,20 @@ def test_downsampling_keeps_order_ends_and_extremes(equities: list[int], limit: 
         values = [row.equity_cash for row in sampled]
         assert (max(values), min(values)) == (max(equities), min(equities))
         assert (sampled[0], sampled[-1]) == (rows[0], rows[-1])
+
+
+def test_marks_are_stored_where_they_differ_by_a_twentieth_of_a_percent(config: Config) -> None:
+    """60,000 and then -0.04 % and -0.05 % of it, +0.04 % and -0.05 % of 59,970."""
+    marks = ("59976", "59970", "59994", "59940")
+
+    async def question(runner: Runner, history: HistoryProjector, queries: HistoryQueries) -> None:
+        await runner.submit(crash()[:-4])
+        first = await history.current()
+        for mark in marks:
+            await runner.submit([SetMarks(time_ms=5_000, marks={"BTCUSDT": mark})])
+        await history.current()
+        points, _ = await queries.prices("BTCUSDT", 0, MAX_TIME_MS)
+        stored = [row.mark_ticks for row in points if row.sequence > first]
+        assert stored == [119_940, 119_880]
+
+    with_history(config, question)

@@ -100,9 +100,14 @@ def _table(body: bytes) -> pa.Table:
     """Return the table of a stream; raise RequestError where the body is not a stream."""
     try:
         with pa.ipc.open_stream(body) as stream:
-            return stream.read_all()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            table = stream.read_all()
+        table.validate(full=True)  # offsets beyond a buffer would be read as memory
+        names = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise invalid_request("body", "", f"is not an Arrow IPC stream: {error}") from None
+    if len(set(names)) < len(names):
+        raise invalid_request("columns", "", "two columns have the same name")
+    return table
 
 
 def _columns(table: pa.Table, header: dict[str, Any]) -> SetPositionColumns:
@@ -118,6 +123,8 @@ def _columns(table: pa.Table, header: dict[str, Any]) -> SetPositionColumns:
             raise invalid_request(f"columns.{name}", "null", "every row needs a value")
         if name in {"account", "contract", "side"}:
             names[name], column = _encoded(name, column)
+        elif not (pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)):
+            raise invalid_request(f"columns.{name}", str(column.type), "is not of integers")
         columns[name] = column.to_numpy(zero_copy_only=False)
     try:
         sides = np.array([SIDES.index(Side(side)) for side in names["side"]], np.uint8)
@@ -132,12 +139,12 @@ def _columns(table: pa.Table, header: dict[str, Any]) -> SetPositionColumns:
 
 def _encoded(name: str, column: Any) -> tuple[list[str], Any]:
     """Return the distinct names of a text column, and the index of each row's name."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    if not (
-        pa.types.is_string(column.type.value_type) or column.type.value_type == pa.large_utf8()
-    ):
+    is_encoded = pa.types.is_dictionary(column.type)
+    kind = column.type.value_type if is_encoded else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise invalid_request(f"columns.{name}", str(column.type), "is not text")
+    if not is_encoded:
+        column = column.dictionary_encode()
     return column.dictionary.to_pylist(), column.indices
 
 

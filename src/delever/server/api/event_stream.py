@@ -135,7 +135,7 @@ class EventFeed:
 
 def _read(journal: SqliteJournal, after: int) -> list[EncodedRecord]:
     """Return a page of the journal, encoded on the thread that reads it."""
-    records = journal.records(after, after + PAGE_RECORDS)
+    records = journal.intact_records(after, after + PAGE_RECORDS)
     return [encoded_record_of(committed_of(record)) for record in records]
 
 

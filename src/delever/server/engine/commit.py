@@ -230,7 +230,7 @@ class CommitWriter:
         """Read the journal's newest records again after a restart, and yield each of them."""
         count = max(RESTORED_RECORDS, self._config.journal.idempotency_window)
         after = max(0, self.recorder.head.sequence - count)
-        for record in self.recorder.journal.records(after):
+        for record in self.recorder.journal.intact_records(after):
             try:
                 committed = committed_of(record)
             except msgspec.MsgspecError as error:
@@ -241,7 +241,7 @@ class CommitWriter:
 
     def _repeat(self, command: Command, sequence: int) -> Outcome | DuplicateIdError:
         """Return the outcome of a command whose id was run before."""
-        record = self.recorder.journal.record(sequence)
+        record = self.recorder.journal.intact_record(sequence)
         if record is None:
             raise JournalError(f"record {sequence} is missing")
         return _repeated(command, committed_of(record))

@@ -19,6 +19,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple, TypeVar
@@ -149,8 +150,7 @@ class Runner:
                 tick.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         last = self.failed is None and self.journal_path is not None
-        closing = self._engine.submit(self._writer.close, snapshot=last)
-        await asyncio.wrap_future(closing)
+        await self._on_engine(partial(self._writer.close, snapshot=last))
         self._engine.shutdown()
         self._ranking.shutdown()
 
@@ -191,7 +191,7 @@ class Runner:
             raise StoppedError("the server is shutting down")
         if self.failed is not None:
             raise StoppedError("the engine has stopped")
-        return await asyncio.wrap_future(self._engine.submit(question, self._writer.recorder.book))
+        return await self._on_engine(partial(question, self._writer.recorder.book))
 
     async def look_up(self, question: Callable[[SqliteJournal], AnswerT]) -> AnswerT:
         """Return a function of the journal, called on another thread; StoppedError at shutdown."""
@@ -199,18 +199,20 @@ class Runner:
             raise StoppedError("the server is shutting down")
         path = self.journal_path
         if path is None:  # only its own connection can read a journal in memory
-            return await asyncio.wrap_future(
-                self._engine.submit(question, self._writer.recorder.journal)
-            )
+            return await self._on_engine(partial(question, self._writer.recorder.journal))
         return await asyncio.to_thread(_ask, path, question)
 
     async def records(self, after: int, limit: int) -> list[Committed]:
         """Return the commits after a sequence, oldest first."""
 
         def read(journal: SqliteJournal) -> list[Committed]:
-            return [committed_of(record) for record in journal.records(after, after + limit)]
+            return [committed_of(each) for each in journal.intact_records(after, after + limit)]
 
         return await self.look_up(read)
+
+    async def _on_engine(self, work: Callable[[], AnswerT]) -> AnswerT:
+        """Return the result of a function that runs on the engine's thread, after those before."""
+        return await asyncio.get_running_loop().run_in_executor(self._engine, work)
 
     # --- the event loop's side ---
 
@@ -223,12 +225,10 @@ class Runner:
 
     async def _write(self, batch: list[_Pending]) -> None:
         """Write one commit; where the journal cannot store a command, each request by itself."""
-        loop, began = asyncio.get_running_loop(), perf_counter()
+        began = perf_counter()
         commands = [command for pending in batch for command in pending.commands]
         try:
-            outcomes, snapshot = await loop.run_in_executor(
-                self._engine, self._writer.commit, commands
-            )
+            outcomes, snapshot = await self._on_engine(partial(self._writer.commit, commands))
         except msgspec.MsgspecError as error:
             if len(batch) == 1:
                 batch[0].done.set_exception(ValueError(str(error)))

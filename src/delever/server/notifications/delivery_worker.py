@@ -70,7 +70,9 @@ class DeliveryWorker:
 
     async def deliver(self) -> list[DeliveryResult]:
         """Send one batch of notifications that are due; return the result of each attempt."""
-        batch = await self._outbox.claim(self.channel, limit=BATCH_SIZE, claim_ms=CLAIM_MS)
+        batch = await self._outbox.claim(
+            self.channel, limit=BATCH_SIZE, claim_ms=CLAIM_MS, max_wait_ms=self._retry.max_ms
+        )
         untried = {claimed.id: claimed for claimed in batch}
         results = []
         if batch:

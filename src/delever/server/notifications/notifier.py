@@ -7,7 +7,7 @@ that an earlier process did not finish from the journal; the cursor separates th
 import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -20,7 +20,12 @@ from delever.core.messages import ContractAmended, PoolAmended
 from delever.journal import SqliteJournal
 from delever.server.engine.runner import Committed, Runner
 from delever.server.notifications.channels import MailSender, WebhookEndpoint, WebhookSender
-from delever.server.notifications.delivery_worker import DeliveryResult, DeliveryWorker, RetryPolicy
+from delever.server.notifications.delivery_worker import (
+    ChannelSender,
+    DeliveryResult,
+    DeliveryWorker,
+    RetryPolicy,
+)
 from delever.server.notifications.outbox import (
     DeliveryRecord,
     JournalOutbox,
@@ -76,11 +81,16 @@ BacklogListener = Callable[[OutboxBacklog], None]
 class Notifier:
     """Fills the outbox and delivers from it; call `start` before use and `stop` at the end.
 
-    Raises ConfigError where a secret or a template cannot be read.
+    `senders` are those of the configured channels, as `senders_of` returns them.
     """
 
     def __init__(
-        self, config: Config, runner: Runner, database: AsyncEngine, now_ms: Callable[[], int]
+        self,
+        config: Config,
+        runner: Runner,
+        database: AsyncEngine,
+        now_ms: Callable[[], int],
+        senders: Mapping[NoticeChannel, ChannelSender],
     ) -> None:
         self.delivery_listeners: list[DeliveryListener] = []
         self.backlog_listeners: list[BacklogListener] = []
@@ -89,7 +99,14 @@ class Notifier:
         self._retention_ms = config.notices.retention_ms
         self._recipients = Recipients(config.notices)
         self._outbox = JournalOutbox(transactions_of(database), now_ms)
-        self._workers = _workers(config.notices, self._outbox, now_ms)
+        notices = config.notices
+        retry = RetryPolicy(
+            notices.retry_initial_ms, notices.retry_max_ms, notices.give_up_after_ms
+        )
+        self._workers = [
+            DeliveryWorker(channel, sender, self._outbox, retry, now_ms)
+            for channel, sender in senders.items()
+        ]
         self._context = NoticeContext({}, {})
         self._queue: list[RecordNotices] = []
         self._committed = self._unread = self._filled = 0
@@ -284,20 +301,20 @@ def webhook_endpoints(notices: NoticesConfig) -> dict[str, WebhookEndpoint]:
     return endpoints
 
 
-def _workers(
-    notices: NoticesConfig, outbox: JournalOutbox, now_ms: Callable[[], int]
-) -> list[DeliveryWorker]:
-    """Return a worker for each configured channel."""
-    retry = RetryPolicy(notices.retry_initial_ms, notices.retry_max_ms, notices.give_up_after_ms)
-    workers = []
+def senders_of(
+    notices: NoticesConfig, now_ms: Callable[[], int]
+) -> dict[NoticeChannel, ChannelSender]:
+    """Return the sender of each configured channel.
+
+    Raises ConfigError where a secret or a template cannot be read.
+    """
+    senders: dict[NoticeChannel, ChannelSender] = {}
     if notices.mail.host:
         mail = notices.mail
         compose = MailComposer(mail.sender, Templates(notices.templates), now_ms)
-        by_mail = MailSender(mail, _password(mail), compose, now_ms)
-        workers.append(DeliveryWorker(NoticeChannel.MAIL, by_mail, outbox, retry, now_ms))
-    by_webhook = WebhookSender(webhook_endpoints(notices).get, now_ms)
-    workers.append(DeliveryWorker(NoticeChannel.WEBHOOK, by_webhook, outbox, retry, now_ms))
-    return workers
+        senders[NoticeChannel.MAIL] = MailSender(mail, _password(mail), compose, now_ms)
+    senders[NoticeChannel.WEBHOOK] = WebhookSender(webhook_endpoints(notices).get, now_ms)
+    return senders
 
 
 def _log_failures(channel: str, results: Sequence[DeliveryResult]) -> None:

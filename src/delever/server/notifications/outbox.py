@@ -144,15 +144,21 @@ class Outbox:
         self._transact = transact
         self._now_ms = now_ms
 
-    async def claim(self, channel: str, *, limit: int, claim_ms: int) -> list[ClaimedNotification]:
-        """Claim up to `limit` notifications that are due on a channel, oldest first."""
+    async def claim(
+        self, channel: str, *, limit: int, claim_ms: int, max_wait_ms: int
+    ) -> list[ClaimedNotification]:
+        """Claim up to `limit` notifications that are due on a channel, oldest first.
+
+        A time further ahead than the longest wait, or than a claim, is that of a clock which was
+        wrong: the notification is due.
+        """
         now_ms, claim, column = self._now_ms(), uuid.uuid4().hex, deliveries.c
         due = sa.and_(
             column.state == DeliveryState.WAITING,
             column.channel == channel,
-            column.next_try_ms <= now_ms,
+            ~column.next_try_ms.between(now_ms + 1, now_ms + max_wait_ms),
         )
-        free = column.claimed_until_ms <= now_ms
+        free = ~column.claimed_until_ms.between(now_ms + 1, now_ms + claim_ms)
         oldest = sa.select(column.id).where(due, free).order_by(column.next_try_ms, column.id)
         # PostgreSQL: concurrent claims take the rows that follow
         oldest = oldest.limit(limit).with_for_update(skip_locked=True)
@@ -237,6 +243,9 @@ class JournalOutbox(Outbox):
         beyond the journal (it was restored from a backup): earlier records are not notified again.
         Notices of records that the journal has lost are not sent; they give up their names to those
         of the records to come.
+
+        A new cursor survives a loss of power: without it the next process would begin at a newer
+        head, and notices in between would be lost.
         """
         now_ms, first = self._now_ms(), head if begin is None else begin
 
@@ -249,7 +258,9 @@ class JournalOutbox(Outbox):
                 _give_up(connection, head, now_ms)
             return first if position is None else min(position, head)
 
-        return await self._transact(opened)
+        sequence = await self._transact(opened)
+        await self._transact(_sync)
+        return sequence
 
     async def fill(self, after: int, until: int, notifications: Sequence[Notification]) -> bool:
         """Add the notifications of the records (after, until] and move the cursor, or do neither.
@@ -321,6 +332,12 @@ def _give_up(connection: sa.Connection, head: int, now_ms: int) -> None:
     connection.execute(sa.update(deliveries).where(waits).values(**lost))
     renamed = column.notice + "~" + sa.cast(column.id, sa.Text)
     connection.execute(sa.update(deliveries).where(beyond).values(notice=renamed))
+
+
+def _sync(connection: sa.Connection) -> None:
+    """Write what SQLite has committed to the disk; other databases have done so."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(FULL)")
 
 
 def _position(connection: sa.Connection) -> int | None:

@@ -1,7 +1,7 @@
 """Projects the journal into SQL: at start from the cursor on, then record by record.
 
 Rows and cursor are written in one transaction, so a record is projected exactly once even if the
-process is killed. A database that cannot be reached is tried again; the engine does not wait.
+process is killed. What cannot be read or written is tried again; the engine does not wait.
 """
 
 import asyncio
@@ -11,13 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from delever.journal import Head, Record, SqliteJournal
 from delever.server.engine.runner import Committed, Runner, StoppedError
 from delever.server.storage import tables
-from delever.server.storage.rows import HistoryRows, rows_of
+from delever.server.storage.rows import HistoryRows, LastMark, rows_of
 
 PAGE_RECORDS = 500
 """Records of one transaction."""
@@ -119,7 +118,9 @@ class HistoryProjector:
             self._wake.clear()
             try:
                 moved = await self.advance()
-            except (SQLAlchemyError, OSError) as error:
+            except StoppedError:
+                return
+            except Exception as error:  # noqa: BLE001 - a task that ended would project nothing more
                 log.warning(
                     "history cannot be written; it is tried again",
                     error=repr(error),
@@ -127,8 +128,6 @@ class HistoryProjector:
                 )
                 await asyncio.sleep(RETRY_S)
                 continue
-            except StoppedError:
-                return
             if not moved:
                 self.caught_up = True
                 await self._wake.wait()
@@ -136,7 +135,9 @@ class HistoryProjector:
     async def advance(self) -> bool:
         """Project the next records; return whether there were any."""
         after, until = self.sequence, self.sequence + self._page_records
-        records = await self._runner.look_up(lambda journal: list(journal.records(after, until)))
+        records = await self._runner.look_up(
+            lambda journal: list(journal.intact_records(after, until))
+        )
         if not records:
             return False
         async with self.database.begin() as connection:
@@ -192,11 +193,18 @@ async def _write(connection: AsyncConnection, records: Sequence[Record]) -> None
     )
     open_episodes = {(contract, trigger): episode for contract, trigger, episode in on}
     last = await connection.scalar(sa.select(sa.func.max(episodes.c.episode)))
-    rows = await asyncio.to_thread(rows_of, records, open_episodes, last or 0)
+    marks = tables.last_marks
+    stored = await connection.execute(sa.select(marks))
+    last_marks = {contract: LastMark(*values) for contract, *values in stored}
+    rows = await asyncio.to_thread(rows_of, records, open_episodes, last or 0, last_marks)
     for table, new in rows.new.items():
         if new:
             await connection.execute(sa.insert(table), new)
     await _change(connection, rows, episodes, fills)
+    if rows.marks:
+        await connection.execute(sa.delete(marks).where(marks.c.contract.in_(rows.marks)))
+        newest = [{"contract": name} | mark._asdict() for name, mark in rows.marks.items()]
+        await connection.execute(sa.insert(marks), newest)
 
 
 async def _change(
