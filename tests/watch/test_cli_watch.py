@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -193,6 +194,14 @@ def test_json_writes_one_object_a_line_until_a_signal(
     assert "do-not-show-this" not in "".join([json.dumps(lines), rest, errors])
 
 
+def wait_until_displayed(screen: int, text: bytes) -> None:
+    """Read a terminal, which is drawn once a second, until it displays a text."""
+    received, end = b"", time.monotonic() + PATIENCE_S
+    while text not in received:
+        assert time.monotonic() < end, received[-2_000:]
+        received += os.read(screen, 65_536)
+
+
 def test_the_pages_of_a_terminal_end_with_q(tmp_path: Path, stub: Stub) -> None:
     write_config(tmp_path, stub)
     screen, terminal = os.openpty()
@@ -202,12 +211,9 @@ def test_the_pages_of_a_terminal_end_with_q(tmp_path: Path, stub: Stub) -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "COLUMNS": "80"},
     )  # fmt: skip
     os.close(terminal)
-    received = b""
-    while b"BTCUSDT" not in received:
-        received += os.read(screen, 65_536)
+    wait_until_displayed(screen, b"BTCUSDT")
     os.write(screen, b"6")
-    while b"symbol risk" not in received:
-        received += os.read(screen, 65_536)
+    wait_until_displayed(screen, b"symbol risk")
     os.write(screen, b"q")
     assert process.wait(PATIENCE_S) == 0
     os.close(screen)
