@@ -21,7 +21,7 @@ from delever.server.notifications import outbox
 from delever.server.notifications.notifier import transactions_of
 from delever.server.notifications.outbox import JournalOutbox, NoticeChannel, Notification
 from delever.server.storage import tables
-from delever.server.storage.database import migrate, open_database
+from delever.server.storage.database import is_newest, migrate, open_database
 
 NOTIFICATION = Notification(
     "n-1", 1, "kind", "bob", "BTC", NoticeChannel.MAIL, "bob@mail.test", "{}"
@@ -132,3 +132,16 @@ def test_the_url_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert "s3cret" not in str(caught.value)
     with pytest.raises(ConfigError, match="url and url_env exclude each other"):
         parse({"history": {"url": "sqlite+aiosqlite://", "url_env": "DELEVER_HISTORY"}})
+
+
+def test_the_newest_version_is_known_without_alembic(empty_database: str) -> None:
+    async def check(database: AsyncEngine) -> None:
+        async with database.begin() as connection:
+            assert not await connection.run_sync(is_newest)
+        await migrate(database)
+        async with database.begin() as connection:
+            assert await connection.run_sync(is_newest)
+            await connection.execute(sa.text("UPDATE history_version SET version_num = '0001'"))
+            assert not await connection.run_sync(is_newest)
+
+    using(empty_database, check)
