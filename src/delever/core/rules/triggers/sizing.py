@@ -37,7 +37,6 @@ def in_turn(state: ContractState, side: Side, tranches: Sequence[Tranche]) -> li
     The account with the lowest equity / maintenance margin (in ppm) at its takeover goes first,
     then the largest loss at the mark, then the oldest takeover. No venue publishes its order.
     """
-
     mark, sign, terms = state.mark, side.sign, state.terms
 
     def turn(tranche: Tranche) -> tuple[int, int, int]:
