@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from delever.core.book import Book
 from delever.core.rules.adl_price import Quote
 from delever.core.units import Floats, Ints, floor_ticks
 from delever.formatting import ContractFormatter
+from delever.lab.errors import InputError
 from delever.lab.policies.catalog import AnyPolicy, lot_policy
 from delever.lab.policies.lot_policies import share_by_float
 from delever.lab.policies.plans.book_reduction import BookReduction, Need, book_reduction
 from delever.lab.policies.plans.certificate import Certificate
+from delever.lab.policies.plans.certificate_file import write_certificate
 from delever.lab.policies.plans.reduction import Reduction
 from delever.lab.policies.plans.shadow_prices import Ties, shadow_prices
 from delever.lab.runs.market_paths.path import Scenario, Shock
@@ -46,6 +49,15 @@ class Plan:
             return None
         excess = max(self.expected_loss - self.certificate.lower, 0.0)
         return excess / self.expected_loss if self.expected_loss else 0.0
+
+    def write_certificate(self, path: str | Path) -> None:
+        """Write the certificate and its inputs to a file, for `delever lab check`.
+
+        Raises InputError for a plan without one.
+        """
+        if self.certificate is None:
+            raise InputError("has no certificate; plans of shadow_prices have", column="plan")
+        write_certificate(path, self.certificate, self.reduction)
 
 
 def plan_reduction(
