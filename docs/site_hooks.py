@@ -21,7 +21,6 @@ COPIED = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
-OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+(?:src|examples|tests|benchmarks|[A-Z]\w+)\b[^)]*\)")
 ROOT_FILE = re.compile(r"\[([^\]]*)\]\((?:SECURITY.md|LICENSE)\)")
 EXTERNAL = re.compile(
     r"<script[^>]*>(?:(?!</script>).)*//cdnjs(?:(?!</script>).)*</script>"  # MathJax, unused
@@ -55,9 +54,11 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
-def on_page_markdown(markdown: str, **_arguments: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, **_arguments: Any) -> str:
     """Replace links that leave docs by their text."""
-    return OUTSIDE.sub(r"\1", markdown.replace("](../README.md)", "](index.md)"))
+    above = page.file.src_uri.count("/") + 1
+    outside = re.compile(rf"\[([^\]]*)\]\((?:\.\./){{{above},}}[^)]*\)")
+    return outside.sub(r"\1", markdown.replace("](../README.md)", "](index.md)"))
 
 
 def on_post_page(output: str, **_arguments: Any) -> str:
