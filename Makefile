@@ -16,7 +16,7 @@ install = $(UV) pip install --quiet --python $(1)/bin/python --editable '.$(2)' 
 	$(if $(3),--constraints $(3) --build-constraints constraints.txt)
 
 .PHONY: help demo serve test check unit browser test-random test-latest slow sim fuzz mutation coverage \
-	bench bench-large docs venue dist upgrade clean
+	bench bench-large docs site venue dist upgrade clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -76,6 +76,10 @@ bench-large: .venv/dev ## measure ten million positions; writes .venv/performanc
 docs: .venv/dev ## write the generated pages of docs
 	.venv/bin/python docs/generate.py
 
+site: .venv-docs/docs ## build the site, with the Python reference and executed notebooks: build/site
+	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/.venv-docs/bin:$$PATH" .venv-docs/bin/mkdocs build --strict
+	.venv-docs/bin/python docs/site_check.py build/site
+
 dist: .venv/dev ## build wheel and sdist; install each extra of the wheel alone and run the demo with it
 	.ci/dist
 
@@ -105,6 +109,11 @@ clean: ## remove environments and builds
 .venv/dev: .venv/uv pyproject.toml
 	$(call install,.venv,[dev],constraints.txt)
 	@touch $@ .venv/base .venv/server
+
+.venv-docs/docs: .venv/uv pyproject.toml
+	test -x .venv-docs/bin/python || $(UV) venv --quiet --python .venv/bin/python .venv-docs
+	$(call install,.venv-docs,[docs$(comma)plot],constraints.txt)
+	@touch $@
 
 .venv-latest/dev: .venv/uv FORCE
 	$(UV) venv --quiet --clear --python .venv/bin/python .venv-latest

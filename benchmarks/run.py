@@ -24,6 +24,7 @@ SCRIPTS = {
     "copying": "Copies and snapshots",
     "lab": "The lab",
     "policies": "Policies",
+    "plans": "Plans over several contracts",
     "startup": "Start-up",
     "scaling": "Scaling",
     "serving": "Served",

@@ -144,6 +144,10 @@ _REMEDIES = {
 }
 
 
+SCENARIO_TIMES_MS = 365 * 24 * 3_600_000
+"""Times below are a scenario's own: no clock is in 1970."""
+
+
 def humanize(name: str) -> str:
     """Return an identifier as words: 'contract PnL'."""
     return " ".join(_ABBREVIATIONS.get(word, word) for word in name.split("_"))
@@ -176,6 +180,17 @@ def html_table(rows: Sequence[Sequence[str]]) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: '1 position', '2 positions'."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def moment(time_ms: int) -> str:
+    """Return a time as UTC, or as seconds where a scenario counts its own time from 0.
+
+    >>> moment(1_760_130_964_123), moment(14_000)
+    ('2025-10-10 21:16:04.123 UTC', '14.000 s')
+    """
+    if time_ms < SCENARIO_TIMES_MS:
+        return f"{time_ms // 1000}.{time_ms % 1000:03d} s"
+    return f"{utc(time_ms)} UTC"
 
 
 def utc(time_ms: int) -> str:

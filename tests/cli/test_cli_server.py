@@ -1,10 +1,13 @@
 """serve and config check: one line for each error, without a traceback."""
 
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -254,3 +257,33 @@ def test_config_key_makes_another_strong_key_each_time(delever: Call) -> None:
     secrets = {text.strip().rpartition("\n")[2] for text in made}
     assert len(ids) == len(secrets) == 2
     assert min(map(len, ids | secrets)) >= 32
+
+
+def test_a_backup_of_a_running_server_is_verified_and_restored(
+    delever: Call, tmp_path: Path
+) -> None:
+    """As docs/operations.md says: SQLite's backup, verify, and a server that starts from it."""
+    journal, backup = tmp_path / "journal.db", tmp_path / "backup.db"
+    config = tmp_path / "delever.toml"
+    config.write_text(
+        f'[journal]\npath = "{journal}"\n[listen]\nport = 0\n'
+        '[[keys]]\nid = "desk"\nroles = ["ingest", "read"]\nsecret_env = "DESK"\n'
+    )
+    headers = {"authorization": "Bearer desk.secret"}
+    lines = b"\n".join(b'{"type": "define_account", "account": "a%d"}' % n for n in range(50))
+    with serving("--config", str(config), DESK="secret") as server:
+        url = f"{server.url}/v1/commands/bulk"
+        first = httpx2.post(url, content=lines, headers=headers, timeout=PATIENCE_S)
+        assert first.status_code == 200
+        with closing(sqlite3.connect(journal)) as source, closing(sqlite3.connect(backup)) as copy:
+            source.backup(copy)
+        httpx2.post(url, content=lines, headers=headers, timeout=PATIENCE_S)
+    code, out, _ = delever("verify", str(backup))
+    assert code == ExitCode.SUCCESS
+    for file in (journal, *tmp_path.glob("journal.db-*")):
+        file.rename(tmp_path / f"lost-{file.name}")
+    shutil.copy(backup, journal)
+    with serving("--config", str(config), DESK="secret") as server:
+        answer = httpx2.get(f"{server.url}/v1/status", headers=headers, timeout=PATIENCE_S).json()
+    assert answer["head_hash"] in out
+    assert answer["accounts"] == 50

@@ -63,9 +63,10 @@ SHORTS = {"bob": (50, 400_000), "cyd": (30, 150_000), "dan": (40, 900_000)}
 
 @dataclass
 class DashboardServer:
-    """A running server, by its base URL."""
+    """A running server, by its base URL and the id of its process."""
 
     url: str
+    pid: int = 0
 
     @property
     def page(self) -> str:
@@ -161,13 +162,20 @@ def running_server(directory: Path, config: str = CONFIG) -> Iterator[DashboardS
     """Serve a configuration until the block ends."""
     file = directory / "delever.toml"
     file.write_text(config)
-    with running("serve", "--config", str(file)) as url:
-        yield DashboardServer(url)
+    with running_process("serve", "--config", str(file)) as (url, pid):
+        yield DashboardServer(url, pid)
 
 
 @contextmanager
 def running(*arguments: str) -> Iterator[str]:
     """Run a command that serves, yield the URL that it prints, and stop it at the end."""
+    with running_process(*arguments) as (url, _):
+        yield url
+
+
+@contextmanager
+def running_process(*arguments: str) -> Iterator[tuple[str, int]]:
+    """Do the same, and yield the id of the process, too."""
     environment = os.environ | ENVIRONMENT
     process = subprocess.Popen(
         [sys.executable, "-m", "delever", *arguments],
@@ -179,7 +187,7 @@ def running(*arguments: str) -> Iterator[str]:
     )
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().strip()
+        yield process.stdout.readline().strip(), process.pid
     finally:
         process.terminate()
         _, log = process.communicate(timeout=PATIENCE_S)

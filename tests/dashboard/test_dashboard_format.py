@@ -46,7 +46,8 @@ def contract(
         state=MarketState(state), status=TradingStatus.TRADING, fund_pays=True,
         settlement_price=None, mark_unconfirmed=False, confirmed_mark=None,
         trigger_used_ppm=833_333, open_interest_long="1", open_interest_short="1", positions_long=1,
-        positions_short=1, inventory_long=inventory, inventory_short="0", contract_pnl="-250000",
+        positions_short=1, inventory_long=inventory, inventory_short="0",
+        open_interest_notional="57000", inventory_notional="0", contract_pnl="-250000",
         contract_pnl_peak="100", risk=None, last_adl_ms=None, triggers=(DRAWDOWN,),
     )  # fmt: skip
 

@@ -40,6 +40,7 @@ def test_markup_in_a_name_is_displayed_as_text(
     page = browser.page(f"{server.page}{path}")
     expect(page.get_by_text(text, exact=True).first).to_be_visible()
     if path == "/":
+        page.get_by_role("button", name="Funds").click()
         expect(page.locator(".feed")).to_contain_text(POOL)
     expect(page.locator("#hurt")).to_have_count(0)
     assert browser.console_errors == []

@@ -13,6 +13,7 @@ from delever.core.messages import AdlFilled, Command, Event
 from delever.demo.demo_account import DEMO, NAMES
 from delever.demo.served_crash import INVERSE, DemoSize, ServedCrash, depth_generator
 from delever.server.engine.account_snapshot import account_snapshot_of
+from delever.server.venues import amounts
 
 AnswerT = TypeVar("AnswerT")
 
@@ -43,6 +44,22 @@ class Clocked:
             self.crash.second += 1
 
 
+def free_cash(book: Book) -> dict[str, int]:
+    """Return, by asset, the demo account's cross equity less its initial margin."""
+    owner = account_snapshot_of(book, DEMO)
+    assert owner is not None
+    cross = [position for position in owner.positions if not position.isolated]
+    return {
+        wallet.asset: wallet.equity_cash
+        - sum(
+            amounts.initial_margin_cash(position)
+            for position in cross
+            if book.contracts[position.contract].terms.settle == wallet.asset
+        )
+        for wallet in owner.wallets
+    }
+
+
 @pytest.mark.parametrize(("seed", "accounts", "contracts"), [(10, 2_000, 8), (7, 500, 5)])
 def test_the_demo_account_has_positions_of_every_kind_and_is_closed_within_a_minute(
     seed: int, accounts: int, contracts: int
@@ -62,7 +79,9 @@ def test_the_demo_account_has_positions_of_every_kind_and_is_closed_within_a_min
         assert any(names.count(name) == 2 for name in names)  # the hedge
         assert {*engine.book.contracts} == {*list(NAMES)[:contracts], INVERSE}
         began_ms = engine.now_ms
-        await engine.play(60)
+        for _ in range(6):
+            assert min(free_cash(engine.book).values()) > 0
+            await engine.play(10)
         first_ms, fill = engine.fills[0]
         assert first_ms - began_ms <= 60_000
         assert fill.isolated

@@ -13,6 +13,7 @@ from sessions import ACCOUNTS, crash, sessions
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
+from delever.core.market import mark_table
 from delever.core.messages import Command, Side
 from delever.core.risk.publication.cache import publish
 from delever.core.valuation.insurance import observed_equity, pool_equity
@@ -78,6 +79,14 @@ def bounds_on_equity(book: Book) -> object:
     return exposures, [state.largest_holding for state in book.contracts.values()]
 
 
+def columns_of_marks(book: Book) -> object:
+    """Columns of the table of marks follow from terms, limits and marks."""
+    names = [name for name in mark_table.COLUMNS if name != "redefined_at"]
+    columns = {name: getattr(book.marks, name).tolist() for name in names}
+    volatility = [state.volatility.entries() for state in book.contracts.values()]
+    return columns, book.marks.has_ages, volatility
+
+
 def outstanding_fills(book: Book) -> object:
     """Outstanding fills are indexed by account."""
     return {name: book.outstanding.fills_of(name) for name in book.accounts.names}
@@ -99,6 +108,7 @@ CACHES = [
     found_accounts,
     found_positions,
     bounds_on_equity,
+    columns_of_marks,
     outstanding_fills,
     flags_of_books,
 ]
@@ -176,6 +186,10 @@ def lower_an_exposure(book: Book) -> None:
     book.contracts["BTC"].exposure_bound -= 1
 
 
+def move_a_mark_out_of_its_band(book: Book) -> None:
+    book.contracts["BTC"].mark *= 4
+
+
 def observe_another_equity(book: Book) -> None:
     pool = book.pools["main"]
     assert pool.observed
@@ -191,6 +205,7 @@ FAULTS: dict[Callable[[Book], None], Callable[[Book], object]] = {
     remember_another_row: found_positions,
     forget_a_fill: outstanding_fills,
     lower_an_exposure: bounds_on_equity,
+    move_a_mark_out_of_its_band: columns_of_marks,
     observe_another_equity: equity_of_pools,
 }
 

@@ -205,7 +205,7 @@ def test_the_pages_of_a_terminal_end_with_q(tmp_path: Path, stub: Stub) -> None:
     received = b""
     while b"BTCUSDT" not in received:
         received += os.read(screen, 65_536)
-    os.write(screen, b"5")
+    os.write(screen, b"6")
     while b"symbol risk" not in received:
         received += os.read(screen, 65_536)
     os.write(screen, b"q")

@@ -67,6 +67,14 @@ class ContractHistoryPoint(ApiResponse, frozen=True, kw_only=True):
     pnl_ratio_ppm: int
 
 
+class PricePoint(ApiResponse, frozen=True, kw_only=True):
+    """A mark of a contract, rounded down to its tick."""
+
+    sequence: int
+    time_ms: int
+    mark: str
+
+
 class EpisodeResponse(ApiResponse, frozen=True, kw_only=True):
     """The ADL of one trigger from start to stop, with the totals of its fills."""
 
@@ -83,7 +91,24 @@ class EpisodeResponse(ApiResponse, frozen=True, kw_only=True):
     stop_numbers: dict[str, str] | None
     fills: int
     quantity: str
+    notional: str
     accounts: int
+
+
+class AdlTotalResponse(ApiResponse, frozen=True, kw_only=True):
+    """What ADL closed in a contract in a time range, without cancelled fills.
+
+    `notional` is at the ADL price; `haircut` is what counterparties lost against the mark of each
+    fill, in the settle asset.
+    """
+
+    contract: str
+    asset: str
+    fills: int
+    accounts: int
+    quantity: str
+    notional: str
+    haircut: str
 
 
 class TakeoverResponse(ApiResponse, frozen=True, kw_only=True):
@@ -126,7 +151,11 @@ class NettedResponse(ApiResponse, frozen=True, kw_only=True):
 
 
 class FillResponse(ApiResponse, frozen=True, kw_only=True):
-    """One ADL fill; `cancelled_sequence` is the record that cancelled it."""
+    """One ADL fill; `cancelled_sequence` is the record that cancelled it.
+
+    `notional` is at the ADL price. `haircut` is what the counterparty lost against the mark; mark
+    and haircut are null for fills of a history from before marks were stored.
+    """
 
     fill: int
     sequence: int
@@ -139,6 +168,9 @@ class FillResponse(ApiResponse, frozen=True, kw_only=True):
     position: int
     quantity: str
     price: str
+    mark: str | None
+    notional: str
+    haircut: str | None
     price_rule: str
     realized_pnl: str
     pool_realized_pnl: str

@@ -101,6 +101,9 @@ class TriggerResponse(ApiResponse, frozen=True, kw_only=True):
 class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     """One contract; `trigger_used_ppm` is that of its nearest trigger.
 
+    Notionals are at the mark, in the settle asset: of the longs' open interest, and of the fund's
+    inventory on both sides; null without a mark.
+
     `fund_pays` is false where the fund takes no part before the settlement. While
     `mark_unconfirmed`, takeovers, unwinding and ADL of the contract are paused, and inventory is
     valued at `confirmed_mark`.
@@ -134,6 +137,8 @@ class ContractResponse(ApiResponse, frozen=True, kw_only=True):
     positions_short: int
     inventory_long: str
     inventory_short: str
+    open_interest_notional: str | None
+    inventory_notional: str | None
     contract_pnl: str
     contract_pnl_peak: str
     risk: RiskLevel | None

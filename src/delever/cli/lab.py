@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from delever.cli import UsageError
+from delever.cli import ExitCode, UsageError
 from delever.cli.book import BookPath, Contract, Json, SideName
 from delever.cli.output import (
     TO_STDOUT,
@@ -407,6 +407,30 @@ def allocate(
     rows = allocation.columns_by_policy(table) if on_terminal else table
     metadata = {"contract": contract, "side": side, "quantity": quantity}
     write_rows(rows, out, schema="delever.lab.allocate/1", metadata=metadata)
+
+
+@app.command(help="Check the certificate of a plan, without a solver.")
+def check(
+    certificate: Annotated[Path, Parameter(help="File of `Plan.write_certificate`.")],
+    /,
+    *,
+    json: Json = False,
+) -> int:
+    """Write the bounds as derived again, and what is not true; exit code 3 if anything is not."""
+    from delever.lab.policies.plans import certificate_file  # noqa: PLC0415 - slow to import
+    from delever.lab.policies.plans.check import check as check_certificate  # noqa: PLC0415
+
+    found = check_certificate(*certificate_file.read_certificate(certificate))
+    rows = [{"finding": finding} for finding in found.findings]
+    bounds = {"upper": found.upper, "lower": found.lower, "gap": found.gap}
+    metadata = {"certificate": str(certificate), "ok": found.ok, **bounds}
+    if json:
+        write(json_text({"schema": "delever.lab.check/1", **metadata, "findings": rows}).rstrip())
+    else:
+        verdict = "proved" if found.ok else "NOT proved"
+        write(f"{verdict}: expected shortfall {found.upper:,.4f}, no plan below {found.lower:,.4f}")
+        write("\n".join(found.findings) or f"gap {found.gap:.2e}")
+    return ExitCode.SUCCESS if found.ok else ExitCode.CHECK_FAILED
 
 
 # --- progress and reports ---

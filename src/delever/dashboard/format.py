@@ -9,6 +9,7 @@ from html import escape
 from delever import formatting
 from delever.api_types.market import ContractResponse, TriggerResponse
 from delever.core.messages import TradingStatus
+from delever.formatting import decimal_text
 
 NOTHING = "-"
 """Text of a value that does not apply."""
@@ -21,6 +22,15 @@ STATES = {
     "exhausted": "ADL exhausted: no eligible counterparty left",
 }
 """Text of every state of a contract; the part before the colon is its short form."""
+
+SHORT_STATES = {
+    "stale": "Stale",
+    "calm": "Calm",
+    "watch": "Watch",
+    "adl": "ADL",
+    "exhausted": "Exhausted",
+}
+"""Short form of every state, for tables."""
 
 ADL_STATES = {"adl", "exhausted"}
 
@@ -49,8 +59,8 @@ def percent(ppm: int | str | None) -> str:
 
 
 def humanize(name: str | None) -> str:
-    """Return a name of the API as words: 'contract drawdown'."""
-    return NOTHING if name is None else formatting.humanize(name)
+    """Return a name of the API as words: 'contract drawdown'; a pool is a fund on the screen."""
+    return NOTHING if name is None else formatting.humanize(name).replace("pool", "fund")
 
 
 def grouped(number: str | None) -> str:
@@ -63,6 +73,39 @@ def grouped(number: str | None) -> str:
     groups = [whole[:first], *(whole[i : i + 3] for i in range(first, len(whole), 3))]
     inner = "".join(f"<span>{escape(group)}</span>" for group in groups)
     return f'<span class="number">{sign}{inner}{point}{escape(decimals)}</span>'
+
+
+def money(amount: str | None) -> str:
+    """Return HTML of an amount in cents, or four digits below 100; copying gives it exactly."""
+    if amount is None:
+        return NOTHING
+    exact = Decimal(amount)
+    rounded = f"{exact:.2f}" if abs(exact) >= 100 else f"{exact:.4g}"
+    text = grouped(decimal_text(Decimal(rounded)))
+    return (
+        f'<span class="exact" title="{escape(amount)}" data-exact="{escape(amount)}">{text}</span>'
+    )
+
+
+def about(amount: Decimal) -> str:
+    """Return an amount with three digits: '50.1k', '12.7M'.
+
+    >>> about(Decimal("50123")), about(Decimal("-282.89"))
+    ('50.1k', '-283')
+    """
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if abs(amount) >= size:
+            return f"{decimal_text(Decimal(f'{amount / size:.3g}'))}{unit}"
+    return decimal_text(Decimal(f"{amount:.3g}"))
+
+
+def duration(span_ms: int) -> str:
+    """Return a span of time in its two largest units: '2 m 48 s'."""
+    seconds = span_ms // 1000
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes} m {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} m"
 
 
 def pairs(values: dict[str, str]) -> str:

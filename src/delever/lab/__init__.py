@@ -3,7 +3,7 @@
     errors      errors that name what is wrong with an input, and where
     tables      book directories and data frames <-> a book
     measures    what a run did to contracts and pools: totals, time series, distribution of ADL
-    policies    the policies of the literature, in lots and in money of profit
+    policies    the policies of the literature, in lots and in money; plans over several contracts
     runs        scenarios, journals and shocks run through the engine
     queries     queue, explanation, what-if of positions; fills explained; rules compared; ratings
     studies     the ADL of Hyperliquid on 2025-10-10 under every venue's rules
@@ -22,6 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from delever.lab.measures.intervals import intervals
+    from delever.lab.policies.plans.book_plan import plan_reduction
+    from delever.lab.policies.plans.check import check
+    from delever.lab.policies.plans.reduction import Reduction
+    from delever.lab.policies.plans.shadow_prices import shadow_prices
     from delever.lab.queries.allocation import allocate
     from delever.lab.runs.market_paths.models import (
         given_path,
@@ -42,12 +46,14 @@ __all__ = [
     "MarketStep",
     "ProcessExecutor",
     "RayExecutor",
+    "Reduction",
     "RoundedPriceWarning",
     "Scenario",
     "Shock",
     "SlippageAtRisk",
     "Withdrawal",
     "allocate",
+    "check",
     "compare",
     "fund_curve",
     "given_path",
@@ -56,7 +62,9 @@ __all__ = [
     "linear_path",
     "my_odds",
     "newsvendor_size",
+    "plan_reduction",
     "scenarios",
+    "shadow_prices",
     "simulate",
     "slippage_at_risk",
     "sweep",
@@ -65,6 +73,10 @@ __all__ = [
 _HOMES = {
     "delever.lab.queries.allocation": ("allocate",),
     "delever.lab.measures.intervals": ("intervals",),
+    "delever.lab.policies.plans.book_plan": ("plan_reduction",),
+    "delever.lab.policies.plans.check": ("check",),
+    "delever.lab.policies.plans.reduction": ("Reduction",),
+    "delever.lab.policies.plans.shadow_prices": ("shadow_prices",),
     "delever.lab.runs.market_paths.models": (
         "given_path",
         "historical_path",

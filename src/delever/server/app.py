@@ -340,8 +340,6 @@ def run(service: Service, on_ready: Callable[[str], None]) -> bool:
         host, port = listening.getsockname()[:2]
         authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         service.on_started = partial(_started, on_ready, f"http://{authority}")
-        # The first snapshot of a large book should not wait for kernels to be compiled.
-        threading.Thread(target=fastest, name="kernels", daemon=True).start()
         server = http_server(service)
         service.runner.on_failed = partial(setattr, server, "should_exit", True)
         if service.demo is not None:
@@ -357,3 +355,5 @@ def _started(on_ready: Callable[[str], None], url: str) -> None:
     gc.collect()
     gc.freeze()
     on_ready(url)
+    # The first snapshot of a large book should not wait for kernels to be compiled.
+    threading.Thread(target=fastest, name="kernels", daemon=True).start()

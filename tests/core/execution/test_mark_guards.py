@@ -7,6 +7,7 @@ from world import World
 
 from delever.core import messages as m
 from delever.core.messages import NoticeKind, Reason, Side
+from delever.journal.snapshot import decode_book, encode_book
 from table import Row, cases
 
 
@@ -118,3 +119,14 @@ def test_nothing_is_unwound_meanwhile() -> None:
     assert world.events(m.Unwound) == []
     world.mark(X="60.5")
     assert [event.lots for event in world.events(m.Unwound)] == [1]
+
+
+def test_a_settled_contract_has_no_mark_that_ages_even_if_restored_or_amended() -> None:
+    world = guarded(max_age_ms=5_000)
+    world.submit(m.DelistContract, contract="X", note="ends")
+    world.submit(m.SettleContract, contract="X", price=100, note="ended")
+    world.book = decode_book(encode_book(world.book))
+    world.wait(60_000)
+    assert notices(world) == []
+    world.submit(m.AmendContract, contract="X", mark_limits=m.MarkLimits(max_age_ms=1), note="late")
+    assert notices(world) == []

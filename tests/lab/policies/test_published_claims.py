@@ -22,8 +22,8 @@ from delever.lab.policies import (
     WealthProRata,
     Winners,
 )
+from delever.lab.policies.haircuts.ordered import expected_loss, fill_by_value
 from delever.lab.policies.lot_policies import factor_shares
-from delever.lab.policies.ordered import expected_loss, fill_by_value
 
 profits = st.lists(st.integers(1, 10_000), min_size=2, max_size=8).map(
     lambda column: np.array(column, float)

@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 
 WHY_BOB = """\
 Fill 2 closed 50 of the 50 BTCUSDT short of bob at 56500, mark 56000; rules of bybit, record 13,
-3000 ms. When the round began:
+3.000 s. When the round began:
 
  1. Unrealized PnL: 3000000 at entry - 2800000 at mark = 200000 USDT.
  2. Equity of the account's cross margin: 400000 balance + 200000 unrealized PnL = 600000 USDT;
@@ -30,7 +30,7 @@ Fill 2 closed 50 of the 50 BTCUSDT short of bob at 56500, mark 56000; rules of b
     2 of 5.
  8. Recomputed: the same (rank, score, indicator, quantity ahead and price; the book was replayed
     from record 1 to the round in record 13).
- 9. ADL by contract drawdown was on since 3000 ms; it compared balance 1000000 USDT, trigger
+ 9. ADL by contract drawdown was on since 3.000 s; it compared balance 1000000 USDT, trigger
     threshold 1 USDT, balance peak 1000000 USDT, contract PnL -350000 USDT, contract PnL peak 0
     USDT, PnL ratio -35 %, start -30 %, stop -25 %.
 10. Price: drawdown limit (limit -300000 USDT, contract PnL -350000 USDT, contract PnL peak 0 USDT,
@@ -189,7 +189,9 @@ def test_a_trigger_that_was_on_before_has_the_numbers_of_both_moments(tmp_path: 
     record(journal, [*squeezed(), *more], snapshot_every=5)
     later = explain_fill(journal, 5)
     text = " ".join(str(later).split())
-    assert "ADL by fund depleted was on since 3 ms, when it compared mark 90, underwater 30" in text
+    assert (
+        "ADL by fund depleted was on since 0.003 s, when it compared mark 90, underwater 30" in text
+    )
     assert "When the round began it compared mark 80, underwater 3, equity" in text
     assert later.replayed_from > 1
     assert later.recomputed == "the same"

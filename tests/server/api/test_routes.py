@@ -45,6 +45,7 @@ GET  /v1/events/stream?after=x&types=adl_started     401    400  400   403    40
 GET  /v1/events/stream?types=adl_started,marks_set&after=x  401 400 403 403   403
 GET  /v1/adl                                         401    200  200   403    403
 GET  /v1/adl/1                                       401    200  200   403    403
+GET  /v1/adl/totals                                  401    200  200   403    403
 GET  /v1/adl/rounds/13/recompute                     401    200  403   403    403
 GET  /v1/fills                                       401    200  403   403    403
 GET  /v1/fills?account=bob                           401    200  200   403    403

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import msgspec
@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
-from delever.core.messages import RefreshIndicators, RefreshRatings, SetMarks
+from delever.core.messages import AnyCommand, RefreshIndicators, RefreshRatings, SetMarks
+from delever.server.api.requests.authorization import OPERATOR_COMMANDS
 from delever.server.engine.runner import NOW
 from delever.server.observability.metrics import Metrics
 from delever.server.transport.asgi import Asgi
@@ -267,8 +268,20 @@ def test_the_dashboard_has_valid_panels() -> None:
             assert target.expr.count("{") == target.expr.count("}")
 
 
-def test_the_operations_page_documents_every_alert() -> None:
+def test_every_alert_has_a_runbook() -> None:
     alerts = re.findall(r"- alert: (\w+)", (OPERATIONS / "alerts.yml").read_text())
-    page = (OPERATIONS.parent / "operations.md").read_text()
     assert len(alerts) == len(set(alerts)) > 10
-    assert [alert for alert in alerts if f"`{alert}`" not in page] == []
+    _, *runbooks = (OPERATIONS / "runbooks.md").read_text().split("\n### ")
+    assert [text.partition("\n")[0] for text in runbooks] == alerts
+    parts = ("- **Look:** ", "- **Do:** ", "- **Over:** ")
+    assert [text for text in runbooks if not all(part in text for part in parts)] == []
+
+
+def test_the_page_of_roles_lists_every_command() -> None:
+    page = (OPERATIONS / "roles.md").read_text()
+    everybody, operators = page.split("## operate alone")
+    tags = {str(kind.__struct_config__.tag) for kind in get_args(AnyCommand)}
+    listed = {part: set(re.findall(r"`(\w+)`", part)) & tags for part in (everybody, operators)}
+    only = {str(kind.__struct_config__.tag) for kind in OPERATOR_COMMANDS}
+    assert listed[everybody] == tags - only
+    assert listed[operators] - listed[everybody] == only

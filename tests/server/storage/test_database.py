@@ -21,7 +21,7 @@ from delever.server.notifications import outbox
 from delever.server.notifications.notifier import transactions_of
 from delever.server.notifications.outbox import JournalOutbox, NoticeChannel, Notification
 from delever.server.storage import tables
-from delever.server.storage.database import migrate, open_database
+from delever.server.storage.database import is_newest, migrate, open_database
 
 NOTIFICATION = Notification(
     "n-1", 1, "kind", "bob", "BTC", NoticeChannel.MAIL, "bob@mail.test", "{}"
@@ -71,7 +71,7 @@ def test_migrations_create_every_table_once(empty_database: str) -> None:
         await migrate(database)
         assert await differences(database) == []
         await migrate(database)
-        assert await version(database) == "0003"
+        assert await version(database) == "0004"
 
     using(empty_database, use)
 
@@ -87,7 +87,7 @@ def test_migrations_keep_the_rows_of_an_older_version(empty_database: str) -> No
         before = await notices.of_account("bob", 9)
         assert await version(database) == "0001"
         await migrate(database)
-        assert await version(database) == "0003"
+        assert await version(database) == "0004"
         assert await differences(database) == []
         assert await notices.of_account("bob", 9) == before != []
         assert await notices.position() == 6
@@ -132,3 +132,16 @@ def test_the_url_may_be_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert "s3cret" not in str(caught.value)
     with pytest.raises(ConfigError, match="url and url_env exclude each other"):
         parse({"history": {"url": "sqlite+aiosqlite://", "url_env": "DELEVER_HISTORY"}})
+
+
+def test_the_newest_version_is_known_without_alembic(empty_database: str) -> None:
+    async def check(database: AsyncEngine) -> None:
+        async with database.begin() as connection:
+            assert not await connection.run_sync(is_newest)
+        await migrate(database)
+        async with database.begin() as connection:
+            assert await connection.run_sync(is_newest)
+            await connection.execute(sa.text("UPDATE history_version SET version_num = '0001'"))
+            assert not await connection.run_sync(is_newest)
+
+    using(empty_database, check)

@@ -55,6 +55,8 @@ DAY_MS = 24 * 3_600_000
 TABLES = [
     tables.pool_points,
     tables.contract_points,
+    tables.price_points,
+    tables.last_marks,
     tables.flows,
     tables.takeovers,
     tables.unwinds,
@@ -74,6 +76,13 @@ def config(empty_database: str, tmp_path: Path) -> Config:
 
 def crash() -> list[Command]:
     return read_scenario(CRASH)
+
+
+async def all_projected(runner: Runner, history: HistoryProjector) -> int:
+    """Wait, however long a busy machine takes, until every commit is projected."""
+    committed = await runner.read(lambda book: book.sequence)
+    await until(lambda: history.sequence >= committed, "projected")
+    return history.sequence
 
 
 def with_history(config: Config, question: Question[T], *, follow: bool = True) -> T:
@@ -110,7 +119,7 @@ async def all_rows(history: HistoryProjector) -> dict[str, list[tuple[Any, ...]]
 def test_a_crash_is_projected_into_rows(config: Config) -> None:
     async def question(runner: Runner, history: HistoryProjector, queries: HistoryQueries) -> None:
         await runner.submit(crash())
-        assert await history.current() == len(crash())
+        assert await all_projected(runner, history) == len(crash())
         (episode,) = await queries.episodes(None, MAX_TIME_MS, 10)
         found = (episode.contract, episode.trigger, episode.started_ms, episode.stopped_ms)
         assert found == ("BTCUSDT", "contract_drawdown", 3_000, 4_000)
@@ -164,7 +173,7 @@ def test_netted_inventory_and_compensations_are_stored(config: Config) -> None:
 
     async def question(runner: Runner, history: HistoryProjector, queries: HistoryQueries) -> None:
         outcomes = await runner.submit(commands)
-        assert await history.current() == len(commands), outcomes
+        assert await all_projected(runner, history) == len(commands), outcomes
         _, _, (netted,) = await queries.inventory_flows("BTCUSDT", 1, MAX_TIME_MS)
         assert (netted.lots, netted.realized_pnl_cash) == (1_000, 10_000 * 10**8)
         *_, flow = await queries.flows("main", 0, MAX_TIME_MS, 100)
@@ -179,7 +188,7 @@ def test_a_name_with_nul_does_not_block_later_records(config: Config) -> None:
 
     async def question(runner: Runner, history: HistoryProjector, queries: HistoryQueries) -> None:
         await runner.submit(commands)
-        assert await history.current() == len(commands)
+        assert await all_projected(runner, history) == len(commands)
         assert [row.fill for row in await queries.fills("bo\0b", None, 0, 10)] == [2]
         assert [row.fill for row in await queries.fills("cyd", None, 0, 10)] == [1]
 
@@ -242,7 +251,7 @@ def test_a_history_beyond_its_journal_or_of_another_one_is_projected_again(confi
 
     async def submit_all(runner: Runner, history: HistoryProjector, _: HistoryQueries) -> int:
         await runner.submit(crash())
-        return await history.current()
+        return await all_projected(runner, history)
 
     async def fills(_r: Runner, history: HistoryProjector, queries: HistoryQueries) -> list[int]:
         await until(lambda: history.caught_up)
@@ -289,7 +298,8 @@ def test_two_projectors_of_one_database_project_each_record_once(config: Config)
         await other.start()
         for command in crash():
             await runner.submit([command])
-        await asyncio.gather(history.current(), other.current())
+        await all_projected(runner, history)
+        await all_projected(runner, other)
         found = await all_rows(history)
         assert len(found["fills"]) == 3
         assert len(found["episodes"]) == 1
@@ -353,7 +363,7 @@ def test_rolling_peaks_equal_those_of_the_engine(config: Config) -> None:
 
     async def question(runner: Runner, history: HistoryProjector, queries: HistoryQueries) -> None:
         await runner.submit(restless())
-        await history.current()
+        await all_projected(runner, history)
         windows = {"main": WINDOW_MS, "other": 2_000}
         for from_ms in (0, 9_000, 20_000, 30_000):
             points_read = await queries.contract("BTCUSDT", from_ms - WINDOW_MS, MAX_TIME_MS)
@@ -395,3 +405,20 @@ def test_downsampling_keeps_order_ends_and_extremes(equities: list[int], limit: 
         values = [row.equity_cash for row in sampled]
         assert (max(values), min(values)) == (max(equities), min(equities))
         assert (sampled[0], sampled[-1]) == (rows[0], rows[-1])
+
+
+def test_marks_are_stored_where_they_differ_by_a_twentieth_of_a_percent(config: Config) -> None:
+    """60,000 and then -0.04 % and -0.05 % of it, +0.04 % and -0.05 % of 59,970."""
+    marks = ("59976", "59970", "59994", "59940")
+
+    async def question(runner: Runner, history: HistoryProjector, queries: HistoryQueries) -> None:
+        await runner.submit(crash()[:-4])
+        first = await all_projected(runner, history)
+        for mark in marks:
+            await runner.submit([SetMarks(time_ms=5_000, marks={"BTCUSDT": mark})])
+        await all_projected(runner, history)
+        points, _ = await queries.prices("BTCUSDT", 0, MAX_TIME_MS)
+        stored = [row.mark_ticks for row in points if row.sequence > first]
+        assert stored == [119_940, 119_880]
+
+    with_history(config, question)

@@ -41,9 +41,9 @@ def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
     for account, asset, balance in zip(
         event.accounts, event.assets, event.balance_cash, strict=True
     ):
-        known = book.asset(asset).wallets.balance.item(book.accounts.index[account])
-        moved = Posting(LedgerAccount.WALLETS, asset, asset, balance - known, account)
-        yield from _against_outside([moved], asset)
+        moved = balance - book.asset(asset).wallets.balance.item(book.accounts.index[account])
+        yield Posting(LedgerAccount.WALLETS, asset, asset, moved, account)
+        yield Posting(LedgerAccount.OUTSIDE, asset, asset, -moved)
 
 
 def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Posting]:

@@ -232,6 +232,7 @@ class Book:
             asset.wallets.sequence = self.sequence
             self._stale |= {asset.name} if asset.wallets.stale else set()
         for state in self.contracts.values():
+            state.update_mark_limits()
             self._monitored.update(state)
             self._stale |= {state.key} if state.stale else set()
             self._update_bounds(state)

@@ -86,7 +86,8 @@ class ContractState:
         self.name = definition.contract
         self.key = f"contract {self.name}"
         self.pool = definition.pool
-        self._set_mark_limits()
+        self.status = TradingStatus.TRADING
+        self.update_mark_limits()
         self._volatility = RollingVolatility()
         self.bids: tuple[tuple[int, int], ...] = ()
         self.asks: tuple[tuple[int, int], ...] = ()
@@ -100,7 +101,6 @@ class ContractState:
         self.active: dict[str, int] = {}
         self.warned: set[str] = set()
         self.paused = False
-        self.status = TradingStatus.TRADING
         self.fund_pays = True
         self.settlement_price = ""
         self.stale: set[tuple[Side, str, int]] = set()
@@ -163,7 +163,7 @@ class ContractState:
         self.terms, self.limits = terms, limits
         scaled = [scale_mark(mark, price_ratio) for mark in marks]
         self.mark, self.previous_mark, self.last_confirmed_mark = scaled
-        self._set_mark_limits()
+        self.update_mark_limits()
         self.former_units = list(terms.former)
         self.amendments += 1
         self.exhausted.clear()
@@ -215,7 +215,7 @@ class ContractState:
         self.exhausted.clear()
         self.stale.clear()
         self.mark_unconfirmed = False
-        self.marks.set_limits(self.definition_order, None)
+        self.update_mark_limits()
         self.rating = None
 
     # --- ADL ---
@@ -246,9 +246,11 @@ class ContractState:
             table.block.set_terms(table.number, factor, terms.tier_bytes)
         self.marks.set_terms(self.definition_order, terms)
 
-    def _set_mark_limits(self) -> None:
+    def update_mark_limits(self) -> None:
+        """Set the limits of marks to those defined; a settled contract's limit nothing."""
         self.mark_limits = exact_mark_limits(self.definition.mark_limits)
-        self.marks.set_limits(self.definition_order, self.mark_limits)
+        limits = None if self.is_settled else self.mark_limits
+        self.marks.set_limits(self.definition_order, limits)
 
     @property
     def mark(self) -> Mark:
@@ -393,10 +395,10 @@ class ContractState:
         )
         table.set_row(row, lots, cost, margin)
         table.isolated[row], table.leverage[row], table.under_liquidation[row] = flags
-        pnl = maintenance = 0
-        if self.mark:
-            value = self.terms.value_cash(side.sign * lots, self.mark)
-            pnl, maintenance = value - cost, self.terms.maintenance_of(abs(value))
+        pnl, maintenance, mark, terms = 0, 0, self.mark, self._terms
+        if mark:
+            value = terms.value_cash(side.sign * lots, mark)
+            pnl, maintenance = value - cost, terms.maintenance_of(abs(value))
         table.unrealized_pnl[row], table.maintenance[row] = pnl, maintenance
         if is_isolated:
             pnl = maintenance = 0

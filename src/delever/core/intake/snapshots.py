@@ -27,7 +27,7 @@ from delever.core.market.validation import (
     reject_unless,
 )
 from delever.core.messages import Event, PositionRow, Reason, Side
-from delever.core.units import COLUMN_LIMIT, Bools, Ints, share_floor
+from delever.core.units import COLUMN_LIMIT, Ints, share_floor
 from delever.core.valuation.multi_asset import is_pooled
 from delever.core.valuation.numeric_range import ContractSide, Growth, check_range
 
@@ -131,6 +131,8 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
         events.append(
             m.BalancesSet(command.version, command.last_fill, *zip(*columns, strict=True))
         )
+    if not rejected:
+        return events
     return [*events, *with_notices(book, sorted(rejected, key=attrgetter("row")))]
 
 
@@ -145,19 +147,19 @@ def _largest_balances(
 ) -> list[int]:
     """Return the places of the balances that do not fit the numeric range."""
 
-    def check(taken: Bools) -> None:
+    def check(taken: Iterable[tuple[str, str, int]]) -> None:
         most: dict[str, int] = {}
-        for _, asset, cash in compress(columns, taken.tolist()):
+        for _, asset, cash in taken:
             most[asset] = max(most.get(asset, 0), abs(cash))
         check_range(book, {}, max_balance=most)
 
     try:
-        check(np.ones(len(columns), bool))
+        check(columns)
     except Rejection:
         if strict:
             raise
         sizes = np.array([abs(cash) for _, _, cash in columns], np.float64)
-        return fewest_too_large(sizes, check)
+        return fewest_too_large(sizes, lambda taken: check(compress(columns, taken.tolist())))
     return []
 
 
@@ -289,6 +291,8 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
     events += [notice for each in taken for notice in each.notices]
     events += [_positions_set(command, key, sides[key]) for key in sorted(sides)]
     events += _order_events(book, [each.row for each in taken])
+    if not rejected:
+        return events
     return [*events, *with_notices(book, sorted(rejected, key=attrgetter("row")))]
 
 
@@ -302,16 +306,17 @@ def _by_side(taken: Iterable[TakenRow]) -> dict[ContractSide, list[SubmittedPosi
 def _largest_positions(book: Book, rows: list[TakenRow], *, strict: bool) -> list[int]:
     """Return the places of the rows that do not fit the numeric range, the fewest that suffice."""
 
-    def check(taken: Bools) -> None:
-        sides = _by_side(compress(rows, taken.tolist()))
+    def check(taken: Iterable[TakenRow]) -> None:
+        sides = _by_side(taken)
         check_range(book, {}, growth={key: _growth(book, key, sides[key]) for key in sides})
 
     try:
-        check(np.ones(len(rows), bool))
+        check(rows)
     except Rejection:
         if strict:
             raise
-        return fewest_too_large(np.array([_size(book, each) for each in rows], np.float64), check)
+        sizes = np.array([_size(book, each) for each in rows], np.float64)
+        return fewest_too_large(sizes, lambda taken: check(compress(rows, taken.tolist())))
     return []
 
 

@@ -7,11 +7,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from http import HTTPStatus
 
-from fastapi import FastAPI
-from nicegui import run, ui
+from fastapi import FastAPI, Request, Response
+from nicegui import Client, app, run, ui
+from nicegui.page import page
 
 from delever.dashboard.apps.serving import bind, serve_request, url_of, uvicorn_server
+from delever.dashboard.components.frame import PageFrame, favicon, html
 from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.mount import AsgiApp, Receive, Scope, Send
 from delever.dashboard.pages import account, contract, events, lab, overview, pools, replay
@@ -23,6 +26,7 @@ PageHandler = Callable[..., Awaitable[None]]
 
 _PAGES: dict[str, PageHandler] = {
     "/": overview.show,
+    "/contracts": overview.show_contracts,
     "/contracts/{contract:path}": contract.show,
     "/pools": pools.show_all,
     "/pools/{pool:path}": pools.show,
@@ -34,10 +38,14 @@ _PAGES: dict[str, PageHandler] = {
     "/replay": replay.show,
 }
 
-_FAVICON = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
-    '<path d="M8 1l7 7-7 7-7-7z" fill="#4c8dff"/></svg>'
-)
+
+def _not_found(client: ApiClient, request: Request, _: Exception) -> Response:
+    """Return the page of an address that does not exist, with the navigation."""
+    with Client(page(""), request=request) as visitor:
+        frame = PageFrame(client, "Not found", "")
+        with frame.body:
+            html('<p class="unknown">There is no page at this address.</p>')
+    return visitor.build_response(request, HTTPStatus.NOT_FOUND)
 
 
 class Dashboard:
@@ -55,11 +63,13 @@ class Dashboard:
             mount_path=PATH,
             title="delever",
             dark=None,
-            favicon=_FAVICON,
+            favicon=favicon("#4c8dff"),
+            language="en-US",
             tailwind=False,
             show_welcome_message=False,
             binding_refresh_interval=None,
         )
+        app.add_exception_handler(HTTPStatus.NOT_FOUND, partial(_not_found, self._client))
         self._running = AsyncExitStack()
         self._starting: asyncio.Task[None] | None = None
 

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from nicegui import run, ui
 
+from delever.dashboard.apps import watch_page
 from delever.dashboard.apps.serving import url_of, uvicorn_server
-from delever.dashboard.pages import watch
 from delever.watch.watch_loop import Watch
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -29,7 +29,7 @@ def watch_app(watched: Watch, history: str, host: str) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     if host in LOOPBACK:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
-    ui.page("/")(partial(watch.show, watch.WatchSource(watched, history)))
+    ui.page("/")(partial(watch_page.show, watch_page.WatchSource(watched, history)))
     ui.run_with(
         app,
         title="delever watch",

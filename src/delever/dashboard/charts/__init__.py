@@ -1,6 +1,7 @@
 """ECharts options, in reading order; nothing here sends requests or knows NiceGUI.
 
 time_series       step lines over time, in charts with one time axis and cursor
+sparkline         a small line without axes
 bars              bars, waterfalls and the stress curve
 contract_history  a contract and its insurance fund over a range
 pool_history      an insurance fund's balance, equity and drawdown

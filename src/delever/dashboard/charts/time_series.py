@@ -61,6 +61,27 @@ def with_levels(series: dict[str, Any], levels: Sequence[dict[str, Any]]) -> dic
     return series | {"markLine": {"symbol": "none", "silent": True, "data": list(levels)}}
 
 
+_TOOLTIP = {
+    "trigger": "axis",
+    "axisPointer": {"type": "line"},
+    "confine": True,
+    ":position": "(_0, _1, _2, _3, size) => (size.viewSize[0] < 500 ? [0, 0] : null)",
+    ":formatter": "linesAt",
+}
+
+_ZOOM = {
+    "type": "inside",
+    "filterMode": "none",  # a level has points outside of the window only
+    "zoomOnMouseWheel": "ctrl",
+    "moveOnMouseWheel": False,
+}
+
+
+def described(text: str) -> dict[str, Any]:
+    """Return the option by which a chart has a text for screen readers."""
+    return {"enabled": True, "label": {"description": f"Chart: {text}"}}
+
+
 def time_charts(
     titles: Sequence[str],
     series: Sequence[Mapping[str, Any]],
@@ -86,7 +107,8 @@ def time_charts(
             {"text": title, "top": top - 34, "left": 0, "textStyle": TITLE_STYLE}
             for title, top in zip(titles, tops, strict=True)
         ],
-        "tooltip": {"trigger": "axis", "axisPointer": {"type": "line"}},
+        "aria": described(", ".join(titles)),
+        "tooltip": _TOOLTIP,
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
         "legend": {
             "bottom": 0,
@@ -97,7 +119,7 @@ def time_charts(
             "itemHeight": 4,
             "textStyle": {"color": GRAY, "lineHeight": 20},  # as high as a name that is not cut
         },
-        "dataZoom": [{"type": "inside", "xAxisIndex": list(linked)}],
+        "dataZoom": [_ZOOM | {"xAxisIndex": list(linked)}],
         "grid": [{"left": 84, "right": 18, "top": top, "height": CHART_HEIGHT} for top in tops],
         "xAxis": [
             {
@@ -108,18 +130,24 @@ def time_charts(
             }
             for index in linked
         ],
-        "yAxis": [
-            {
-                "type": "value",
-                "scale": True,
-                "gridIndex": index,
-                **_axis_range(span),
-                "axisLabel": {"color": GRAY, "showMinLabel": False, "showMaxLabel": False},
-                "splitLine": {"lineStyle": {"color": GRID_COLOR}},
-            }
-            for index, span in enumerate(spans)
-        ],
+        "yAxis": [_value_axis(index, span) for index, span in enumerate(spans)],
         "series": list(series),
+    }
+
+
+def _value_axis(index: int, span: tuple[float, float] | None) -> dict[str, Any]:
+    return {
+        "type": "value",
+        "scale": True,
+        "gridIndex": index,
+        **_axis_range(span),
+        "axisLabel": {
+            "color": GRAY,
+            "showMinLabel": False,
+            "showMaxLabel": False,
+            ":formatter": "groupDigits",
+        },
+        "splitLine": {"lineStyle": {"color": GRID_COLOR}},
     }
 
 

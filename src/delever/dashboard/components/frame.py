@@ -7,21 +7,27 @@ content.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from html import escape
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
+import msgspec
 from nicegui import app, ui
 
-from delever.api_types.market import MASK
+from delever.api_types.market import MASK, ContractResponse
+from delever.dashboard.components.live_html import LiveHtml
 from delever.dashboard.data.api_client import ApiClient, ApiClientError, StreamRecord
 from delever.dashboard.data.event_stream import EventStream
-from delever.dashboard.format import utc
+from delever.dashboard.format import ADL_STATES, clock, state_of, utc
 
 PAGES = {
     "/": "Overview",
+    "/contracts": "Contracts",
     "/pools": "Insurance funds",
     "/events": "ADL events",
     "/accounts": "Accounts",
@@ -32,9 +38,22 @@ PAGES = {
 
 REFRESH_S = 1.0
 
+STATE_REFRESH_S = 5.0
+"""Interval at which the tab's title and icon are brought up to date."""
+
+KEYS = {
+    "/": "search a contract, an account or a fill",
+    "j k": "next and previous row",
+    "Enter": "open the row, or sort by the heading",
+    "1 to 7": "open a page of the navigation",
+    "Esc": "leave an input",
+    "?": "this list",
+}
+"""Keys and what they do."""
+
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "style.css").read_text(encoding="utf-8")
-KEYBOARD = (_HERE / "keyboard.js").read_text(encoding="utf-8")
+SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
 
 
 class PageFrame:
@@ -48,13 +67,14 @@ class PageFrame:
         self._query: dict[str, object] = dict(request.query_params)
         self._url = ""
         self._errors: dict[object, ApiClientError] = {}
+        self._names_in_adl: list[str] = []
         ui.page_title(f"{title} · delever")
         ui.add_css(STYLE)
-        ui.add_body_html(f"<script>{KEYBOARD}</script>")
+        ui.add_body_html(f'<script type="module">{SCRIPT}</script>{_KEYS_DIALOG}')
         self._dark = ui.dark_mode(None)
         self._header(section)
-        with ui.element("main").classes("page"):
-            ui.html(f"<h1>{escape(title)}</h1>", sanitize=False)
+        with ui.element("div").classes("page").props("id=content"):
+            html(f"<h1>{escape(title)}</h1>")
             self._as_of = ui.label("").classes("asof")
             self._alert = ui.element("div").props("role=alert")
             self.body = ui.element("div").style("width: 100%")
@@ -66,6 +86,34 @@ class PageFrame:
         if key:
             self.client = self.client.with_key(key)
         self._dark.value = app.storage.tab.get("dark")
+        await self._report_arrival()
+        ui.timer(REFRESH_S, self._report_arrival, immediate=False)
+        await self._refresh_state()
+        ui.timer(STATE_REFRESH_S, self._refresh_state, immediate=False)
+
+    async def _report_arrival(self) -> None:
+        """Report to the browser that the server answers; an error of its own is an answer, too."""
+        try:
+            time = f"{clock(await self.client.now_ms())[:8]} UTC"
+        except ApiClientError as error:
+            if not error.status:
+                return
+            time = ""
+        ui.run_javascript(f"dataArrived({time!r})")
+
+    async def _refresh_state(self) -> None:
+        """Show in the tab's title and icon which contracts are in ADL."""
+        with contextlib.suppress(ApiClientError):
+            self.display_state(await self.client.contracts())
+
+    def display_state(self, contracts: Sequence[ContractResponse]) -> None:
+        """Show in the tab's title and icon which of all contracts are in ADL."""
+        names = [found.contract for found in contracts if state_of(found) in ADL_STATES]
+        if names != self._names_in_adl:
+            self._names_in_adl = names
+            icon = favicon("#e5534b" if names else "#4c8dff")
+            listed = msgspec.json.encode(names).decode().replace("<", "\\u003c")
+            ui.run_javascript(f"displayState({listed}, {icon!r})")
 
     # --- URLs ---
 
@@ -98,6 +146,20 @@ class PageFrame:
         if url != self._url:
             self._url = url
             ui.navigate.history.replace(url)
+
+    def remember_sort(self, element: ui.table) -> None:
+        """Keep the order of a table in the address: `sort=mark`, or `-mark` where descending."""
+        name = str(self._query.get("sort", ""))
+        if name.removeprefix("-") in {column["name"] for column in element.columns}:
+            descending = name.startswith("-")
+            element.pagination |= {"sortBy": name.removeprefix("-"), "descending": descending}
+
+        def changed(event: Any) -> None:
+            sign = "-" if event.value.get("descending") else ""
+            sorted_by = event.value.get("sortBy")
+            self.update_url(sort=f"{sign}{sorted_by}" if sorted_by else "")
+
+        element.on_pagination_change(changed)
 
     # --- data ---
 
@@ -146,6 +208,36 @@ class PageFrame:
         task.add_done_callback(self.client.tasks.discard)
         ui.context.client.on_delete(task.cancel)
 
+    async def exists(
+        self,
+        kind: str,
+        name: str,
+        request: Awaitable[object],
+        known: Callable[[], Awaitable[Mapping[str, str]]] | None = None,
+    ) -> bool:
+        """Send a request and return whether the server knows the name that the page is about.
+
+        Otherwise the page displays that it does not, with the most similar names of `known`, which
+        returns the URL of each.
+        """
+        try:
+            await request
+        except ApiClientError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                return True
+        else:
+            return True
+        self.body.clear()
+        urls = await known() if known else {}
+        similar = get_close_matches(name, urls, cutoff=0.5) or list(urls)[:5]
+        links = ", ".join(f'<a href="{urls[each]}">{escape(each)}</a>' for each in similar)
+        with self.body:
+            html(
+                f'<p class="unknown">There is no {kind} <b>{escape(name)}</b>.'
+                f"{f' Perhaps: {links}.' if links else ''}</p>"
+            )
+        return False
+
     def _display_errors(self) -> None:
         """Display every different error once, with a button where the server asks for a key."""
         self._alert.clear()
@@ -159,13 +251,19 @@ class PageFrame:
     # --- header ---
 
     def _header(self, section: str) -> None:
+        html('<div class="offline" aria-live="polite"></div>')
         with ui.element("header").classes("top"):
-            html('<span class="brand">◆ delever</span>')
+            html(
+                '<a class="skip" href="#content">Skip to content</a>'
+                f'<a class="brand" href="{self.url("/")}">◆ delever</a>'
+                '<span class="age">connecting</span>'
+                '<button class="menu" aria-expanded="false">Menu</button>'
+            ).classes("bar-left")
             links = "".join(
                 f'<a href="{self.url(path)}"{_current(path == section)}>{name}</a>'
                 for path, name in PAGES.items()
             )
-            html(f'<nav aria-label="pages">{links}</nav>')
+            html(f'<nav aria-label="pages">{links}</nav>').classes("links")
             with ui.element("div").classes("tools"):
                 search = ui.input(placeholder="contract or account  ( / )")
                 search.classes("search").props('dense outlined aria-label="search"')
@@ -195,7 +293,7 @@ class PageFrame:
     def _ask_key(self) -> None:
         """Ask for the visitor's key, which stays in this process's memory for the tab only."""
         with ui.dialog(value=True) as dialog, ui.card():
-            ui.label("API key as ID.SECRET; kept in memory for this tab only.")
+            ui.label("API key as ID.SECRET; stays in memory, for this tab only.")
             key = ui.input("key", password=True).props("outlined dense autofocus")
 
             def use() -> None:
@@ -223,9 +321,25 @@ def grid() -> Iterator[ui.element]:
         yield element
 
 
-def html(text: str = "") -> ui.html:
+def html(text: str = "") -> LiveHtml:
     """Display HTML in which this package has already escaped every name and text."""
-    return ui.html(text, sanitize=False)
+    return LiveHtml(text)
+
+
+def favicon(color: str) -> str:
+    """Return the icon of the pages in a color, as a data URL."""
+    picture = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
+        f'<path d="M8 1l7 7-7 7-7-7z" fill="{color}"/></svg>'
+    )
+    return f"data:image/svg+xml,{quote(picture)}"
+
+
+_KEYS_DIALOG = (
+    '<dialog class="keys" aria-label="keys"><h2>Keys</h2><dl class="pairs">'
+    + "".join(f"<dt><kbd>{key}</kbd></dt><dd>{does}</dd>" for key, does in KEYS.items())
+    + '</dl><form method="dialog"><button>Close</button></form></dialog>'
+)
 
 
 def _prefix() -> str:

@@ -4,7 +4,7 @@ Below the controls: the exact numbers at the chosen time, the charts and the lat
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,8 +20,7 @@ from delever.dashboard.charts.timeline_charts import (
 from delever.dashboard.components.frame import PageFrame
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.timeline import Timeline, TimelineFill
-from delever.dashboard.format import utc
-from delever.formatting import decimal_text
+from delever.formatting import decimal_text, moment
 
 SPEEDS = (0.25, 0.5, 1, 2, 5, 10, 25, 50, 100)
 """Seconds of the timeline in one second of playing."""
@@ -56,7 +55,7 @@ SEVERAL_TIMELINES = (
 """Numbers of several timelines at the chosen time, one row each."""
 
 _FILLS = (
-    Column("time", "Time (UTC)"),
+    Column("time", "Time, UTC"),
     Column("name", "Run"),
     Column("account", "Account"),
     Column("side", "Side"),
@@ -81,7 +80,7 @@ class Scrubber:
         self._timelines: Sequence[Timeline] = ()
         self._span = (0, 0)
         self._playing = self._loading = False
-        self._on_contract: Callable[[], Any] = lambda: None
+        self._on_contract: Callable[[], Awaitable[None]] | None = None
         with ui.element("div").classes("bits"):
             self._contract = ui.select([], on_change=self._contract_changed)
             self._contract.props('dense outlined aria-label="contract"').style("min-width: 9rem")
@@ -110,7 +109,7 @@ class Scrubber:
         self._fills = table(fill_columns, [], "id")
         ui.timer(TICK_S, self._tick)
 
-    def on_contract(self, callback: Callable[[], Any]) -> None:
+    def on_contract(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Register the function that is called when another contract is chosen."""
         self._on_contract = callback
 
@@ -119,16 +118,18 @@ class Scrubber:
         """The chosen contract; before the first `load`, the one to begin with."""
         return str(self._contract.value or self._initial_contract)
 
-    def load(self, timelines: Sequence[Timeline], contracts: Sequence[str]) -> None:
-        """Display other timelines; `contracts` are those to choose from."""
+    def load(
+        self, timelines: Sequence[Timeline], contracts: Sequence[str], chosen: str = ""
+    ) -> None:
+        """Display other timelines; `contracts` are those to choose from, `chosen` the first one."""
         self._timelines = timelines
         times = [time_ms for timeline in timelines for time_ms in timeline.end_times()]
         first, last = self._span = (min(times, default=0), max(times, default=0))
         at = self._initial_at if first <= self._initial_at <= last else last
         self._initial_at = -1
-        chosen = self.contract if self.contract in contracts else next(iter(contracts), None)
+        names = [name for name in (chosen, self.contract, *contracts) if name in contracts]
         self._loading = True
-        self._contract.set_options(list(contracts), value=chosen)
+        self._contract.set_options(list(contracts), value=next(iter(names), None))
         self._at.props["min"], self._at.props["max"] = first, last
         self._at.props["step"] = max((last - first) // 1_000, 1)
         self._at.value = at
@@ -136,12 +137,14 @@ class Scrubber:
         self._draw()
         self._display()
 
-    def _contract_changed(self) -> None:
-        if not self._loading:
-            self._update_url()
-            self._draw()
-            self._display()
-            self._on_contract()
+    def _contract_changed(self) -> Awaitable[None] | None:
+        """Display the chosen contract; NiceGUI awaits what is returned."""
+        if self._loading:  # decided now: the awaited part begins after loading
+            return None
+        self._update_url()
+        self._draw()
+        self._display()
+        return self._on_contract() if self._on_contract else None
 
     # --- time ---
 
@@ -187,7 +190,7 @@ class Scrubber:
         if self._loading:
             return
         at = int(self._at.value)
-        self._clock.set_text(f"{utc(at)} UTC")
+        self._clock.set_text(moment(at))
         self._numbers.rows = [_numbers_at(line, self.contract, at) for line in self._timelines]
         fills = [
             (timeline.name, fill)
@@ -237,7 +240,7 @@ def _numbers_at(timeline: Timeline, contract: str, time_ms: int) -> dict[str, An
 def _fill_row(name: str, fill: TimelineFill) -> dict[str, Any]:
     return {
         "id": f"{name}/{fill.fill}",
-        "time": utc(fill.time_ms),
+        "time": moment(fill.time_ms).removesuffix(" UTC"),
         "name": name,
         "account": fill.account,
         "side": fill.side,

@@ -1,28 +1,80 @@
 """Tables with sortable columns, on Quasar's table, and the kinds of cells that they display.
 
 - `number`: thousands are spaced apart on the screen; copying gives the plain number.
+- `money`: the same, rounded to four digits below 100, to cents below 10,000, to whole units above;
+  the exact amount is copied.
 - `indicator`: an ADL indicator as dots and text.
 - `link`: text that leads to the URL in the row's field `<name>_href`, if it is not empty.
 - `state`: a colored word; its color class is in the row's field `<name>_kind`.
+- `trigger`: how much of a trigger is used, in percent, as a bar and a number.
 - `bar`: a share in percent as a bar.
+- `spark`: an SVG path in a box of 100 x 24, as a small line.
 - `wrapped`, `hash`: text that may take several lines.
+
+A column sorts by the row's field `<name>_order` where the rows have it, otherwise by its values.
+On a narrow screen a table may be a list of cards instead, with the columns named in `card`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 from nicegui import ui
 
-Kind = Literal["text", "number", "indicator", "link", "state", "bar", "wrapped", "hash"]
+Kind = Literal[
+    "text",
+    "number",
+    "money",
+    "indicator",
+    "link",
+    "state",
+    "trigger",
+    "bar",
+    "spark",
+    "wrapped",
+    "hash",
+]
 
-_COMPARE_NUMBERS = (
-    "(a, b) => (a === null ? -Infinity : Number(a)) - (b === null ? -Infinity : Number(b))"
-)
+PAGE_ROWS = 100
+"""Rows of a table that are in the browser at once; of a longer one, one page."""
+
+_NUMERIC = {"number", "money", "indicator", "trigger", "bar"}
+
+_COMPARE = """(a, b, x, y) => {{
+  const order = "{name}_order" in x ? [x.{name}_order, y.{name}_order] : [a, b];
+  const [left, right] = order.map((value) => (value === null ? -Infinity : {convert}));
+  return left < right ? -1 : left > right ? 1 : 0;
+}}"""
 
 _THOUSANDS = r"String(props.value).split('.')[0].replace(/\B(?=(\d{3})+$)/g, ' ').split(' ')"
 
+_MONEY = (
+    "(() => { const value = Number(props.value), size = Math.abs(value);"
+    " const text = size >= 10000 || value === 0 ? value.toFixed(0)"
+    " : size >= 100 ? value.toFixed(2) : String(Number(value.toPrecision(4)));"
+    " const [whole, decimals] = text.split('.');"
+    r" return [whole.replace(/\B(?=(\d{3})+$)/g, ' ').split(' '), decimals]; })()"
+)
+
 _CELLS: dict[str, str] = {
+    "money": (
+        '<q-td :props="props"><span v-if="props.value === null">-</span>'
+        f'<template v-else v-for="[groups, decimals] in [{_MONEY}]">'
+        '<span class="number exact" :title="props.value" :data-exact="props.value" '
+        ':class="{negative: Number(props.value) < 0}">'
+        '<span v-for="part in groups">{{part}}</span>'
+        '<template v-if="decimals">.{{decimals}}</template></span></template></q-td>'
+    ),
+    "trigger": (
+        '<q-td :props="props"><span class="used" :class="{on: props.value >= 100, '
+        'near: props.value >= 80}"><i><b :style="{width: Math.min(Math.max(props.value, 0), 100) '
+        "+ '%'}\"></b></i>{{Number(props.value.toFixed(1))}} %</span></q-td>"
+    ),
+    "spark": (
+        '<q-td :props="props"><svg class="spark" viewBox="0 0 100 24" aria-hidden="true" '
+        'preserveAspectRatio="none"><path :d="props.value" /></svg></q-td>'
+    ),
     "number": (
         '<q-td :props="props"><span v-if="props.value === null">-</span>'
         f'<span v-else class="number"><span v-for="part in {_THOUSANDS}">{{{{part}}}}</span>'
@@ -63,20 +115,27 @@ class Column:
 
     def quasar(self) -> dict[str, Any]:
         """Return the column as Quasar's table expects it."""
-        align = "right" if self.kind == "number" else "left"
+        align = "right" if self.kind in {"number", "money"} else "left"
         column = {"name": self.name, "label": self.label, "field": self.name, "sortable": True}
+        convert = "Number(value)" if self.kind in _NUMERIC else "value"
+        column[":sort"] = _COMPARE.format(name=self.name, convert=convert)
         column["align"] = align
-        if self.kind in {"number", "indicator"}:
-            column[":sort"] = _COMPARE_NUMBERS
         return column
 
 
 def table(
-    columns: Sequence[Column], rows: Sequence[dict[str, Any]], key: str, empty: str = "No data."
+    columns: Sequence[Column],
+    rows: Sequence[dict[str, Any]],
+    key: str,
+    empty: str = "No data.",
+    *,
+    card: str = "",
+    scrolls: bool = False,
 ) -> ui.table:
     """Display rows, or the text `empty`; `key` is the field that identifies a row.
 
-    Assign to `.rows` of the returned table to replace them.
+    Assign to `.rows` of the returned table to replace them. `card` is the HTML of a row on a
+    narrow screen. With `scrolls` only the rows in sight are in the page.
     """
     element = ui.table(
         columns=[column.quasar() for column in columns],
@@ -85,10 +144,15 @@ def table(
         pagination={"rowsPerPage": 0},
     )
     element.classes("rows").props("flat dense hide-pagination binary-state-sort")
+    if scrolls:
+        element.classes("scrolls").props("virtual-scroll :virtual-scroll-slice-size=40")
     element.add_slot("no-data", f'<span class="quiet">{empty}</span>')
     for column in columns:
         if column.kind in _CELLS:
             element.add_slot(f"body-cell-{column.name}", _CELLS[column.kind])
+    if card:
+        element.props[":grid"] = "window.innerWidth < 700"
+        element.add_slot("item", f'<div class="card">{card}</div>')
     return element
 
 
@@ -100,3 +164,38 @@ def set_labels(element: ui.table, **labels: str) -> None:
     ]
     if columns != element.columns:
         element.columns = columns
+
+
+class PagedTable:
+    """A table of which the browser has one page of PAGE_ROWS rows; it is sorted here."""
+
+    def __init__(self, columns: Sequence[Column], key: str) -> None:
+        self._rows: Sequence[dict[str, Any]] = ()
+        self._numeric = {column.name for column in columns if column.kind in _NUMERIC}
+        self._table = table(columns, [], key)
+        self._table.pagination = {"rowsPerPage": PAGE_ROWS, "page": 1, "rowsNumber": 0}
+        self._table.props["rows-per-page-options"] = [PAGE_ROWS]
+        self._table.on("request", lambda event: self._display(event.args["pagination"]))
+
+    def set_rows(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Replace all rows; page and order stay."""
+        self._rows = rows
+        self._table.props["hide-pagination"] = len(rows) <= PAGE_ROWS
+        self._display(self._table.pagination)
+
+    def _display(self, pagination: Mapping[str, Any]) -> None:
+        """Display the page and the order that the visitor asks for."""
+        name, rows = pagination.get("sortBy"), list(self._rows)
+        if name:
+            rows.sort(key=lambda row: self._order(row, name), reverse=pagination["descending"])
+        last = max((len(rows) - 1) // PAGE_ROWS, 0) + 1
+        page = min(pagination["page"], last)
+        self._table.pagination = {**pagination, "page": page, "rowsNumber": len(rows)}
+        self._table.rows = rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+
+    def _order(self, row: Mapping[str, Any], name: str) -> tuple[bool, Any]:
+        """Return the sort key of a row: rows without a value come first."""
+        value = row.get(f"{name}_order", row[name])
+        if value is not None and name in self._numeric:
+            value = Decimal(value)
+        return value is not None, value

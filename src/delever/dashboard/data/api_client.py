@@ -16,11 +16,13 @@ import msgspec
 
 from delever.api_types.accounts import AccountResponse, ExplanationResponse, WhatIfResponse
 from delever.api_types.history import (
+    AdlTotalResponse,
     ContractHistoryPoint,
     EpisodeResponse,
     FillResponse,
     PoolDetail,
     PoolHistory,
+    PricePoint,
     RecomputeResponse,
     Waterfall,
 )
@@ -30,6 +32,7 @@ from delever.api_types.market import (
     PoolResponse,
     QueuePage,
     RatingResponse,
+    Status,
 )
 from delever.dashboard.data.asgi_transport import AsgiTransport
 from delever.dashboard.mount import AsgiApp
@@ -102,6 +105,10 @@ class ApiClient:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self._client.aclose()
+
+    async def now_ms(self) -> int:
+        """Return the server's clock."""
+        return (await self._get("/v1/status", Status)).now_ms
 
     # --- the market ---
 
@@ -197,7 +204,7 @@ class ApiClient:
                     record = None if data is None else msgspec.json.decode(data, type=StreamRecord)
                     yield sequence, record
         except httpx2.HTTPError as error:
-            raise ApiClientError(0, f"the server cannot be reached: {error}") from None
+            raise _unreachable(error) from None
         except (msgspec.DecodeError, ValueError) as error:
             raise ApiClientError(0, f"the response of {path} is invalid: {error}") from None
 
@@ -214,6 +221,16 @@ class ApiClient:
         query: Query = {"contract": contract, "after": after, "limit": limit}
         return await self._get("/v1/fills", list[FillResponse], query)
 
+    async def adl_totals(self, from_ms: int, until_ms: int | None = None) -> list[AdlTotalResponse]:
+        """Return what ADL closed in each contract between two times."""
+        query: Query = {"from_ms": from_ms, "until_ms": until_ms}
+        return await self._get("/v1/adl/totals", list[AdlTotalResponse], query)
+
+    async def prices(self, contract: str, *, from_ms: int, limit: int) -> list[PricePoint]:
+        """Return a contract's marks since a time, in about `limit` points."""
+        path = f"/v1/contracts/{_part(contract)}/prices"
+        return await self._get(path, list[PricePoint], {"from_ms": from_ms, "limit": limit})
+
     async def check_reads(self) -> None:
         """Raise ApiClientError if the visitor's key lacks the role `read`."""
         await self._get("/v1/notices", list[dict[str, Any]], {"limit": 1})
@@ -222,6 +239,12 @@ class ApiClient:
         """Return ADL episodes, newest first, of one contract or of all."""
         query: Query = {"contract": contract or None, "limit": limit}
         return await self._get("/v1/adl", list[EpisodeResponse], query)
+
+    async def episode_summary(self, episode: int) -> EpisodeResponse | None:
+        """Return one ADL episode without its steps, or None if there is none of that number."""
+        query: Query = {"before": episode + 1, "limit": 1}
+        found = await self._get("/v1/adl", list[EpisodeResponse], query)
+        return next((each for each in found if each.episode == episode), None)
 
     async def waterfall(self, episode: int) -> Waterfall:
         """Return one ADL episode with its takeovers, unwinds and rounds."""
@@ -262,7 +285,7 @@ class ApiClient:
                 method, path, params=params, content=content, headers=headers
             )
         except httpx2.HTTPError as error:
-            raise ApiClientError(0, f"the server cannot be reached: {error}") from None
+            raise _unreachable(error) from None
         if response.status_code >= 400:
             raise ApiClientError(response.status_code, _message(response))
         try:
@@ -295,6 +318,12 @@ def _message(response: httpx2.Response) -> str:
         return f"{place}: {text}" if place else str(text)
     except (msgspec.DecodeError, KeyError, TypeError):
         return f"the server answered {response.status_code} {response.reason_phrase}"
+
+
+def _unreachable(error: httpx2.HTTPError) -> ApiClientError:
+    """Return the error of a request without a response; a timeout has no text of its own."""
+    reason = str(error) or type(error).__name__
+    return ApiClientError(0, f"the server cannot be reached: {reason}")
 
 
 def _part(name: str) -> str:

@@ -1,1 +1,1 @@
-"""The pages, one a file; `watch` is the only page of `delever watch`."""
+"""The pages of the dashboard, one a file."""

@@ -119,6 +119,8 @@ async def show(
         with panel("Notifications sent", "half"):
             notifications = html()
     await frame.connect()
+    if not await frame.exists("account", account, frame.client.account(account)):
+        return
 
     async def refresh() -> None:
         now = await frame.client.account(account)

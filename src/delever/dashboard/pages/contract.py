@@ -83,6 +83,13 @@ async def show(
                 parts = table(_PARTS, [], "input")
     await frame.connect()
 
+    async def known() -> dict[str, str]:
+        found = await frame.client.contracts()
+        return {each.contract: frame.contract_url(each.contract) for each in found}
+
+    if not await frame.exists("contract", contract, frame.client.contract(contract), known):
+        return
+
     async def refresh() -> None:
         now = await frame.client.contract(contract)
         pool = next(pool for pool in await frame.client.pools() if pool.pool == now.pool)

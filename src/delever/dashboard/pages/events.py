@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from html import escape
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -18,16 +19,29 @@ from delever.dashboard.charts.bars import waterfall
 from delever.dashboard.charts.time_series import AMBER, BLUE, GRAY, GREEN, RED
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.operator_actions import OperatorAction, action_button
-from delever.dashboard.components.table import Column, table
+from delever.dashboard.components.table import Column, PagedTable, table
 from delever.dashboard.data.api_client import ApiClient
-from delever.dashboard.format import NOTHING, clock, grouped, humanize, pairs, percent, utc
+from delever.dashboard.format import (
+    NOTHING,
+    STATES,
+    clock,
+    grouped,
+    humanize,
+    pairs,
+    percent,
+    state_of,
+    utc,
+)
 from delever.formatting import decimal_text
 
 REFRESH_S = 2.0
 
+RUNNING_REFRESH_S = 10.0
+"""Interval at which a running episode is requested while it has no new fill."""
+
 _EPISODES = (
-    Column("episode", "Episode", "link"),
-    Column("contract", "Contract"),
+    Column("episode", "Event", "link"),
+    Column("contract", "Contract", "link"),
     Column("state", "State", "state"),
     Column("trigger", "Trigger"),
     Column("started", "Started (UTC)"),
@@ -52,16 +66,16 @@ _ROUNDS = (
     Column("time", "Time (UTC)"),
     Column("side", "Inventory"),
     Column("rule", "Price rule"),
-    Column("wanted", "Quantity wanted", "number"),
-    Column("filled", "Filled", "number"),
-    Column("unfilled", "Unfilled", "number"),
+    Column("wanted", "Target", "number"),
+    Column("filled", "Executed", "number"),
+    Column("unfilled", "Residual", "number"),
     Column("unfunded", "Unfunded", "number"),
     Column("counterparties", "Counterparties", "number"),
     Column("hash", "Hash of the record", "hash"),
 )
 
 _FILLS = (
-    Column("fill", "Fill", "number"),
+    Column("fill", "Fill", "link"),
     Column("account", "Counterparty", "link"),
     Column("quantity", "Quantity", "number"),
     Column("price", "ADL price", "number"),
@@ -91,21 +105,24 @@ async def show_all(client: ApiClient, contract: str = "") -> None:
     async def refresh() -> None:
         name = (contract_filter.value or "").strip()
         found = await frame.client.episodes(name)
-        episodes.rows = [_episode_row(frame, episode) for episode in found]
+        states = {now.contract: state_of(now) for now in await frame.client.contracts()}
+        episodes.rows = [_episode_row(frame, episode, states) for episode in found]
         frame.update_url(contract=name)
 
-    with frame.body, grid(), panel("ADL episodes", about="from a trigger's start to its stop"):
+    with frame.body, grid(), panel("ADL events", about="from a trigger's start to its stop"):
         contract_filter = ui.input(placeholder="only this contract", value=contract)
+        contract_filter.style("max-width: 16rem")
         contract_filter.props('dense outlined clearable aria-label="only this contract"')
         contract_filter.on("keydown.enter", lambda: frame.attempt(refresh))
-        episodes = table(_EPISODES, [], "episode")
+        episodes = table(_EPISODES, [], "episode", scrolls=True, card=_EPISODE_CARD)
+        frame.remember_sort(episodes)
     await frame.connect()
     await frame.every(refresh, REFRESH_S)
 
 
 async def show(client: ApiClient, episode: int) -> None:
     """Build the page of one episode: its waterfall, steps, rounds and fills."""
-    frame = PageFrame(client, f"ADL episode {episode}", "/events")
+    frame = PageFrame(client, f"ADL event {episode}", "/events")
     files = _EpisodeFiles(episode)
     with frame.body:
         head = html()
@@ -122,37 +139,61 @@ async def show(client: ApiClient, episode: int) -> None:
                     ui.button("JSON", on_click=files.json).props("flat dense no-caps")
                     ui.button("Parquet", on_click=files.parquet).props("flat dense no-caps")
             with panel("Step by step", about="liquidation, takeover, trigger, rounds, stop"):
-                steps = table(_STEPS, [], "id")
+                steps = PagedTable(_STEPS, "id")
             with panel("Rounds", about="each can be computed again from the journal"):
-                rounds = table(_ROUNDS, [], "id")
+                rounds = PagedTable(_ROUNDS, "id")
                 recompute = _Recompute(frame)
             with panel("Fills"):
-                fills = table(_FILLS, [], "fill")
+                fills = PagedTable(_FILLS, "fill")
                 action_button(frame, CANCEL_FILL)
     await frame.connect()
+    if not await frame.exists("ADL event", str(episode), frame.client.waterfall(episode)):
+        return
 
     async def refresh() -> None:
+        """Request the episode if its fills or its state have changed, or it runs on."""
+        summary = await frame.client.episode_summary(episode)
+        is_running = summary is None or summary.stopped_ms is None
+        due_s = files.requested_s + RUNNING_REFRESH_S
+        if summary == files.summary and not (is_running and monotonic() >= due_s):
+            return
+        files.requested_s = monotonic()
         response = await frame.client.waterfall(episode)
-        files.episode = response
+        files.summary, files.episode = summary, response
         head.set_content(_head(frame, response))
         chart.options.update(waterfall(_stages(response)))
         chart.update()
         fund.set_content(_fund(response))
-        steps.rows = _steps(response)
-        rounds.rows = [_round_row(adl_round) for adl_round in response.rounds]
-        fills.rows = [_fill_row(frame, fill) for fill in _fills(response)]
+        steps.set_rows(_steps(response))
+        rounds.set_rows([_round_row(adl_round) for adl_round in response.rounds])
+        fills.set_rows([_fill_row(frame, fill) for fill in _fills(response)])
         recompute.offer([adl_round.sequence for adl_round in response.rounds])
 
     await frame.every(refresh, REFRESH_S)
 
 
-def _episode_row(frame: PageFrame, episode: EpisodeResponse) -> dict[str, Any]:
+_EPISODE_CARD = (
+    '<div><a :href="props.row.episode_href">{{props.row.contract}} {{props.row.episode}}</a> '
+    "<span :class=\"'state state-' + props.row.state_kind\">{{props.row.state}}</span></div>"
+    '<div class="quiet">{{props.row.trigger}}, {{props.row.started}}, '
+    "{{props.row.fills}} fills</div>"
+)
+
+
+def _episode_row(
+    frame: PageFrame, episode: EpisodeResponse, states: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return an episode as a row; `states` are those of the contracts now."""
+    state = "ended" if episode.stopped_ms else "running"
+    if state == "running" and states.get(episode.contract) == "exhausted":
+        state = STATES["exhausted"].partition(":")[0]
     return {
         "episode": episode.episode,
         "episode_href": frame.url(f"/events/{episode.episode}"),
         "contract": episode.contract,
-        "state": "stopped" if episode.stopped_ms else "running",
-        "state_kind": "calm" if episode.stopped_ms else "adl",
+        "contract_href": frame.contract_url(episode.contract),
+        "state": state,
+        "state_kind": "ended" if episode.stopped_ms else "adl",
         "trigger": humanize(episode.trigger),
         "started": utc(episode.started_ms),
         "stopped": utc(episode.stopped_ms),
@@ -167,11 +208,11 @@ def _episode_row(frame: PageFrame, episode: EpisodeResponse) -> dict[str, Any]:
 
 def _head(frame: PageFrame, episode: Waterfall) -> str:
     state = "calm" if episode.stopped_ms else "adl"
-    end = f"stopped {utc(episode.stopped_ms)}" if episode.stopped_ms else "still running"
+    end = f"ended {utc(episode.stopped_ms)} UTC" if episode.stopped_ms else "still running"
     return (
         f'<div class="banner banner-{state}"><b><a href="{frame.contract_url(episode.contract)}">'
         f'{escape(episode.contract)}</a></b><span class="state state-{state}">'
-        f"{humanize(episode.trigger)}</span><span>started {utc(episode.started_ms)}, {end} UTC"
+        f"{humanize(episode.trigger)}</span><span>started {utc(episode.started_ms)} UTC, {end}"
         f'</span><span class="quiet">{escape(_numbers(episode.numbers))}</span></div>'
     )
 
@@ -241,7 +282,7 @@ def _steps_before(episode: Waterfall) -> Iterator[dict[str, Any]]:
     """Yield takeovers, unwinds, netted inventory and the start."""
     for takeover in episode.takeovers:
         yield {
-            **_step(takeover.sequence, takeover.time_ms, "takeover"),
+            **_step(takeover.sequence, takeover.time_ms, "liquidation taken over"),
             "detail": f"{takeover.account} {takeover.side}: {humanize(takeover.reason)}",
             "quantity": takeover.quantity,
             "price": takeover.price,
@@ -249,7 +290,7 @@ def _steps_before(episode: Waterfall) -> Iterator[dict[str, Any]]:
         }
     for unwind in episode.unwinds:
         yield {
-            **_step(unwind.sequence, unwind.time_ms, "unwound in the market"),
+            **_step(unwind.sequence, unwind.time_ms, "closed in the market"),
             "detail": unwind.side,
             "quantity": unwind.quantity,
             "price": unwind.price,
@@ -367,6 +408,8 @@ class _EpisodeFiles:
 
     def __init__(self, episode: int) -> None:
         self._name = f"adl-{episode}"
+        self.summary: EpisodeResponse | None = None
+        self.requested_s = -RUNNING_REFRESH_S
         self.episode: Waterfall | None = None
 
     def json(self) -> None:

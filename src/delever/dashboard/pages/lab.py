@@ -118,7 +118,7 @@ class _Bench:
         """Add the panel that moves through time, beginning at the given moment."""
         with grid(), panel("Through time", about="linked charts; drag the slider, or play"):
             self._scrubber = Scrubber(self._frame, SEVERAL_TIMELINES, contract, at, speed)
-            self._scrubber.on_contract(self._compare)
+            self._scrubber.on_contract(self._contract_changed)
 
     def _controls(self, preset: str, rules: list[str], policies: list[str]) -> None:
         with ui.element("div").classes("bits"):
@@ -184,6 +184,9 @@ class _Bench:
         contracts = sorted({row["contract"] for row in self._totals.rows})
         timelines = [timeline_of_run(finished.rules, finished.stored) for finished in self._runs]
         self._scrubber.load(timelines, contracts)
+        self._compare()
+
+    async def _contract_changed(self) -> None:
         self._compare()
 
     def _compare(self) -> None:

@@ -37,10 +37,10 @@ _POOLS = (
     Column("kind", "Kind"),
     Column("rules", "Rules"),
     Column("asset", "Asset"),
-    Column("balance", "Balance", "number"),
-    Column("equity", "Equity", "number"),
-    Column("unfunded", "Unfunded", "number"),
-    Column("peak", "Peak balance", "number"),
+    Column("balance", "Balance", "money"),
+    Column("equity", "Equity", "money"),
+    Column("unfunded", "Unfunded", "money"),
+    Column("peak", "Peak balance", "money"),
     Column("drawdown", "Drawdown, %", "number"),
     Column("cut", "Withdrawals cut, %", "number"),
     Column("collateral", "Collateral"),
@@ -102,6 +102,12 @@ async def show(client: ApiClient, pool: str) -> None:
                     button = ui.button(label, on_click=partial(frame.attempt, action))
                     button.props("flat dense no-caps")
     await frame.connect()
+
+    async def known() -> dict[str, str]:
+        return {each.pool: frame.pool_url(each.pool) for each in await frame.client.pools()}
+
+    if not await frame.exists("insurance fund", pool, frame.client.pool(pool), known):
+        return
 
     async def refresh() -> None:
         detail = await frame.client.pool(pool)

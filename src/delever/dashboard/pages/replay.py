@@ -2,6 +2,8 @@
 
 import re
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -121,7 +123,7 @@ class _RangeControls:
             return
         contracts = sorted(contract.contract for contract in await client.contracts())
         requested = self.scrubber.contract
-        chosen = requested if requested in contracts else next(iter(contracts), "")
+        chosen = requested if requested in contracts else await self._most_closed(contracts)
         if not chosen:
             self._status.set_text("No contract is defined yet.")
             return
@@ -136,7 +138,14 @@ class _RangeControls:
         first = "the first " if fills == MAX_FILLS else ""
         note = "; thinned, extremes stay: choose a shorter range for all" if is_thinned else ""
         self._status.set_text(f"{points} points, {first}{fills} fills{note}")
-        self.scrubber.load([timeline], contracts)
+        self.scrubber.load([timeline], contracts, chosen)
+
+    async def _most_closed(self, contracts: Sequence[str]) -> str:
+        """Return the contract with the most ADL fills, otherwise the first one, empty for none."""
+        fills = Counter[str]()
+        for episode in await self._frame.client.episodes():
+            fills[episode.contract] += episode.fills
+        return max(contracts, key=fills.__getitem__, default="")
 
     async def _time_ms(self, typed: str, default: int) -> int:
         """Return the time of a sequence or of a text; raises InvalidTimeError for neither."""

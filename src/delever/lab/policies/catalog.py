@@ -4,17 +4,17 @@ from typing import Any
 
 from delever.core.rules.policies import POLICIES, POLICY_ALIASES, LotPolicy, policy_named
 from delever.lab.errors import InputError, unknown
-from delever.lab.policies.lot_policies import CvarCutoff, FactorWaterFilling, HaircutLots, TearUp
-from delever.lab.policies.ordered import MinMaxBurden, RiskGreedy
-from delever.lab.policies.pro_rata import (
+from delever.lab.policies.haircuts.ordered import MinMaxBurden, RiskGreedy
+from delever.lab.policies.haircuts.pro_rata import (
     CappedProRata,
     GlobalHaircut,
     RiskAwareProRata,
     VmGainsHaircut,
     WealthProRata,
 )
+from delever.lab.policies.haircuts.winners import HaircutPolicy
+from delever.lab.policies.lot_policies import CvarCutoff, FactorWaterFilling, HaircutLots, TearUp
 from delever.lab.policies.side_index import LazySideIndex
-from delever.lab.policies.winners import HaircutPolicy
 
 AnyPolicy = LotPolicy | HaircutPolicy
 

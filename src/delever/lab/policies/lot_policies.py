@@ -14,8 +14,8 @@ from delever.core.rules.ranking import Queue
 from delever.core.units import Floats, Ints
 from delever.lab.errors import InputError
 from delever.lab.policies.context import PolicyContext
-from delever.lab.policies.ordered import normal_points
-from delever.lab.policies.winners import HaircutPolicy, Winners
+from delever.lab.policies.haircuts.ordered import normal_points
+from delever.lab.policies.haircuts.winners import HaircutPolicy, Winners
 
 WEIGHT_UNITS = 2**40
 """The largest of the weights by which lots are shared, which are rounded to integers."""

@@ -36,13 +36,14 @@ def allocate(
 ) -> pl.DataFrame:
     """Return what closing a quantity takes from each position of a side, under each policy.
 
-    `policies` are names or objects, of the engine or of `delever.lab.policies`. `rules` rank
-    the queue and filter who is eligible; the default is those of the contract's pool. `price`
-    is the ADL price; the default is the mark, rounded down to the tick. `reduced` is the
-    quantity closed, `part` that of the position; `haircut` is the loss against the mark in the
-    settle asset; `leverage_before` and `leverage_after` are notional / equity of the margin
-    bucket (None without equity). Only ranked positions have rows. Raises UnknownNameError, and
-    InputError for a quantity that the queue cannot close.
+    `policies` are names or objects, of the engine or of `delever.lab.policies`; a policy of
+    several contracts is `plan_reduction`. `rules` rank the queue and filter who is eligible;
+    the default is those of the contract's pool. `price` is the ADL price; the default is the
+    mark, rounded down to the tick. `reduced` is the quantity closed, `part` that of the
+    position; `haircut` is the loss against the mark in the settle asset; `leverage_before` and
+    `leverage_after` are notional / equity of the margin bucket (None without equity). Only
+    ranked positions have rows. Raises UnknownNameError, and InputError for a quantity that the
+    queue cannot close.
 
         >>> import delever
         >>> from delever import lab

@@ -9,7 +9,7 @@ from delever.core.explain.explanation import Explanation, TriggerState
 from delever.core.explain.queue_position import QueuePosition
 from delever.core.explain.what_if import AddMargin, AnyChange, OpenHedge, PartialClose, WhatIf
 from delever.core.units import format_scaled, ratio_ppm
-from delever.formatting import ContractFormatter, html_table, humanize, percent, significant
+from delever.formatting import ContractFormatter, html_table, humanize, moment, percent, significant
 
 TERM_LABELS = {
     "unrealized_pnl": "unrealized PnL",
@@ -432,6 +432,6 @@ def _inventory_line(explanation: Explanation, formatter: ContractFormatter) -> s
 
 def _trigger_line(state: TriggerState) -> str:
     status = "on" if state.on else f"off, trigger used {percent(state.trigger_used_ppm)}"
-    since = "" if state.since_ms is None else f" since {state.since_ms} ms"
+    since = "" if state.since_ms is None else f" since {moment(state.since_ms)}"
     price = humanize(state.price_rule)
     return f"ADL by {humanize(state.trigger)} is {status}{since}; its ADL price is the {price}."

@@ -5,7 +5,7 @@ from typing import Any
 
 from delever.core.explain.explanation import Explanation, TriggerState
 from delever.core.messages import AdlFilled, AdlStarted, CounterpartySkipped, RoundClosed
-from delever.formatting import ContractFormatter, count, humanize
+from delever.formatting import ContractFormatter, count, humanize, moment
 from delever.lab.queries.explanation_text import numbered, position_facts, position_lines
 
 MAX_SKIPS_IN_TEXT = 10
@@ -170,8 +170,8 @@ def _heading(why: FillExplanation) -> str:
         f"Fill {fill.fill} closed {formatter.quantity(fill.lots)} of the {quantity} "
         f"{fill.contract} {fill.side} of {fill.account}{position} at "
         f"{formatter.price(fill.price_ticks)}, mark {formatter.price(explanation.mark_ticks)}; "
-        f"rules of {explanation.rules}, record {why.sequence}, {explanation.time_ms} ms. When the "
-        "round began:"
+        f"rules of {explanation.rules}, record {why.sequence}, {moment(explanation.time_ms)}. When "
+        "the round began:"
     )
 
 
@@ -202,8 +202,9 @@ def _trigger_lines(why: FillExplanation) -> list[str]:
     state, formatter = why.trigger, why.formatter
     name = humanize(state.trigger)
     now = f"it compared {formatter.labeled_amounts(state.numbers)}."
-    since = f"ADL by {name} was on since {state.since_ms} ms"
-    if state.since_ms is None:
+    if state.since_ms is not None:
+        since = f"ADL by {name} was on since {moment(state.since_ms)}"
+    else:
         since = f"An operator forced the round ({why.forced!r}); its price is that of ADL by {name}"
     others = [
         f"ADL by {humanize(other)} was on, too; the rule set's first trigger with inventory to "

@@ -25,7 +25,7 @@ from delever.core.messages import (
 )
 from delever.core.units import Mark, format_scaled
 from delever.core.valuation.insurance import pool_equity
-from delever.formatting import ContractFormatter, humanize
+from delever.formatting import ContractFormatter, humanize, moment
 from delever.lab.errors import unknown
 from delever.lab.measures.account_outcomes import (
     PositionKey,
@@ -409,8 +409,10 @@ def _numbers_text(book: Book, event: AdlStarted | AdlStopped, sequence: int) -> 
 
 
 def _episode_text(episode: AdlEpisode) -> str:
-    start = f"{episode.contract}: ADL by {humanize(episode.trigger)} from {episode.started_ms} ms"
-    end = "still on" if episode.stopped_ms is None else f"to {episode.stopped_ms} ms"
+    start = (
+        f"{episode.contract}: ADL by {humanize(episode.trigger)} from {moment(episode.started_ms)}"
+    )
+    end = "still on" if episode.stopped_ms is None else f"to {moment(episode.stopped_ms)}"
     return f"{start}, {end} ({episode.start_numbers})"
 
 

@@ -1,5 +1,6 @@
 """Routes out: the history of ADL in episodes, rounds and fills."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from litestar import get
 from litestar.params import FromQuery, PathParameter, QueryParameter
 
 from delever.api_types.history import (
+    AdlTotalResponse,
     EpisodeResponse,
     FillExplanationResponse,
     FillResponse,
@@ -19,6 +21,8 @@ from delever.api_types.history import (
     UnwindResponse,
     Waterfall,
 )
+from delever.core.messages import Side
+from delever.core.units import Mark
 from delever.formatting import ContractFormatter, decimal_text
 from delever.journal import JournalError, SqliteJournal
 from delever.journal.replay import advance_by_command, replay_events
@@ -42,6 +46,9 @@ from delever.server.storage.queries import MAX_TIME_MS, SqlRows
 
 MAX_ROWS = 1_000
 """Episodes or fills in one response at most."""
+
+MAX_TOTALLED = 100_000
+"""Fills that are totalled at most."""
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_ROWS)]
 After = Annotated[int, QueryParameter(ge=0, le=MAX_TIME_MS)]
@@ -81,6 +88,22 @@ async def recompute(services: Services, sequence: Id) -> RecomputeResponse:
     if response is None:
         raise not_found("unknown_record", "sequence", sequence)
     return response
+
+
+@get("/v1/adl/totals", guards=[reads_market], tags=["adl"])
+async def totals(
+    services: Services, from_ms: After = 0, until_ms: After = MAX_TIME_MS
+) -> list[AdlTotalResponse]:
+    """Return what ADL closed in each contract in a time range, by contract.
+
+    Of more than MAX_TOTALLED fills the newest count.
+    """
+    await services.projector.current()
+    rows = await services.queries.fills_between(from_ms, until_ms, MAX_TOTALLED)
+    of_contract: dict[str, list[Any]] = {}
+    for row in rows:
+        of_contract.setdefault(row.contract, []).append(row)
+    return [_total(services, name, of_contract[name]) for name in sorted(of_contract)]
 
 
 @get("/v1/fills", guards=[reads_market], tags=["adl"])
@@ -133,6 +156,25 @@ def _masked(why: FillExplanation, masking: Masking) -> FillExplanation:
 # --- episodes ---
 
 
+def _total(services: ApiServices, contract: str, rows: Sequence[Any]) -> AdlTotalResponse:
+    newest = _formatter(services, contract)
+    quantity, haircut_cash = Decimal(0), 0
+    for row in rows:
+        formatter = newest.at(row.sequence)
+        mark = _mark(row, formatter)
+        quantity += formatter.exact_quantity(row.lots)
+        haircut_cash += 0 if mark is None else _haircut_cash(row, formatter, mark)
+    return AdlTotalResponse(
+        contract=contract,
+        asset=newest.terms.settle,
+        fills=len(rows),
+        accounts=len({row.account for row in rows}),
+        quantity=decimal_text(quantity),
+        notional=newest.cash(sum(abs(row.value_cash) for row in rows)),
+        haircut=newest.cash(haircut_cash),
+    )
+
+
 def _formatter(services: ApiServices, contract: str) -> ContractFormatter:
     return formatter_of(contract_snapshot_of(services.runner.market_snapshot, contract))
 
@@ -158,6 +200,7 @@ async def _episode(services: ApiServices, row: Any) -> dict[str, Any]:
         "stop_numbers": None if stopped is None else _numbers(stop, stopped),
         "fills": int(row.fills),
         "quantity": await _quantity_closed(services, row, formatter),
+        "notional": formatter.cash(int(row.value_cash)),
         "accounts": int(row.accounts),
     }
 
@@ -271,6 +314,7 @@ def _round(
 
 def _fill(services: ApiServices, row: Any) -> FillResponse:
     formatter = _formatter(services, row.contract).at(row.sequence)
+    mark = _mark(row, formatter)
     return FillResponse(
         fill=row.fill,
         sequence=row.sequence,
@@ -283,6 +327,9 @@ def _fill(services: ApiServices, row: Any) -> FillResponse:
         position=row.position,
         quantity=formatter.quantity(row.lots),
         price=formatter.price(row.price_ticks),
+        mark=None if mark is None else formatter.price(mark),
+        notional=formatter.cash(abs(row.value_cash)),
+        haircut=None if mark is None else formatter.cash(_haircut_cash(row, formatter, mark)),
         price_rule=row.price_rule,
         realized_pnl=formatter.cash(row.realized_pnl_cash),
         pool_realized_pnl=formatter.cash(row.pool_realized_pnl_cash),
@@ -295,6 +342,19 @@ def _fill(services: ApiServices, row: Any) -> FillResponse:
         quantity_ahead=formatter.quantity(row.quantity_ahead_lots),
         cancelled_sequence=row.cancelled_sequence,
     )
+
+
+def _mark(row: Any, formatter: ContractFormatter) -> Mark | None:
+    """Return the mark at which a fill was executed, None where the history has none."""
+    if row.mark_ticks is None:
+        return None
+    return formatter.terms.join_mark(row.mark_ticks, row.mark_fraction)
+
+
+def _haircut_cash(row: Any, formatter: ContractFormatter, mark: Mark) -> int:
+    """Return what a fill's counterparty lost against the mark in Cash."""
+    lots = Side(row.side).sign * row.lots
+    return int(formatter.terms.trade_cash(lots, mark)) - int(row.value_cash)
 
 
 def _recomputed(journal: SqliteJournal, sequence: int) -> RecomputeResponse | None:
@@ -313,4 +373,4 @@ def _recomputed(journal: SqliteJournal, sequence: int) -> RecomputeResponse | No
     )
 
 
-ROUTES = [episodes, episode, recompute, fills, fill]
+ROUTES = [episodes, episode, totals, recompute, fills, fill]

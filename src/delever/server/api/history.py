@@ -14,6 +14,7 @@ from delever.api_types.history import (
     PoolHistory,
     PoolHistoryPoint,
     PoolValues,
+    PricePoint,
 )
 from delever.core.messages import Reason
 from delever.core.units import format_scaled, ratio_ppm
@@ -125,6 +126,32 @@ async def contract_history(
     ]
 
 
+@get("/v1/contracts/{contract:str}/prices", guards=[reads_market], tags=["market"])
+async def contract_prices(
+    services: Services,
+    contract: FromPath[str],
+    from_ms: From = 0,
+    until_ms: From = MAX_TIME_MS,
+    limit: Limit = 500,
+) -> list[PricePoint]:
+    """Return a contract's marks over time, without changes below 0.05 %.
+
+    There are about `limit` points, with every extreme; the first one was valid at the beginning of
+    the requested time.
+    """
+    await services.projector.current()
+    formatter = formatter_of(contract_snapshot_of(services.runner.market_snapshot, contract))
+    points = await services.queries.prices(contract, from_ms, until_ms)
+    return [
+        PricePoint(
+            sequence=row.sequence,
+            time_ms=row.time_ms,
+            mark=formatter.at(row.sequence).price(row.mark_ticks),
+        )
+        for row in downsample(points.rows, limit, [_mark])
+    ]
+
+
 # --- points ---
 
 
@@ -191,6 +218,10 @@ def _contract_point(
     )
 
 
+def _mark(row: Any) -> int:
+    return int(row.mark_ticks)
+
+
 def _balance(row: Any) -> int:
     return int(row.balance_cash)
 
@@ -207,4 +238,4 @@ def _pool_balance(row: Any) -> int:
     return int(row.pool_balance_cash)
 
 
-ROUTES = [pool, pool_history, contract_history]
+ROUTES = [pool, pool_history, contract_history, contract_prices]

@@ -196,6 +196,8 @@ def _contract(
         positions_short=contract.positions[Side.SHORT],
         inventory_long=formatter.quantity(contract.inventory_lots[Side.LONG]),
         inventory_short=formatter.quantity(contract.inventory_lots[Side.SHORT]),
+        open_interest_notional=_notional(contract, formatter, contract.open_lots[Side.LONG]),
+        inventory_notional=_notional(contract, formatter, *contract.inventory_lots.values()),
         contract_pnl=formatter.cash(contract.contract_pnl_cash),
         contract_pnl_peak=formatter.cash(contract.contract_pnl_peak_cash),
         risk=contract.rating.level if contract.rating else None,
@@ -206,6 +208,14 @@ def _contract(
 
 def _price_or_none(formatter: ContractFormatter, ticks: Mark) -> str | None:
     return formatter.price(ticks) if ticks else None
+
+
+def _notional(contract: ContractSnapshot, formatter: ContractFormatter, *lots: int) -> str | None:
+    """Return the notional of lots at the mark, rounded up for inverse contracts."""
+    if not contract.mark_ticks:
+        return None
+    values = (contract.terms.value_cash(each, contract.mark_ticks) for each in lots)
+    return formatter.cash(sum(map(abs, values)))
 
 
 def _rating(rating: Rating, formatter: ContractFormatter, now_ms: int) -> RatingResponse:

@@ -18,6 +18,9 @@ from delever.config import Config, ConfigError, secret
 BUSY_S = 30
 """How long a SQLite writer waits for another one."""
 
+VERSION_TABLE = "history_version"
+"""Alembic's table of the version; a migration's file begins with its own."""
+
 MIGRATION_LOCK = 0x64656C76
 """Advisory lock of PostgreSQL: of two servers that start together, one waits."""
 
@@ -60,7 +63,19 @@ def _configure(connection: Any, _record: object) -> None:
 async def migrate(database: AsyncEngine) -> None:
     """Migrate the tables to the newest version; their rows stay."""
     async with database.begin() as connection:
-        await connection.run_sync(_upgrade)
+        if not await connection.run_sync(is_newest):
+            await connection.run_sync(_upgrade)
+
+
+def is_newest(connection: sa.Connection) -> bool:
+    """Return whether the tables are those of the newest migration, without importing alembic."""
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return False
+    column = sa.column("version_num", sa.String)
+    version = connection.scalar(sa.select(column).select_from(sa.table(VERSION_TABLE)))
+    folder = files("delever.server.storage").joinpath("migrations", "versions")
+    versions = [each.name.partition("_")[0] for each in folder.iterdir()]
+    return version == max(filter(str.isdigit, versions))
 
 
 def _upgrade(connection: sa.Connection) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from delever.journal import Head, Record, SqliteJournal
 from delever.server.engine.runner import Committed, Runner, StoppedError
 from delever.server.storage import tables
-from delever.server.storage.rows import HistoryRows, rows_of
+from delever.server.storage.rows import HistoryRows, LastMark, rows_of
 
 PAGE_RECORDS = 500
 """Records of one transaction."""
@@ -193,11 +193,18 @@ async def _write(connection: AsyncConnection, records: Sequence[Record]) -> None
     )
     open_episodes = {(contract, trigger): episode for contract, trigger, episode in on}
     last = await connection.scalar(sa.select(sa.func.max(episodes.c.episode)))
-    rows = await asyncio.to_thread(rows_of, records, open_episodes, last or 0)
+    marks = tables.last_marks
+    stored = await connection.execute(sa.select(marks))
+    last_marks = {contract: LastMark(*values) for contract, *values in stored}
+    rows = await asyncio.to_thread(rows_of, records, open_episodes, last or 0, last_marks)
     for table, new in rows.new.items():
         if new:
             await connection.execute(sa.insert(table), new)
     await _change(connection, rows, episodes, fills)
+    if rows.marks:
+        await connection.execute(sa.delete(marks).where(marks.c.contract.in_(rows.marks)))
+        newest = [{"contract": name} | mark._asdict() for name, mark in rows.marks.items()]
+        await connection.execute(sa.insert(marks), newest)
 
 
 async def _change(

@@ -60,6 +60,19 @@ class HistoryQueries:
         )
         return PointRange([*before, *since], not before)
 
+    async def prices(self, contract: str, from_ms: int, until_ms: int) -> PointRange:
+        """Return the stored marks of a contract in a time range."""
+        points = tables.price_points
+        return await self._point_range(points, points.c.contract == contract, from_ms, until_ms)
+
+    async def fills_between(self, from_ms: int, until_ms: int, limit: int) -> SqlRows:
+        """Return the ADL fills of a time range that are not cancelled, newest first."""
+        table = tables.fills
+        valid = table.c.time_ms.between(from_ms, until_ms), table.c.cancelled_sequence.is_(None)
+        query = sa.select(table).where(*valid).order_by(table.c.fill.desc()).limit(limit)
+        (found,) = await self._all(query)
+        return found
+
     async def flows(self, pool: str, from_ms: int, until_ms: int, limit: int) -> SqlRows:
         """Return the operator's deposits to and withdrawals from a pool, oldest first."""
         flows = tables.flows
@@ -220,6 +233,7 @@ def _episodes() -> sa.Select[Any]:
             fills.c.episode,
             sa.func.count().label("fills"),
             sa.func.sum(fills.c.lots).label("lots"),
+            sa.func.sum(sa.func.abs(fills.c.value_cash)).label("value_cash"),
             sa.func.count(sa.distinct(fills.c.account)).label("accounts"),
         )
         .where(fills.c.cancelled_sequence.is_(None))
@@ -227,7 +241,8 @@ def _episodes() -> sa.Select[Any]:
         .subquery()
     )
     counts = [
-        sa.func.coalesce(closed.c[name], 0).label(name) for name in ("fills", "lots", "accounts")
+        sa.func.coalesce(closed.c[name], 0).label(name)
+        for name in ("fills", "lots", "value_cash", "accounts")
     ]
     return sa.select(episodes, *counts).outerjoin(closed, closed.c.episode == episodes.c.episode)
 

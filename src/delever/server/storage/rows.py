@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -15,12 +15,14 @@ from delever.core.messages import (
     Event,
     FillCancelled,
     InventoryNetted,
+    MarksSet,
     PoolFunded,
     PoolObserved,
     RoundClosed,
     TakenOver,
     Unwound,
 )
+from delever.core.units import PPM
 from delever.journal import Record
 from delever.journal.record import decode_events
 from delever.server.storage import tables
@@ -34,6 +36,7 @@ PROJECTED_TAGS = tuple(
         Compensated,
         FillCancelled,
         InventoryNetted,
+        MarksSet,
         PoolFunded,
         PoolObserved,
         RoundClosed,
@@ -50,22 +53,40 @@ _INVENTORY_TABLES: dict[type[Event], sa.Table] = {
 }
 """The tables of what changes a fund's inventory outside of ADL."""
 
+PRICE_STEP_PPM = 500
+"""Change of a mark from which it is stored as a point of the price: 0.05 %."""
+
 Row = dict[str, Any]
 Trigger = tuple[str, str]
 """A contract and one of its triggers."""
 
 
+class LastMark(NamedTuple):
+    """The newest mark of a contract, and the newest one that is stored as a point of its price."""
+
+    mark_ticks: int
+    mark_fraction: int
+    stored_ticks: int
+
+
 class HistoryRows:
     """New rows of the tables, and changes of earlier rows.
 
-    `open_episodes` are the episodes that are open before the first record; `last_episode` is the
-    newest id.
+    `open_episodes` are the episodes that are open before the first record, `last_marks` the marks
+    before it; `last_episode` is the newest id.
     """
 
-    def __init__(self, open_episodes: Mapping[Trigger, int], last_episode: int) -> None:
+    def __init__(
+        self,
+        open_episodes: Mapping[Trigger, int],
+        last_episode: int,
+        last_marks: Mapping[str, LastMark],
+    ) -> None:
         self.new: defaultdict[sa.Table, list[Row]] = defaultdict(list)
         self.stopped: list[Row] = []
         self.cancelled: list[Row] = []
+        self.marks: dict[str, LastMark] = {}
+        self._last_marks = last_marks
         self._open = dict(open_episodes)
         self._last_episode = last_episode
         self._fills: list[Row] = []
@@ -82,6 +103,8 @@ class HistoryRows:
         match event:
             case PoolObserved():
                 self._observed(origin, event)
+            case MarksSet():
+                self._marks_set(origin, event)
             case PoolFunded() | Compensated():
                 self.new[tables.flows].append(origin | _flow(event))
             case TakenOver() | Unwound() | InventoryNetted():
@@ -92,13 +115,35 @@ class HistoryRows:
             case AdlStopped():
                 self._stopped(origin, event)
             case AdlFilled():
-                self._fills.append(origin | _fields(event, tables.fills))
+                self._filled(origin, event)
             case RoundClosed():
                 self._round(origin, event)
             case FillCancelled():
                 self.cancelled.append({"of": event.fill.fill, "by": origin["sequence"]})
             case _:
                 pass
+
+    def _marks_set(self, origin: Row, event: MarksSet) -> None:
+        """Add the marks that differ by PRICE_STEP_PPM from the stored one before."""
+        for contract, ticks, fraction in event.rows():
+            before = self._mark_of(contract)
+            stored = before.stored_ticks if before else 0
+            if abs(ticks - stored) * PPM >= stored * PRICE_STEP_PPM and ticks != stored:
+                stored = ticks
+                row = {"contract": contract, "mark_ticks": ticks}
+                self.new[tables.price_points].append(origin | row)
+            self.marks[contract] = LastMark(ticks, fraction, stored)
+
+    def _mark_of(self, contract: str) -> LastMark | None:
+        return self.marks.get(contract) or self._last_marks.get(contract)
+
+    def _filled(self, origin: Row, event: AdlFilled) -> None:
+        mark = self._mark_of(event.contract)
+        at = {
+            "mark_ticks": mark.mark_ticks if mark else None,
+            "mark_fraction": mark.mark_fraction if mark else None,
+        }
+        self._fills.append(origin | _fields(event, tables.fills) | at)
 
     def _observed(self, origin: Row, event: PoolObserved) -> None:
         contract_pnl = dict(zip(event.contracts, event.contract_pnl_cash, strict=True))
@@ -154,10 +199,13 @@ class HistoryRows:
 
 
 def rows_of(
-    records: Iterable[Record], open_episodes: Mapping[Trigger, int], last: int
+    records: Iterable[Record],
+    open_episodes: Mapping[Trigger, int],
+    last: int,
+    last_marks: Mapping[str, LastMark],
 ) -> HistoryRows:
     """Return the rows that records add and change."""
-    rows = HistoryRows(open_episodes, last)
+    rows = HistoryRows(open_episodes, last, last_marks)
     for record in records:
         rows.add(record)
     return rows

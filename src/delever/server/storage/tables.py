@@ -48,6 +48,26 @@ pool_points = sa.Table(
     sa.Index("pool_points_time", "pool", "time_ms"),
 )
 
+price_points = sa.Table(
+    "price_points",
+    metadata,
+    *_event_key(),
+    sa.Column("contract", SqlText, primary_key=True),
+    _integer("mark_ticks"),
+    sa.Index("price_points_time", "contract", "time_ms"),
+)
+"""Marks, rounded down to ticks, that differ enough from the stored mark before."""
+
+last_marks = sa.Table(
+    "last_marks",
+    metadata,
+    sa.Column("contract", SqlText, primary_key=True),
+    _integer("mark_ticks"),
+    _integer("mark_fraction"),
+    _integer("stored_ticks"),
+)
+"""The newest mark of each contract, and the newest one in `price_points`."""
+
 contract_points = sa.Table(
     "contract_points",
     metadata,
@@ -176,6 +196,8 @@ fills = sa.Table(
     sa.Column("score", sa.Double, nullable=False),
     _integer("indicator"),
     _integer("quantity_ahead_lots"),
+    _integer("mark_ticks", nullable=True),
+    _integer("mark_fraction", nullable=True),
     _integer("cancelled_sequence", nullable=True),
     sa.Index("fills_account", "account", "fill"),
     sa.Index("fills_contract", "contract", "fill"),

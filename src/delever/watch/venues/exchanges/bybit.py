@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from websocket import WebSocketException
+
 from delever.watch.market_data.errors import MalformedAnswerError
 from delever.watch.market_data.indicator_scale import RANK_INDICATOR
 from delever.watch.market_data.observations import (
@@ -205,7 +207,7 @@ class _Bybit:
                 dropped.result()
             raise ConnectionError("the socket has closed")
         finally:
-            with contextlib.suppress(Exception):  # it may be closed already
+            with contextlib.suppress(OSError, WebSocketException):  # it may be closed already
                 await asyncio.to_thread(socket.exit)
 
     def _handle_push(

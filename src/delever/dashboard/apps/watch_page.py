@@ -12,7 +12,7 @@ from nicegui import app, ui
 from delever.dashboard.charts.time_series import charts_height, time_charts
 from delever.dashboard.charts.watch_history import watch_history_charts
 from delever.dashboard.components import watch_tables as rows
-from delever.dashboard.components.frame import REFRESH_S, STYLE, grid, html, panel
+from delever.dashboard.components.frame import REFRESH_S, SCRIPT, STYLE, grid, html, panel
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.format import utc
 from delever.watch.screen.view import WatchView
@@ -118,6 +118,7 @@ def _header() -> ui.dark_mode:
     """Display the header and return the element that switches the theme."""
     ui.page_title("delever watch")
     ui.add_css(STYLE + WATCH_STYLE)
+    ui.add_body_html(f'<script type="module">{SCRIPT}</script>')
     dark = ui.dark_mode(None)
 
     def toggle() -> None:

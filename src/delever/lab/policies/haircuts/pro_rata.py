@@ -6,8 +6,8 @@ import numpy as np
 
 from delever.core.units import Floats
 from delever.lab.policies.context import PolicyContext
-from delever.lab.policies.levels import capped_shares
-from delever.lab.policies.winners import Winners
+from delever.lab.policies.haircuts.levels import capped_shares
+from delever.lab.policies.haircuts.winners import Winners
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import numpy as np
 
 from delever.core.units import Floats
 from delever.lab.policies.context import PolicyContext
-from delever.lab.policies.levels import capped_shares
-from delever.lab.policies.winners import Winners
+from delever.lab.policies.haircuts.levels import capped_shares
+from delever.lab.policies.haircuts.winners import Winners
 
 NORMAL_POINTS = 1024
 """Points of the standard normal distribution for the expected loss without scenarios."""
