@@ -193,6 +193,27 @@ def numbers(line: str, pattern: str) -> list[Decimal]:
     return [Decimal(group) for group in match.groups()]
 
 
+def test_account_that_was_closed_sees_each_fill_with_its_proof(
+    browser: BrowserSession, server: DashboardServer
+) -> None:
+    account = server.get("/v1/fills?limit=1")[0]["account"]
+    fills = server.get(f"/v1/fills?account={account}&limit=1000")
+    page = browser.page(f"{server.page}/accounts/{account}")
+    rows = page.locator(".rows").first.locator("tbody tr")
+    expect(rows).to_have_count(len(fills))
+    newest = fills[-1]
+    cells = table_cells(rows)[0]
+    assert cells[3:6] == [newest["quantity"], newest["price"], newest["mark"]]
+    expect(page.locator(".sums")).to_contain_text(f"closed in {len(fills)} fill")
+    page.get_by_role("link", name=f"fill {newest['fill']}", exact=True).click()
+    proof = page.locator(".proof")
+    expect(proof).to_contain_text("recomputed from the journal, the same")
+    explanation = server.get(f"/v1/fills/{newest['fill']}")
+    assert proof.locator("pre").inner_text() == explanation["text"]
+    assert f"Record {newest['sequence']}" in proof.inner_text()
+    assert browser.console_errors == []
+
+
 def test_what_if_displays_the_ranks_of_the_api(
     browser: BrowserSession, server: DashboardServer
 ) -> None:

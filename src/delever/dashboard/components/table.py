@@ -172,7 +172,7 @@ class PagedTable:
     def __init__(self, columns: Sequence[Column], key: str) -> None:
         self._rows: Sequence[dict[str, Any]] = ()
         self._numeric = {column.name for column in columns if column.kind in _NUMERIC}
-        self._table = table(columns, [], key)
+        self.element = self._table = table(columns, [], key)
         self._table.pagination = {"rowsPerPage": PAGE_ROWS, "page": 1, "rowsNumber": 0}
         self._table.props["rows-per-page-options"] = [PAGE_ROWS]
         self._table.on("request", lambda event: self._display(event.args["pagination"]))

@@ -427,10 +427,11 @@ class _EpisodeFiles:
 
 def _fills_parquet(fills: Sequence[FillResponse]) -> bytes:
     """Return fills as Parquet, one row a fill; money, prices and quantities are exact decimals."""
-    decimals = {"quantity", "price", "realized", "pool_realized_pnl", "fee", "ahead"}
+    decimals = {"quantity", "price", "mark", "notional", "haircut", "fee", "quantity_ahead"}
+    decimals |= {"realized_pnl", "pool_realized_pnl"}
     rows = [
         {
-            name: Decimal(value) if name in decimals else _plain_value(value)
+            name: Decimal(value) if name in decimals and value is not None else _plain_value(value)
             for name, value in msgspec.structs.asdict(fill).items()
         }
         for fill in fills
