@@ -333,6 +333,12 @@ def test_episode_is_recomputed_and_downloaded(
     expect(verdict).to_contain_text(episode["rounds"][0]["hash"])
     downloaded = json.loads(download(page, "JSON"))
     assert downloaded["rounds"][0]["hash"] == episode["rounds"][0]["hash"]
+    table = pl.read_csv(io.BytesIO(download(page, "CSV")), infer_schema=False)
+    assert table["haircut"].to_list() == [fill["haircut"] for fill in fills]
+    by_account = page.locator(".rows").first.locator("tbody tr")
+    closed = {cells[0]: cells[2] for cells in table_cells(by_account)}
+    expect(by_account).to_have_count(episode["accounts"])
+    assert sum(map(Decimal, closed.values())) == Decimal(episode["quantity"])
     frame = pl.read_parquet(io.BytesIO(download(page, "Parquet")))
     assert frame["price"].to_list() == [Decimal(fill["price"]) for fill in fills]
     assert frame["account"].to_list() == [fill["account"] for fill in fills]
