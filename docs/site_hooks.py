@@ -30,6 +30,15 @@ EXTERNAL = re.compile(
 )
 
 
+def on_config(config: Any) -> Any:
+    """Add a section with the pages that the navigation does not name yet."""
+    named, docs = str(config.nav), ROOT / "docs"
+    pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
+    if rest := [page for page in pages if f"'{page}'" not in named]:
+        config.nav.append({"More": rest})
+    return config
+
+
 @event_priority(100)  # before the plugin that converts notebooks
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are stored elsewhere, or generated."""
