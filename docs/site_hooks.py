@@ -21,13 +21,21 @@ COPIED = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
-OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+(?:src|examples|tests|benchmarks|[A-Z]\w+)\b[^)]*\)")
 ROOT_FILE = re.compile(r"\[([^\]]*)\]\((?:SECURITY.md|LICENSE)\)")
 EXTERNAL = re.compile(
     r"<script[^>]*>(?:(?!</script>).)*//cdnjs(?:(?!</script>).)*</script>"  # MathJax, unused
     r"|<script[^>]*\bsrc=\"https?://[^>]*>\s*</script>|<link[^>]*https?://[^>]*>",
     re.DOTALL,
 )
+
+
+def on_config(config: Any) -> Any:
+    """Add a section with the pages that the navigation does not name yet."""
+    named, docs = str(config.nav), ROOT / "docs"
+    pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
+    if rest := [page for page in pages if f"'{page}'" not in named]:
+        config.nav.append({"More": rest})
+    return config
 
 
 @event_priority(100)  # before the plugin that converts notebooks
@@ -46,9 +54,11 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
-def on_page_markdown(markdown: str, **_arguments: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, **_arguments: Any) -> str:
     """Replace links that leave docs by their text."""
-    return OUTSIDE.sub(r"\1", markdown.replace("](../README.md)", "](index.md)"))
+    above = page.file.src_uri.count("/") + 1
+    outside = re.compile(rf"\[([^\]]*)\]\((?:\.\./){{{above},}}[^)]*\)")
+    return outside.sub(r"\1", markdown.replace("](../README.md)", "](index.md)"))
 
 
 def on_post_page(output: str, **_arguments: Any) -> str:

@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Iterable
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: object, known: Iterable[str]) -> str:
     """Return '; did you mean ...?', or up to 12 known names, or nothing."""
     names = sorted(map(str, known))
-    similar = difflib.get_close_matches(name, names, n=1)
+    similar = difflib.get_close_matches(str(name), names, n=1)
     if similar:
         return f"; did you mean {similar[0]!r}?"
     return f"; there is {', '.join(names)}" if 0 < len(names) <= 12 else ""

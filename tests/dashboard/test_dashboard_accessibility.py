@@ -9,20 +9,20 @@ from playwright.sync_api import expect
 
 from browser import BrowserSession, settle
 
-PATHS = (
-    "/",
+PATHS = ("/", "/contracts/BTCUSDT", "/events/1")
+
+SLOW_PATHS = (
     "/contracts",
-    "/contracts/BTCUSDT",
     "/pools",
     "/pools/main",
     "/events",
-    "/events/1",
     "/accounts",
     "/accounts/bob",
     "/lab",
     "/replay",
     "/nopage",
 )
+"""Pages that are made of the same parts."""
 
 SERIOUS = {"serious", "critical"}
 
@@ -34,7 +34,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardServer
         yield running
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "path", [*PATHS, *(pytest.param(path, marks=pytest.mark.slow) for path in SLOW_PATHS)]
+)
 def test_page_has_no_serious_finding(
     browser: BrowserSession, server: DashboardServer, path: str
 ) -> None:

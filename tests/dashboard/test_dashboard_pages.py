@@ -193,6 +193,27 @@ def numbers(line: str, pattern: str) -> list[Decimal]:
     return [Decimal(group) for group in match.groups()]
 
 
+def test_account_that_was_closed_sees_each_fill_with_its_proof(
+    browser: BrowserSession, server: DashboardServer
+) -> None:
+    account = server.get("/v1/fills?limit=1")[0]["account"]
+    fills = server.get(f"/v1/fills?account={account}&limit=1000")
+    page = browser.page(f"{server.page}/accounts/{account}")
+    rows = page.locator(".rows").first.locator("tbody tr")
+    expect(rows).to_have_count(len(fills))
+    newest = fills[-1]
+    cells = table_cells(rows)[0]
+    assert cells[3:6] == [newest["quantity"], newest["price"], newest["mark"]]
+    expect(page.locator(".sums")).to_contain_text(f"closed in {len(fills)} fill")
+    page.get_by_role("link", name=f"fill {newest['fill']}", exact=True).click()
+    proof = page.locator(".proof")
+    expect(proof).to_contain_text("recomputed from the journal, the same")
+    explanation = server.get(f"/v1/fills/{newest['fill']}")
+    assert proof.locator("pre").inner_text() == explanation["text"]
+    assert f"Record {newest['sequence']}" in proof.inner_text()
+    assert browser.console_errors == []
+
+
 def test_what_if_displays_the_ranks_of_the_api(
     browser: BrowserSession, server: DashboardServer
 ) -> None:
@@ -312,6 +333,12 @@ def test_episode_is_recomputed_and_downloaded(
     expect(verdict).to_contain_text(episode["rounds"][0]["hash"])
     downloaded = json.loads(download(page, "JSON"))
     assert downloaded["rounds"][0]["hash"] == episode["rounds"][0]["hash"]
+    table = pl.read_csv(io.BytesIO(download(page, "CSV")), infer_schema=False)
+    assert table["haircut"].to_list() == [fill["haircut"] for fill in fills]
+    by_account = page.locator(".rows").first.locator("tbody tr")
+    closed = {cells[0]: cells[2] for cells in table_cells(by_account)}
+    expect(by_account).to_have_count(episode["accounts"])
+    assert sum(map(Decimal, closed.values())) == Decimal(episode["quantity"])
     frame = pl.read_parquet(io.BytesIO(download(page, "Parquet")))
     assert frame["price"].to_list() == [Decimal(fill["price"]) for fill in fills]
     assert frame["account"].to_list() == [fill["account"] for fill in fills]

@@ -81,10 +81,12 @@ def _prune_problem(journal: SqliteJournal, archived: Verification, retain: int) 
     if last.sequence == 0 or journal.head_at(last.sequence) != last:
         return f"its record {last.sequence} is not one of {journal.path}"
     if head.sequence - last.sequence < retain:
-        return f"less than {retain} records would stay in {journal.path}"
+        stay = f"less than {retain} records would stay in {journal.path}"
+        return f"{stay}: use the retain of the archive, or wait for more records"
     snapshot = next(journal.snapshots(last.sequence), None)
     if snapshot is None or snapshot.sequence != last.sequence:
-        return f"{journal.path} has no snapshot of record {last.sequence}"
+        missing = f"{journal.path} has no snapshot of record {last.sequence} (any more)"
+        return f"{missing}: write a new archive, and use that one"
     if finding := snapshot_finding(journal, snapshot):
         return str(finding)
     return "" if snapshot_book(snapshot) else f"snapshot {last.sequence} is of another version"

@@ -74,6 +74,6 @@ class UnknownNameError(LookupError):
     """
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """Return the error for an unknown name of a kind."""
     return UnknownNameError(f"there is no {kind} {name!r}{suggestion(name, known)}")

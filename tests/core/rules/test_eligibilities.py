@@ -86,6 +86,18 @@ def test_a_side_has_one_round_a_step_under_a_cap() -> None:
     assert world.filled() == {"flat": 270, "plain": 270}
 
 
+def test_a_cap_of_a_large_position_is_exact_and_rounded_up() -> None:
+    """A quarter of 2,500,001 lots is 625,000.25; found by a mutant that no other test killed."""
+    world = World("binance+cap_per_account=0.25", balance=100)
+    world.contract("BTC", tick_size="0.5", lot_size="0.001")
+    world.mark(BTC=60_000)
+    world.wallets(whale=10**9)
+    world.short("whale", "BTC", "2500.001", at=61_000)
+    ranking = RULE_SETS["binance+cap_per_account=0.25"].ranking
+    ranked = rank_side(value_side(world.book, world.state("BTC"), Side.SHORT), ranking)
+    assert ranked.closable_lots.tolist() == [625_001]
+
+
 def test_options_have_a_spelling_and_combine() -> None:
     rules = RULE_SETS["bybit+both_legs+cap_per_account=0.123456+pro_rata"]
     assert rules.name == "bybit+both_legs+cap_per_account=0.123456+pro_rata"

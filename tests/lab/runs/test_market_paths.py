@@ -189,8 +189,47 @@ def test_marks_beyond_the_limits_of_a_contract_are_reported() -> None:
     [
         (lambda: lab.Shock({"X": "-1"}), InputError, "X '-1': leaves no price above 0"),
         (lambda: lab.Shock({"X": -0.1}), InputError, 'must be exact text: write "-0.1"'),
+        (lambda: lab.Shock("BTCUSDT"), InputError, "moves 'BTCUSDT': must be values by contract"),  # type: ignore[arg-type]
+        (lambda: lab.Shock({1: "-0.1"}), InputError, "must be values by contract"),  # type: ignore[dict-item]
         (lambda: lab.Scenario(()), InputError, "scenario: has no steps"),
-        (lambda: lab.linear_path(BTC, steps=0), InputError, "steps '0': must be at least 1"),
+        (lambda: lab.linear_path(BTC, steps=1.5), InputError, "steps '1.5': must be a whole"),  # type: ignore[arg-type]
+        (lambda: lab.linear_path(BTC).with_depth("111"), InputError, "depth '111': must be a list"),
+        (
+            lambda: lab.linear_path(BTC, steps=1).with_depth([1, 1]),
+            InputError,
+            "depth: has 2 parts",
+        ),
+        (
+            lambda: lab.linear_path(BTC).with_liquidations({0: "ann"}),
+            InputError,
+            "list of accounts",
+        ),
+        (
+            lambda: lab.linear_path(BTC).with_withdrawals({0: [("ann", "USDT")]}),  # type: ignore[list-item]
+            InputError,
+            "must be account, asset and amount",
+        ),
+        (lambda: lab.given_path({"X": "100"}), InputError, "X '100': must be a list of prices"),
+        (lambda: lab.scenarios(BOOK, seed=-1), InputError, "seed '-1': must be a whole number"),
+        (lambda: lab.scenarios(BOOK, count=2.0), InputError, "count '2.0': must be a whole"),  # type: ignore[arg-type]
+        (lambda: lab.scenarios(BOOK, volatility="1"), InputError, "needs a volatility"),  # type: ignore[arg-type]
+        (lambda: lab.simulate(BOOK, BTC), InputError, "must be a path of the lab, or a shock"),  # type: ignore[arg-type]
+        (lambda: lab.simulate(BOOK, lab.Shock(BTC), rules=5), UnknownNameError, "rule set 5"),  # type: ignore[arg-type]
+        (
+            lambda: lab.sweep(BOOK, lab.Shock(BTC), rules=["bybit"]),  # type: ignore[arg-type]
+            InputError,
+            "must be a list of shocks and paths",
+        ),
+        (
+            lambda: lab.sweep(BOOK, [lab.Shock(BTC)], rules=["bybit"], workers=-1),
+            InputError,
+            "workers '-1': must be a whole number",
+        ),
+        (
+            lambda: lab.linear_path(BTC, steps=0),
+            InputError,
+            "steps '0': must be a whole number, at least 1",
+        ),
         (lambda: lab.linear_path(BTC).with_depth(["-1"]), InputError, "parts of at least 0"),
         (lambda: lab.linear_path(BTC).with_depth([]), InputError, "parts of at least 0"),
         (lambda: lab.linear_path(BTC).with_liquidations({10: []}), InputError, "is no step: they"),

@@ -110,3 +110,39 @@ def test_random_requests_get_documented_responses(
             continue
         tried += 1
     assert tried >= LEAST[method, mode]
+
+
+@pytest.mark.slow
+def test_sequences_of_requests_get_documented_responses(
+    server: LiveServer, document: dict[str, Any]
+) -> None:
+    """Schemathesis calls an operation with what the response of another one contained."""
+    api = schemathesis.openapi.from_dict(document)
+    api.config.update(base_url=server.url)
+    machine = api.exclude(path=STREAMS).as_state_machine()
+    used: set[str] = set()
+
+    class Sequences(machine):  # type: ignore[misc, valid-type]
+        def get_call_kwargs(self, case: schemathesis.Case) -> dict[str, Any]:
+            key = KEYS[case.operation.method.upper()]
+            return {"headers": {"Authorization": f"Bearer {key}.{SECRET}"}}
+
+        def validate_response(self, response: Any, case: schemathesis.Case, **options: Any) -> None:
+            used.add(case.operation.path)
+            excluded = NOT_ASKED[case.operation.method.upper()]
+            case.validate_response(response, excluded_checks=excluded, **options)
+
+    Sequences.run(
+        settings=settings(
+            max_examples=50,
+            stateful_step_count=10,
+            deadline=None,
+            database=None,
+            suppress_health_check=ALL,
+        )
+    )
+    assert {
+        "/v1/contracts/{contract}/queue",
+        "/v1/pools/{pool}/history",
+        "/v1/fills/{fill}",
+    } <= used

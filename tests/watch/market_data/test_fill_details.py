@@ -48,7 +48,9 @@ def test_the_venues_own_realized_pnl_and_the_place_in_the_queue() -> None:
     assert found.why == (
         "indicator 5 of 5 (first in the queue) 12 s before; score 0.5 by binance rules: x"
     )
-    assert summary(structs.replace(found, orders_cancelled=2)).endswith("2 orders cancelled")
+    text = summary(structs.replace(found, orders_cancelled=2))
+    assert text.startswith("mark 66000 (12 s before), realized PnL 2400 USDT, haircut ")
+    assert text.endswith("2 orders cancelled")
 
 
 def test_without_a_position_only_the_venues_numbers_are_stated() -> None:

@@ -593,10 +593,10 @@ class ContractState:
 
     def inventory_value(self, side: Side) -> int:
         """Return the value of inventory at the confirmed mark in Cash; its cost without a mark."""
-        inventory, mark = self.inventory[side], self.confirmed_mark
-        if mark == 0 or not inventory.total_lots:
+        inventory = self.inventory[side]
+        if not inventory.total_lots or (mark := self.confirmed_mark) == 0:
             return inventory.total_cost
-        return self.terms.value_cash(side.sign * inventory.total_lots, mark)
+        return self._terms.value_cash(side.sign * inventory.total_lots, mark)
 
     def inventory_pnl(self, side: Side) -> int:
         """Return the unrealized PnL of inventory of one side at the mark, in Cash."""

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 from nicegui import app, ui
 
+from delever.dashboard.apps import watch_tables as rows
 from delever.dashboard.charts.time_series import charts_height, time_charts
 from delever.dashboard.charts.watch_history import watch_history_charts
-from delever.dashboard.components import watch_tables as rows
 from delever.dashboard.components.frame import REFRESH_S, SCRIPT, STYLE, grid, html, panel
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.format import utc

@@ -86,10 +86,8 @@ class PageFrame:
         if key:
             self.client = self.client.with_key(key)
         self._dark.value = app.storage.tab.get("dark")
-        await self._report_arrival()
-        ui.timer(REFRESH_S, self._report_arrival, immediate=False)
-        await self._refresh_state()
-        ui.timer(STATE_REFRESH_S, self._refresh_state, immediate=False)
+        ui.timer(REFRESH_S, self._report_arrival)
+        ui.timer(STATE_REFRESH_S, self._refresh_state)
 
     async def _report_arrival(self) -> None:
         """Report to the browser that the server answers; an error of its own is an answer, too."""

@@ -167,20 +167,21 @@ def set_labels(element: ui.table, **labels: str) -> None:
 
 
 class PagedTable:
-    """A table of which the browser has one page of PAGE_ROWS rows; it is sorted here."""
+    """A table of which the browser has one page of `page_rows` rows; it is sorted here."""
 
-    def __init__(self, columns: Sequence[Column], key: str) -> None:
+    def __init__(self, columns: Sequence[Column], key: str, page_rows: int = PAGE_ROWS) -> None:
+        self._page_rows = page_rows
         self._rows: Sequence[dict[str, Any]] = ()
         self._numeric = {column.name for column in columns if column.kind in _NUMERIC}
-        self._table = table(columns, [], key)
-        self._table.pagination = {"rowsPerPage": PAGE_ROWS, "page": 1, "rowsNumber": 0}
-        self._table.props["rows-per-page-options"] = [PAGE_ROWS]
+        self.element = self._table = table(columns, [], key)
+        self._table.pagination = {"rowsPerPage": self._page_rows, "page": 1, "rowsNumber": 0}
+        self._table.props["rows-per-page-options"] = [self._page_rows]
         self._table.on("request", lambda event: self._display(event.args["pagination"]))
 
     def set_rows(self, rows: Sequence[dict[str, Any]]) -> None:
         """Replace all rows; page and order stay."""
         self._rows = rows
-        self._table.props["hide-pagination"] = len(rows) <= PAGE_ROWS
+        self._table.props["hide-pagination"] = len(rows) <= self._page_rows
         self._display(self._table.pagination)
 
     def _display(self, pagination: Mapping[str, Any]) -> None:
@@ -188,10 +189,10 @@ class PagedTable:
         name, rows = pagination.get("sortBy"), list(self._rows)
         if name:
             rows.sort(key=lambda row: self._order(row, name), reverse=pagination["descending"])
-        last = max((len(rows) - 1) // PAGE_ROWS, 0) + 1
+        last = max((len(rows) - 1) // self._page_rows, 0) + 1
         page = min(pagination["page"], last)
         self._table.pagination = {**pagination, "page": page, "rowsNumber": len(rows)}
-        self._table.rows = rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+        self._table.rows = rows[(page - 1) * self._page_rows : page * self._page_rows]
 
     def _order(self, row: Mapping[str, Any], name: str) -> tuple[bool, Any]:
         """Return the sort key of a row: rows without a value come first."""

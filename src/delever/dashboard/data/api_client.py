@@ -19,6 +19,7 @@ from delever.api_types.history import (
     AdlTotalResponse,
     ContractHistoryPoint,
     EpisodeResponse,
+    FillExplanationResponse,
     FillResponse,
     PoolDetail,
     PoolHistory,
@@ -220,6 +221,15 @@ class ApiClient:
         """Return a contract's ADL fills after a fill id, oldest first."""
         query: Query = {"contract": contract, "after": after, "limit": limit}
         return await self._get("/v1/fills", list[FillResponse], query)
+
+    async def fills_of_account(self, account: str, *, after: int, limit: int) -> list[FillResponse]:
+        """Return an account's ADL fills after a fill id, oldest first."""
+        query: Query = {"account": account, "after": after, "limit": limit}
+        return await self._get("/v1/fills", list[FillResponse], query)
+
+    async def fill_explanation(self, fill: int) -> FillExplanationResponse:
+        """Return why a fill closed its position, recomputed from the journal."""
+        return await self._get(f"/v1/fills/{fill}", FillExplanationResponse)
 
     async def adl_totals(self, from_ms: int, until_ms: int | None = None) -> list[AdlTotalResponse]:
         """Return what ADL closed in each contract between two times."""

@@ -16,6 +16,7 @@ from delever.api_types.accounts import (
     WalletResponse,
     WhatIfResponse,
 )
+from delever.dashboard.components.closed_by_adl import ClosedByAdl
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.api_client import ApiClient
@@ -61,6 +62,7 @@ _POSITIONS = (
     Column("leverage", "Leverage", "number"),
     Column("mode", "Margin mode"),
     Column("ahead", "Quantity ahead", "number"),
+    Column("why", "Why me", "link"),
 )
 
 _WALLETS = (
@@ -68,6 +70,7 @@ _WALLETS = (
     Column("balance", "Balance", "number"),
     Column("equity", "Equity", "number"),
     Column("maintenance", "Maintenance margin", "number"),
+    Column("source", "Margin by"),
     Column("value", "Collateral value", "number"),
     Column("counted", "after haircut", "number"),
 )
@@ -102,11 +105,21 @@ async def find(client: ApiClient) -> None:
 
 
 async def show(
-    client: ApiClient, account: str, contract: str = "", side: str = "", position: int = 0
+    client: ApiClient,
+    account: str,
+    contract: str = "",
+    side: str = "",
+    position: int = 0,
+    fill: int = 0,
 ) -> None:
-    """Build an account's page; `contract`, `side` and `position` select what is explained."""
+    """Build an account's page; `contract`, `side` and `position` select what is explained.
+
+    `fill` is the ADL fill whose proof is displayed.
+    """
     frame = PageFrame(client, account, "/accounts")
     with frame.body, grid():
+        with panel("Closed by ADL", about="newest first; each fill opens its proof"):
+            closed = ClosedByAdl(frame, account)
         with panel("Positions"):
             positions = table(_POSITIONS, [], "id")
         with panel("Why me", "half"):
@@ -142,8 +155,10 @@ async def show(
     async def refresh_notifications() -> None:
         notifications.set_content(_notifications(await frame.client.notices(account)))
 
+    await frame.every(closed.refresh, REFRESH_S)
     await frame.every(refresh, REFRESH_S)
     await frame.every(refresh_notifications, 10 * REFRESH_S)
+    await closed.prove(fill)
 
 
 def _select(account: AccountResponse, contract: str, side: str, position: int) -> _Selection | None:
@@ -165,7 +180,9 @@ def _position_row(frame: PageFrame, account: str, row: PositionResponse) -> dict
     return {
         "id": f"{row.contract}/{row.side}/{row.position}",
         "contract": row.contract,
-        "contract_href": frame.account_url(account, **query),
+        "contract_href": frame.contract_url(row.contract),
+        "why": "explain",
+        "why_href": frame.account_url(account, **query),
         "side": row.side if not row.position else f"{row.side} {row.position}",
         "indicator": row.indicator,
         "rank": row.rank,
@@ -186,6 +203,7 @@ def _wallet_row(wallet: WalletResponse) -> dict[str, Any]:
         "balance": wallet.balance,
         "equity": wallet.equity,
         "maintenance": wallet.maintenance_margin,
+        "source": "the venue" if wallet.venue_margin else "delever",
         "value": wallet.value or "",
         "counted": wallet.value_after_haircut or "",
     }

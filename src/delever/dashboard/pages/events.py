@@ -89,6 +89,16 @@ _FILLS = (
 )
 
 
+_ACCOUNTS = (
+    Column("account", "Counterparty", "link"),
+    Column("fills", "Fills", "number"),
+    Column("quantity", "Closed", "number"),
+    Column("notional", "Notional", "money"),
+    Column("realized", "Realized PnL", "money"),
+    Column("haircut", "Cost vs mark", "money"),
+    Column("share", "Share of notional, %", "number"),
+)
+
 CANCEL_FILL = OperatorAction(
     label="Cancel a fill",
     confirm="cancel fill",
@@ -138,6 +148,10 @@ async def show(client: ApiClient, episode: int) -> None:
                 with ui.element("div").classes("bits"):
                     ui.button("JSON", on_click=files.json).props("flat dense no-caps")
                     ui.button("Parquet", on_click=files.parquet).props("flat dense no-caps")
+            with panel("Who was closed", about="by account; cost is the haircut against the mark"):
+                accounts = PagedTable(_ACCOUNTS, "account", page_rows=20)
+                with ui.element("div").classes("bits"):
+                    ui.button("CSV", on_click=files.csv).props("flat dense no-caps")
             with panel("Step by step", about="liquidation, takeover, trigger, rounds, stop"):
                 steps = PagedTable(_STEPS, "id")
             with panel("Rounds", about="each can be computed again from the journal"):
@@ -164,6 +178,7 @@ async def show(client: ApiClient, episode: int) -> None:
         chart.options.update(waterfall(_stages(response)))
         chart.update()
         fund.set_content(_fund(response))
+        accounts.set_rows(_account_rows(frame, _fills(response)))
         steps.set_rows(_steps(response))
         rounds.set_rows([_round_row(adl_round) for adl_round in response.rounds])
         fills.set_rows([_fill_row(frame, fill) for fill in _fills(response)])
@@ -366,6 +381,33 @@ def _fill_row(frame: PageFrame, fill: FillResponse) -> dict[str, Any]:
     }
 
 
+def _account_rows(frame: PageFrame, fills: Sequence[FillResponse]) -> list[dict[str, Any]]:
+    """Return what was closed of each counterparty, the largest notional first."""
+    valid = [fill for fill in fills if fill.cancelled_sequence is None]
+    total = _total(fill.notional for fill in valid)
+    of_account: dict[str, list[FillResponse]] = {}
+    for fill in valid:
+        of_account.setdefault(fill.account, []).append(fill)
+    rows = [_account_row(frame, name, found, total) for name, found in of_account.items()]
+    return sorted(rows, key=lambda row: Decimal(row["notional"]), reverse=True)
+
+
+def _account_row(
+    frame: PageFrame, account: str, fills: Sequence[FillResponse], total: Decimal
+) -> dict[str, Any]:
+    notional = _total(fill.notional for fill in fills)
+    return {
+        "account": account,
+        "account_href": frame.account_url(account),
+        "fills": len(fills),
+        "quantity": decimal_text(_total(fill.quantity for fill in fills)),
+        "notional": decimal_text(notional),
+        "realized": decimal_text(_total(fill.realized_pnl for fill in fills)),
+        "haircut": decimal_text(_total(fill.haircut or "0" for fill in fills)),
+        "share": f"{100 * notional / total:.2f}" if total else None,
+    }
+
+
 class _Recompute:
     """Executes a round's command again on the server and displays whether the record is equal."""
 
@@ -404,7 +446,7 @@ class _Recompute:
 
 
 class _EpisodeFiles:
-    """Downloads of an episode: all of it as JSON, its fills as Parquet."""
+    """Downloads of an episode: all of it as JSON, its fills as Parquet and as CSV."""
 
     def __init__(self, episode: int) -> None:
         self._name = f"adl-{episode}"
@@ -418,6 +460,14 @@ class _EpisodeFiles:
             body = msgspec.json.format(msgspec.json.encode(self.episode))
             ui.download.content(body, f"{self._name}.json", "application/json")
 
+    def csv(self) -> None:
+        """Download the fills as text, exact."""
+        if self.episode is not None:
+            rows = [msgspec.structs.asdict(fill) for fill in _fills(self.episode)]
+            texts = [{name: _csv_text(value) for name, value in row.items()} for row in rows]
+            body = pl.DataFrame(texts).write_csv().encode()
+            ui.download.content(body, f"{self._name}-fills.csv", "text/csv")
+
     def parquet(self) -> None:
         """Download the fills."""
         if self.episode is not None:
@@ -425,12 +475,17 @@ class _EpisodeFiles:
             ui.download.content(body, f"{self._name}-fills.parquet")
 
 
+def _csv_text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
 def _fills_parquet(fills: Sequence[FillResponse]) -> bytes:
     """Return fills as Parquet, one row a fill; money, prices and quantities are exact decimals."""
-    decimals = {"quantity", "price", "realized", "pool_realized_pnl", "fee", "ahead"}
+    decimals = {"quantity", "price", "mark", "notional", "haircut", "fee", "quantity_ahead"}
+    decimals |= {"realized_pnl", "pool_realized_pnl"}
     rows = [
         {
-            name: Decimal(value) if name in decimals else _plain_value(value)
+            name: Decimal(value) if name in decimals and value is not None else _plain_value(value)
             for name, value in msgspec.structs.asdict(fill).items()
         }
         for fill in fills

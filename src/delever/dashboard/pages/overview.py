@@ -203,8 +203,8 @@ class _Market:
 
     @property
     def is_due(self) -> bool:
-        """Whether the table is refreshed: every time, or every third one in a large market."""
-        return len(self.contracts) < LARGE_MARKET or self._refreshes % 3 == 1
+        """Whether the table is refreshed: every time, or every fifth one in a large market."""
+        return len(self.contracts) < LARGE_MARKET or self._refreshes % 5 == 1
 
     async def request(self, client: ApiClient) -> None:
         """Request contracts and insurance funds."""

@@ -182,7 +182,9 @@ class RunResult:
         return position_outcomes(self.book, self.events, self.marks)
 
     def measures(self, asset: str = "") -> dict[str, float | None]:
-        """Return the measures in a settle asset; without one, in that of most accounts' wallets.
+        """Return the measures in a settle asset; without one, in that of most open positions.
+
+        ADL in contracts of other assets is not in them.
 
         `delever.lab.measures.run_measures` defines each, with its formula.
 

@@ -14,6 +14,8 @@ from delever.watch.market_data.observations import (
     PositionObservation,
 )
 
+MIN_MARK_AGE_MS = 1_000
+
 
 def with_details(
     fill: FillObservation,
@@ -67,7 +69,7 @@ def summary(fill: FillObservation) -> str:
     """Return a fill's details in one line, "" without any."""
     parts = []
     if fill.mark is not None:
-        parts.append(f"mark {_plain(fill.mark)}")
+        parts.append(f"mark {_plain(fill.mark)}{_mark_age(fill)}")
     if fill.realized_pnl is not None:
         parts.append(f"realized PnL {_money(fill.realized_pnl)} {fill.settle}".rstrip())
     if fill.haircut is not None:
@@ -75,6 +77,13 @@ def summary(fill: FillObservation) -> str:
     if fill.orders_cancelled:
         parts.append(f"{fill.orders_cancelled} orders cancelled")
     return ", ".join(parts)
+
+
+def _mark_age(fill: FillObservation) -> str:
+    """Return how long before the fill its mark was read, "" if at most a second."""
+    if fill.mark_time_ms is None or fill.venue_time_ms - fill.mark_time_ms < MIN_MARK_AGE_MS:
+        return ""
+    return f" ({(fill.venue_time_ms - fill.mark_time_ms) // 1000} s before)"
 
 
 def _plain(number: Decimal) -> str:

@@ -37,10 +37,11 @@ def in_turn(state: ContractState, side: Side, tranches: Sequence[Tranche]) -> li
     The account with the lowest equity / maintenance margin (in ppm) at its takeover goes first,
     then the largest loss at the mark, then the oldest takeover. No venue publishes its order.
     """
+    mark, sign, terms = state.mark, side.sign, state.terms
 
     def turn(tranche: Tranche) -> tuple[int, int, int]:
         equity_ppm = ratio_ppm(tranche.equity, tranche.maintenance)
-        pnl = state.terms.value_cash(side.sign * tranche.lots, state.mark) - tranche.cost
+        pnl = terms.value_cash(sign * tranche.lots, mark) - tranche.cost
         return equity_ppm, pnl, tranche.takeover
 
     return sorted(tranches, key=turn)

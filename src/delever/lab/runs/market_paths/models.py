@@ -6,6 +6,7 @@ Random log returns are floats; a ratio is rounded to 6 decimals, from where on a
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,16 @@ from delever.core.book import Book
 from delever.core.messages import Amount
 from delever.core.units import Floats
 from delever.lab.errors import InputError, unknown
-from delever.lab.runs.market_paths.path import STEP_MS, MarketStep, Scenario, Shock, exact_fraction
+from delever.lab.runs.market_paths.path import (
+    STEP_MS,
+    MarketStep,
+    Scenario,
+    Shock,
+    check_by_contract,
+    check_list,
+    check_whole,
+    exact_fraction,
+)
 from delever.lab.tables.table import Tabular
 
 RATIO_DECIMALS = 6
@@ -34,8 +44,7 @@ def linear_path(
     >>> len(lab.linear_path({"BTCUSDT": "-0.10"}, steps=5).steps)
     5
     """
-    if steps < 1:
-        raise InputError("must be at least 1", column="steps", value=steps)
+    check_whole("steps", steps, 1)
     shock = Shock(moves)
     ends = {name: shock.ratio(name) for name in moves}
     parts = (Fraction(number, steps) for number in range(1, steps + 1))
@@ -59,6 +68,7 @@ def given_path(
     >>> [str(step.ratios["BTCUSDT"]) for step in path.steps]
     ['19/20', '9/10']
     """
+    check_by_contract("prices", prices, '["64000", "60800"]')
     exact = {contract: _positive(contract, series) for contract, series in prices.items()}
     lengths = {len(series) for series in exact.values()}
     if len(lengths) != 1 or lengths < {2} or min(lengths) < 2:
@@ -110,6 +120,7 @@ def historical_path(frame: Tabular, *, name: str = "historical") -> Scenario:
 
 
 def _positive(contract: str, prices: Sequence[Amount]) -> list[Fraction]:
+    check_list(contract, prices, "prices")
     exact = [exact_fraction(price, contract) for price in prices]
     if any(price <= 0 for price in exact):
         raise InputError("must be above 0", column=contract, value=min(exact))
@@ -164,7 +175,9 @@ def scenarios(
             raise unknown("contract", name, book.contracts)
     if factor and factor not in names:
         raise unknown("factor", factor, names)
-    _check_numbers(model, nu=nu, horizon_ms=horizon_ms, steps=steps, count=count, jump=jump)
+    for column, number, at_least in (("steps", steps, 1), ("count", count, 1), ("seed", seed, 0)):
+        check_whole(column, number, at_least)
+    _check_numbers(model, nu=nu, horizon_ms=horizon_ms, steps=steps, jump=jump)
     root = _covariance_root(names, volatility, correlation, factor) * np.sqrt(
         horizon_ms / YEAR_MS / steps
     )
@@ -197,16 +210,12 @@ def _scenario(name: str, contracts: Sequence[str], ratios: Floats, after_ms: int
     return Scenario(tuple(path), name=name)
 
 
-def _check_numbers(
-    model: str, *, nu: float, horizon_ms: int, steps: int, count: int, jump: float
-) -> None:
+def _check_numbers(model: str, *, nu: float, horizon_ms: int, steps: int, jump: float) -> None:
     if model not in MODELS:
         raise unknown("model", model, MODELS)
     limits = {
         "nu": (nu, 2, "the variance is infinite up to 2 degrees of freedom"),
         "horizon_ms": (horizon_ms, steps - 1, "a step takes 1 ms at least"),
-        "steps": (steps, 0, "there is 1 at least"),
-        "count": (count, 0, "there is 1 at least"),
         "jump": (jump, -1, "-1 leaves no price above 0"),
     }
     for name, (value, above, why) in limits.items():
@@ -224,7 +233,8 @@ def _covariance_root(
     size = len(names)
     given = volatility if isinstance(volatility, Mapping) else dict.fromkeys(names, volatility)
     for name in names:
-        if not given.get(name, 0) > 0:
+        sigma = given.get(name)
+        if not isinstance(sigma, Real) or not sigma > 0:
             raise InputError("needs a volatility above 0", column=name, value=given.get(name))
     sd = np.array([given[name] for name in names], float)
     matrix = np.array(correlation, float)

@@ -7,6 +7,7 @@ contracts. A shock is the scenario of one step.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from numbers import Integral
 from typing import NamedTuple
 
 from delever.core.messages import Amount
@@ -15,6 +16,9 @@ from delever.lab.errors import FLOAT, InputError
 
 STEP_MS = 1_000
 """Time between two steps of a scenario, unless it says otherwise."""
+
+WHAT = {"withdrawals": "(account, asset, amount)", "liquidated": "accounts"}
+"""What the lists by step are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Shock:
     moves: Mapping[str, Amount]
 
     def __post_init__(self) -> None:
+        check_by_contract("moves", self.moves, '"-0.10"')
         for contract in self.moves:
             self.ratio(contract)
 
@@ -51,6 +56,27 @@ def exact_fraction(amount: object, column: str, why: str = "must be exact text")
     if number is None:
         raise InputError(why, column=column, value=amount)
     return Fraction(number[0], 10 ** number[1])
+
+
+def check_by_contract(column: str, given: object, example: str) -> None:
+    """Raise InputError unless a value is given for each contract by name."""
+    if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
+        return
+    why = f'must be values by contract, such as {{"BTCUSDT": {example}}}'
+    raise InputError(why, column=column, value=given)
+
+
+def check_list(column: str, given: object, what: str) -> None:
+    """Raise InputError unless several values are given; text is not a list of its letters."""
+    if not isinstance(given, Iterable) or isinstance(given, str | Mapping):
+        raise InputError(f"must be a list of {what}", column=column, value=given)
+
+
+def check_whole(column: str, number: object, at_least: int) -> None:
+    """Raise InputError unless a number is whole and large enough."""
+    if not isinstance(number, Integral) or int(number) < at_least:
+        why = f"must be a whole number, at least {at_least}"
+        raise InputError(why, column=column, value=number)
 
 
 class Withdrawal(NamedTuple):
@@ -117,8 +143,13 @@ class Scenario:
     def with_depth(self, parts: Sequence[Amount]) -> "Scenario":
         """Return the scenario with the part of the order books left at each step: "0.2" is 20 %.
 
-        The last part also stands for the steps after it. Raises InputError for a negative part.
+        The last part also stands for the steps after it. Raises InputError for a negative part and
+        for more parts than steps.
         """
+        check_list("depth", parts, "parts")
+        if len(parts) > len(self.steps):
+            why = f"has {len(parts)} parts, but the scenario {len(self.steps)} steps"
+            raise InputError(why, column="depth")
         fractions = [exact_fraction(part, "depth") for part in parts]
         if not fractions or min(fractions) < 0:
             raise InputError("needs parts of at least 0", column="depth", value=list(parts))
@@ -130,8 +161,8 @@ class Scenario:
 
     def with_withdrawals(self, withdrawals: Mapping[int, Sequence[Withdrawal]]) -> "Scenario":
         """Return the scenario with withdrawals by number of the step, from 0."""
-        given = {n: tuple(Withdrawal(*row) for row in rows) for n, rows in withdrawals.items()}
-        self._check_steps("withdrawals", given)
+        self._check_steps("withdrawals", withdrawals)
+        given = {n: tuple(map(_withdrawal, rows)) for n, rows in withdrawals.items()}
         return self._with_steps(
             replace(step, withdrawals=given.get(number, step.withdrawals))
             for number, step in enumerate(self.steps)
@@ -148,16 +179,30 @@ class Scenario:
     def _with_steps(self, steps: Iterable[MarketStep]) -> "Scenario":
         return replace(self, steps=tuple(steps))
 
-    def _check_steps(self, name: str, numbers: Iterable[int]) -> None:
-        for number in numbers:
+    def _check_steps(self, name: str, by_step: Mapping[int, Sequence[object]]) -> None:
+        for number, rows in by_step.items():
+            check_list(name, rows, WHAT[name])
             if not 0 <= number < len(self.steps):
                 last = len(self.steps) - 1
                 raise InputError(f"is no step: they are 0 to {last}", column=name, value=number)
 
 
+def _withdrawal(row: object) -> Withdrawal:
+    if isinstance(row, tuple | list) and len(row) == len(Withdrawal._fields):
+        return Withdrawal(*row)
+    why = 'must be account, asset and amount, such as ("bob", "USDT", "5000")'
+    raise InputError(why, column="withdrawals", value=row)
+
+
 def scenario_of(crash: Shock | Scenario) -> Scenario:
-    """Return a scenario; a shock is the one of a single step, in which time passes by 1 ms."""
+    """Return a scenario; a shock is the one of a single step, in which time passes by 1 ms.
+
+    Raises InputError for what is neither.
+    """
     if isinstance(crash, Scenario):
         return crash
+    if not isinstance(crash, Shock):
+        why = 'must be a path of the lab, or a shock such as delever.Shock({"BTCUSDT": "-0.10"})'
+        raise InputError(why, column="scenario", value=crash)
     ratios = {contract: crash.ratio(contract) for contract in crash.moves}
     return Scenario((MarketStep(ratios, after_ms=1),), name="shock")

@@ -15,7 +15,7 @@ from delever.lab.errors import InputError
 from delever.lab.queries.position_queries import rule_set
 from delever.lab.runs.managed_book import check_read, given_caps
 from delever.lab.runs.market_paths.commands import check_scenario
-from delever.lab.runs.market_paths.path import Shock, scenario_of
+from delever.lab.runs.market_paths.path import Shock, check_list, check_whole, scenario_of
 from delever.lab.runs.stress_test import Crash, Policies, with_variants
 from delever.lab.runs.sweeps.executors import ProcessExecutor, SerialExecutor, SweepExecutor
 from delever.lab.runs.sweeps.tasks import Row, SweepInputs, encoded, parts_of, row_schema
@@ -65,6 +65,7 @@ def sweep(
         >>> frame.select("scenario", "rules", "fund").row(1)
         ('student_t-1-0', 'binance', 'main=100')
     """
+    check_whole("workers", workers, 0)
     known, compared = with_variants(book, rules, policies)
     caps = given_caps(vault_cap=vault_cap, loss_threshold=loss_threshold)
     inputs = _inputs(known, scenarios, compared, funds, next_shocks, alpha, caps)
@@ -90,6 +91,7 @@ def _inputs(
     """Return the inputs; raises InputError and UnknownNameError before anything is run."""
     known = rule_sets_of(book)
     check_read(caps, [rule_set(name, known) for name in rules])
+    check_list("scenarios", scenarios, "shocks and paths")
     paths = tuple(scenario_of(crash) for crash in scenarios)
     for name, given in (("scenarios", paths), ("rules", rules), ("funds", funds)):
         if not given:
