@@ -39,19 +39,26 @@ def fewest_too_large(sizes: Floats, check: Callable[[Bools], None]) -> list[int]
 def with_notices(book: Book, rejected: Sequence[m.RowRejected | m.RowsRejected]) -> list[Event]:
     """Return the rejections, and a notice for each contract that they make incomplete.
 
-    A balance makes those contracts incomplete in which its account has cross positions.
+    A balance makes those contracts incomplete in which its account has cross positions. The notice
+    has the reason of the contract's first row, whether rows or columns were submitted.
     """
-    counts: dict[str, list[Reason]] = {}
+    reasons: dict[str, list[tuple[int, Reason]]] = {}
     for event in rejected:
-        rows = 1 if isinstance(event, m.RowRejected) else len(event.accounts)
+        rows = _row_numbers(event)
         for name in sorted(_contracts_of(book, event)):
-            counts.setdefault(name, []).extend([event.reason] * rows)
+            reasons.setdefault(name, []).extend((row, event.reason) for row in rows)
     notices = [
-        m.Notice(m.NoticeKind.ROW_REJECTED, reasons[0], "", name, {"rows": len(reasons)})
-        for name, reasons in counts.items()
+        m.Notice(m.NoticeKind.ROW_REJECTED, min(found)[1], "", name, {"rows": len(found)})
+        for name, found in reasons.items()
         if not is_incomplete(book, book.contracts[name])
     ]
     return [*rejected, *notices]
+
+
+def _row_numbers(event: m.RowRejected | m.RowsRejected) -> list[int]:
+    if isinstance(event, m.RowRejected):
+        return [event.row]
+    return memoryview(event.rows).cast("i").tolist()
 
 
 def _contracts_of(book: Book, event: m.RowRejected | m.RowsRejected) -> set[str]:
