@@ -18,11 +18,11 @@ def test_rows_are_a_table_on_a_terminal_wider_than_the_terminal_where_numbers_ne
     assert (code, err) == (0, "")
     lines = text.splitlines()
     assert lines[2].split() == [
-        "rank", "account", "quantity", "leverage", "pnl", "score", "indicator", "ahead", "entry",
-        "leverage", "reason",
+        "rank", "account", "quantity", "leverage", "pnl", "price", "score", "indicator", "ahead",
+        "entry", "leverage", "reason",
     ]  # fmt: skip
     assert lines[4].split() == [
-        "1", "bob", "4", "25", "16479", "0.407654", "5", "0", "0.0604776", "6.74058",
+        "1", "bob", "4", "25", "16479", "73495", "0.407654", "5", "0", "0.0604776", "6.74058",
     ]  # fmt: skip
     assert "exempt_account" in lines[8]
 

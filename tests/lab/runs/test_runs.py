@@ -54,7 +54,7 @@ def test_the_example_scenario_is_the_first_example_of_bybit() -> None:
 def test_a_summary_as_text_has_a_line_per_episode_contract_and_pool() -> None:
     lines = str(run(Book(), SCENARIO).summary).splitlines()
     assert lines[0] == "14 commands, 0 to 4000 ms"
-    assert lines[1].startswith("BTCUSDT: ADL by contract drawdown from 3000 ms, to 4000 ms (")
+    assert lines[1].startswith("BTCUSDT: ADL by contract drawdown from 3.000 s, to 4.000 s (")
     assert lines[2].startswith(
         "BTCUSDT: 100 taken over, 0 unwound, 100 closed by ADL of 3 accounts"
     )
