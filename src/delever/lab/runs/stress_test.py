@@ -3,7 +3,7 @@
 Every pool manages liquidation: it takes over accounts at or below maintenance margin, unwinds into
 depth and deleverages, first at the current marks, then at those of each step of the scenario. Depth
 moves with its mark. A minute passes after the last step, so that waiting times of triggers end. A
-`Shock` is a scenario of a single step: whoever is bankrupt by the end is taken over at the last
+`Shock` is a scenario of a single step: what is bankrupt by the end is taken over at the last
 price, the fund pays all losses at once, and an ADL price that is the previous mark (Hyperliquid) is
 the mark before the crash. docs/lab.md shows what a path changes.
 """

@@ -6,7 +6,8 @@ positions: so all answers and pushes are checked.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from delever.watch.market_data.errors import MalformedAnswerError
@@ -17,6 +18,7 @@ Lists = Mapping[str, tuple[str, ...]]
 """The path of the list in an answer, by a part of the request's URL."""
 
 TIMEOUT_MS = 10_000
+MAX_PUSHES = 10_000
 PONG = "pong"
 BAD_REQUEST, BANNED, RATE_LIMITED, SERVER_ERROR = 400, 418, 429, 500
 
@@ -43,6 +45,34 @@ def set_up(kind: Any, venue: WatchedVenue, options: Mapping[str, Any], lists: Li
         urls = exchange.urls["api"]
         exchange.urls["api"] = _at_host(urls, venue.base_url.rstrip("/"), ws.rstrip("/"))
     return exchange
+
+
+def with_channels(kind: Any, channels: Sequence[str], channel_of: Callable[[Any], object]) -> Any:
+    """Return a subclass of a ccxt.pro class that queues the pushes of channels that ccxt lacks.
+
+    `pushed` has the messages of each channel, in order; ccxt handles all others. `channel_of`
+    returns the channel of a message, which is a dict.
+    """
+
+    class ExchangeWithChannels(kind):  # type: ignore[misc]
+        """An exchange of ccxt.pro with the pushes of more channels."""
+
+        def __init__(self, config: Any) -> None:
+            self.pushed: dict[str, deque[Any]] = {
+                name: deque(maxlen=MAX_PUSHES) for name in channels
+            }
+            super().__init__(config)
+
+        def handle_message(self, client: Any, message: Any) -> None:
+            """Queue a push of the channels; ccxt handles all other messages."""
+            channel = str(channel_of(message)) if isinstance(message, dict) else ""
+            if channel in self.pushed:
+                self.pushed[channel].append(message)
+                client.resolve(message, channel)
+            else:
+                super().handle_message(client, message)
+
+    return ExchangeWithChannels
 
 
 async def next_push(exchange: Any, coming: Awaitable[Any]) -> Any:

@@ -1,7 +1,6 @@
 """OKX: the adl-warning channel, security funds, the position field adl, ADL fills."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,7 +31,7 @@ from delever.watch.venues.answers import (
     text,
     time_ms,
 )
-from delever.watch.venues.client import next_push, set_up
+from delever.watch.venues.client import next_push, set_up, with_channels
 from delever.watch.venues.exchanges.positions import (
     PositionFields,
     Receipt,
@@ -62,29 +61,20 @@ ADL_SUBTYPES = {"125": "long", "126": "short", "127": "short", "128": "long"}
 """The closed side by the bill's subtype: close long, close short, buy, sell."""
 
 
+def _channel(message: Mapping[str, Any]) -> object:
+    """Return the channel of a message with data, which an answer to a subscription has not."""
+    arg = message.get("arg")
+    return arg.get("channel") if isinstance(arg, Mapping) and "data" in message else None
+
+
 def okx(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
     """Return the adapter of OKX's swaps and futures."""
     import ccxt.pro  # type: ignore[import-untyped] # noqa: PLC0415 - slow to import
 
-    class OkxWithChannels(ccxt.pro.okx):  # type: ignore[misc]
-        """ccxt.pro's OKX with the adl-warning channel, which ccxt lacks, and orders as pushed."""
-
-        pushed: Mapping[str, deque[Mapping[str, Any]]]
-
-        def handle_message(self, client: Any, message: Any) -> None:
-            """Queue the pushes of two channels; ccxt handles all other messages."""
-            arg = message.get("arg") if isinstance(message, dict) else None
-            channel = str(arg.get("channel")) if isinstance(arg, dict) else ""
-            if channel in self.pushed and "data" in message:
-                self.pushed[channel].append(message)
-                client.resolve(message, channel)
-            else:
-                super().handle_message(client, message)
-
     options = {"fetchMarkets": {"types": ["swap", "future"]}}
-    exchange = set_up(OkxWithChannels, venue, options, LISTS)
+    kind = with_channels(ccxt.pro.okx, (CHANNEL, ORDERS), _channel)
+    exchange = set_up(kind, venue, options, LISTS)
     exchange.has["fetchCurrencies"] = False
-    exchange.pushed = {channel: deque(maxlen=10_000) for channel in (CHANNEL, ORDERS)}
     api = _Okx(venue, exchange, now_ms)
     refresh = venue.refresh
     private = (

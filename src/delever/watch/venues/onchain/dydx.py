@@ -8,7 +8,6 @@ to its own liquidation. Assumed: that the indexer's oracle prices are those of t
 block.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,11 +25,11 @@ from delever.watch.market_data.observations import (
 from delever.watch.settings import PARENT_SUBACCOUNTS, WatchedVenue
 from delever.watch.venues.adapter import Deliver, PolledSource, StreamSource, VenueAdapter
 from delever.watch.venues.answers import ParsedAnswer, merge, number, parse_rows, rows, text
-from delever.watch.venues.client import next_push, set_up
+from delever.watch.venues.client import next_push, set_up, with_channels
 from delever.watch.venues.request_budget import RequestBudget
 
 REQUESTS, WINDOW_MS = 100, 10_000
-CHANNEL = "v4_parent_subaccounts"
+CHANNEL = "v4_parent_subaccounts"  # ccxt has the channel of one subaccount only
 SETTLE = "USDC"
 FILL_TYPES = {
     "OFFSETTING": "",
@@ -43,21 +42,8 @@ def dydx(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
     """Return the adapter of an address on dYdX v4."""
     import ccxt.pro  # type: ignore[import-untyped] # noqa: PLC0415 - slow to import
 
-    class DydxWithSubaccounts(ccxt.pro.dydx):  # type: ignore[misc]
-        """ccxt.pro's dYdX with the channel of a parent subaccount, which ccxt lacks."""
-
-        pushed: deque[Mapping[str, Any]]
-
-        def handle_message(self, client: Any, message: Any) -> None:
-            """Queue the channel's pushes; ccxt handles all other messages."""
-            if isinstance(message, dict) and message.get("channel") == CHANNEL:
-                self.pushed.append(message)
-                client.resolve(message, CHANNEL)
-            else:
-                super().handle_message(client, message)
-
-    exchange = set_up(DydxWithSubaccounts, venue, {}, {})
-    exchange.pushed = deque(maxlen=10_000)
+    kind = with_channels(ccxt.pro.dydx, (CHANNEL,), lambda message: message.get("channel"))
+    exchange = set_up(kind, venue, {}, {})
     api = _Dydx(venue, exchange, now_ms)
     refresh = venue.refresh
     kinds = (PositionObservation, EligibilityObservation)
@@ -214,8 +200,8 @@ class _Dydx:
         self.exchange.broken = None
         while True:
             await next_push(self.exchange, self.exchange.watch(url, CHANNEL, request, CHANNEL))
-            while self.exchange.pushed:
-                contents = self.exchange.pushed.popleft().get("contents")
+            while self.exchange.pushed[CHANNEL]:
+                contents = self.exchange.pushed[CHANNEL].popleft().get("contents")
                 pushed = contents.get("fills") if isinstance(contents, Mapping) else None
                 parsed = parse_rows(pushed or (), self._fill, "market")
                 deliver(parsed.observations)

@@ -7,7 +7,6 @@ records of October 2025; its documentation lists no values.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -34,7 +33,7 @@ from delever.watch.venues.answers import (
     text,
     time_ms,
 )
-from delever.watch.venues.client import next_push, set_up
+from delever.watch.venues.client import next_push, set_up, with_channels
 from delever.watch.venues.onchain.position_book import PositionBook, open_position_book
 from delever.watch.venues.request_budget import RequestBudget
 
@@ -43,7 +42,7 @@ STATE_WEIGHT, FILLS_WEIGHT = 2, 120
 """2 a state; 20 and one for each 20 of at most 2,000 fills."""
 
 ADL = "Auto-Deleveraging"
-CHANNEL = "userFills"
+CHANNEL = "userFills"  # as it comes, without ccxt's markets
 SETTLE = "USDC"
 MARK_UNIT = Decimal("0.000001")
 """A perpetual's price has at most 6 decimals."""
@@ -55,21 +54,8 @@ def hyperliquid(venue: WatchedVenue, now_ms: Callable[[], int]) -> VenueAdapter:
     """Return the adapter of an address on Hyperliquid; ConfigError for an unusable book."""
     import ccxt.pro  # type: ignore[import-untyped] # noqa: PLC0415 - slow to import
 
-    class HyperliquidWithFills(ccxt.pro.hyperliquid):  # type: ignore[misc]
-        """ccxt.pro's Hyperliquid; an address's fills as they come, without ccxt's markets."""
-
-        pushed: deque[Mapping[str, Any]]
-
-        def handle_message(self, client: Any, message: Any) -> None:
-            """Queue the channel's pushes; ccxt handles all other messages."""
-            if isinstance(message, dict) and message.get("channel") == CHANNEL:
-                self.pushed.append(message)
-                client.resolve(message, CHANNEL)
-            else:
-                super().handle_message(client, message)
-
-    exchange = set_up(HyperliquidWithFills, venue, {}, {})
-    exchange.pushed = deque(maxlen=10_000)
+    kind = with_channels(ccxt.pro.hyperliquid, (CHANNEL,), lambda message: message.get("channel"))
+    exchange = set_up(kind, venue, {}, {})
     rules, refresh = venue.rules or "hyperliquid", venue.refresh
     book = open_position_book(venue.book, rules) if venue.book else None
     api = _Hyperliquid(venue, exchange, now_ms, venue.address.lower(), book)
@@ -220,8 +206,8 @@ class _Hyperliquid:
         self.exchange.broken = None
         while True:
             await next_push(self.exchange, self.exchange.watch(url, CHANNEL, request, CHANNEL))
-            while self.exchange.pushed:
-                push = self.exchange.pushed.popleft()
+            while self.exchange.pushed[CHANNEL]:
+                push = self.exchange.pushed[CHANNEL].popleft()
                 parsed = parse_rows(rows(push, "data", "fills"), self._fill, "coin")
                 deliver(parsed.observations)
                 if parsed.malformed:
