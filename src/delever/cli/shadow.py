@@ -1,5 +1,6 @@
 """delever beside a venue that has its own ADL: nothing is executed, differences are reported."""
 
+import signal
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from delever.core.messages import Command, Event
     from delever.shadow.episodes import Episode
     from delever.shadow.shadow_run import ShadowReport, ShadowRun
+    from delever.shadow.venue_feed import FeedLine
 
 
 def shadow(
@@ -77,16 +79,40 @@ def _follow(run: "ShadowRun", feed: str) -> tuple[int, int]:
     from delever.shadow.venue_feed import read_feed  # noqa: PLC0415
 
     lines = rejected = 0
-    try:
-        for line in read_feed(feed):
-            lines += 1
-            errors = [line.error] if line.error else _errors(run, line.command)
-            rejected += bool(errors)
-            for error in errors:
-                log(f"delever: {_placed(error, scenario_name(feed), line.number)}")
-    except KeyboardInterrupt:
-        log("delever: interrupted; the report is of the lines until now")
+    for line in _until_interrupted(read_feed(feed)):
+        lines += 1
+        errors = [line.error] if line.error else _errors(run, line.command)
+        rejected += bool(errors)
+        for error in errors:
+            log(f"delever: {_placed(error, scenario_name(feed), line.number)}")
     return lines, rejected
+
+
+def _until_interrupted(lines: "Iterator[FeedLine]") -> "Iterator[FeedLine]":
+    """Yield lines until SIGINT, which ends the wait for a line but never cuts a command in two."""
+    interrupted = waiting = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        if waiting:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        while not interrupted:
+            waiting = True
+            line = next(lines, None)
+            waiting = False
+            if line is None:
+                break
+            yield line
+    except KeyboardInterrupt:
+        waiting = False
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupted:
+        log("delever: interrupted; the report is of the lines until now")
 
 
 def _errors(run: "ShadowRun", command: "Command | None") -> list[InputError]:
