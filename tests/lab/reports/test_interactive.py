@@ -78,7 +78,7 @@ def test_pro_rata_closes_a_part_of_more_accounts_than_the_queue(
     assert shared["accounts"] > ranked["accounts"] > 0
 
 
-def test_a_crash_without_adl_is_no_playback(tmp_path: Path) -> None:
+def test_a_crash_without_adl_is_no_playback() -> None:
     with pytest.raises(InputError, match="defines no pool"):
         record_commands([SetTime(time_ms=1)])
     calm = record_commands(read_scenario(CRASH)[:5])
