@@ -444,6 +444,35 @@ def check(
     return ExitCode.SUCCESS if found.ok else ExitCode.CHECK_FAILED
 
 
+@app.command(help="Score policies on ADL-Bench: twelve frozen instances, a dozen measures.")
+def bench(
+    files: Annotated[
+        list[Path] | None, Parameter(help="Python file with an object `policy`; it is executed.")
+    ] = None,
+    /,
+    *,
+    policies: Annotated[
+        list[str] | None, Parameter(name="--policy", help="Shipped policy; repeatable.")
+    ] = None,
+    shipped: Annotated[bool, Parameter(negative="", help="All shipped policies.")] = False,
+    instances: Annotated[
+        list[str] | None,
+        Parameter(name="--instance", help="Instance; repeatable. Default: all of them."),
+    ] = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each policy and instance, and the mean of each policy."""
+    from delever.lab.studies.bench import submission  # noqa: PLC0415 - slow to import
+
+    names = [*(submission.SHIPPED if shipped else ()), *(policies or ())]
+    chosen = [*names, *map(submission.read_submission, files or ())]
+    if not chosen:
+        raise UsageError("expected FILE.py, --policy NAME or --shipped")
+    with progress("bench") as report_progress:
+        table = submission.bench(chosen, instances, report_progress)
+    write_rows(table, out, schema="delever.lab.bench/1")
+
+
 # --- pages to share ---
 
 

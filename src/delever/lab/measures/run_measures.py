@@ -109,12 +109,12 @@ def full_close_share(v: AccountVectors) -> float | None:
 
 def gini_of_haircuts(v: AccountVectors) -> float | None:
     """Return sum((2 i - n - 1) x_(i)) / (n H) over accounts with PnL, x ascending, i from 1."""
-    return _gini(v.haircut[(v.endowment > 0) | (v.haircut > 0)])
+    return gini_of(v.haircut[(v.endowment > 0) | (v.haircut > 0)])
 
 
 def gini_of_notional(v: AccountVectors) -> float | None:
     """Return the Gini coefficient of the notional closed over accounts with PnL."""
-    return _gini(v.closed_notional[(v.endowment > 0) | (v.closed_notional > 0)])
+    return gini_of(v.closed_notional[(v.endowment > 0) | (v.closed_notional > 0)])
 
 
 def top_tenth_share(v: AccountVectors) -> float | None:
@@ -277,7 +277,8 @@ def _largest_survivor(v: AccountVectors) -> float:
     return float(np.maximum(v.endowment - v.haircut, 0).max(initial=0))
 
 
-def _gini(values: Floats) -> float | None:
+def gini_of(values: Floats) -> float | None:
+    """Return the Gini coefficient of amounts: 0 if all are equal, near 1 if one has all."""
     size, total = len(values), float(values.sum())
     weights = 2 * np.arange(1, size + 1) - size - 1
     return _ratio(float(weights @ np.sort(values)), size * total)
