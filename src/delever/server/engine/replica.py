@@ -102,6 +102,8 @@ class Replica(Runner):
         self._number = 0
         self._last = self.position
         self._caught_up = False
+        self._outage_since_ms = 0
+        self._has_ended = False  # wait_for of Python 3.11, in nats-py, can lose a cancellation
         self._acknowledged = asyncio.Event()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._appends: set[asyncio.Task[None]] = set()
@@ -115,6 +117,11 @@ class Replica(Runner):
     def lag(self) -> int:
         """Number of messages of the log that are not in the book yet."""
         return max(0, self._last - self.position)
+
+    @property
+    def log_outage_ms(self) -> int:
+        """How long appends and ticks have had no answer of the log; 0 while it answers."""
+        return self.now_ms() - self._outage_since_ms if self._outage_since_ms else 0
 
     @property
     def waiting_for(self) -> str | None:
@@ -164,6 +171,7 @@ class Replica(Runner):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.config.listen.shutdown_ms / 1_000):
                 await self._finish()
+        self._has_ended = True
         for task in (*self._appends, *self._tasks):
             task.cancel()
         error = StoppedError("the server is shutting down; submit the command again")
@@ -254,16 +262,17 @@ class Replica(Runner):
     async def _append_until_acknowledged(self, group: CommandGroup) -> None:
         """Append a group under one id until the log has it; an outage lasts as long as it lasts."""
         body = encode_group(group)
-        while self.failed is None and self._log is not None:
+        while self.failed is None and not self._has_ended and self._log is not None:
             try:
                 sequence = await self._log.append(group.id, body)
             except LogUnavailable:
-                self.errors["log_unavailable"] += 1
+                self._outage_since_ms = self._outage_since_ms or self.now_ms()
                 await asyncio.sleep(RETRY_S)
                 continue
             except LogError as error:
                 self._refuse(self._unanswered.pop(group.id, ()), ValueError(str(error)))
                 return
+            self._outage_since_ms = 0
             self._last = max(self._last, sequence)
             self._acknowledged.set()
             return
@@ -272,7 +281,7 @@ class Replica(Runner):
 
     async def _follow(self, command_log: CommandLog) -> None:
         """Read the log and run it, until the runner stops."""
-        while self.failed is None:
+        while self.failed is None and not self._has_ended:
             self._acknowledged.clear()
             try:
                 messages = await command_log.read(self.position, READ_LIMIT)
@@ -290,10 +299,9 @@ class Replica(Runner):
                 await self._wait_for_messages()
 
     async def _wait_for_messages(self) -> None:
-        try:
-            await asyncio.wait_for(self._acknowledged.wait(), POLL_S)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await self._acknowledged.wait()
 
     def _report_gap(self, gap: LogGap) -> None:
         self.errors["log_gap"] += 1
@@ -414,8 +422,12 @@ class Replica(Runner):
     async def tick(self) -> None:
         """Submit what is due, as every replica does, unless this one is behind the log."""
         if self._log is not None:
-            with contextlib.suppress(LogUnavailable):
+            try:
                 self._last = max(self._last, (await self._log.ends()).last)
+                self._outage_since_ms = 0
+            except LogUnavailable:
+                self._outage_since_ms = self._outage_since_ms or self.now_ms()
+                return
         if self.waiting_for is None:
             await super().tick()
 

@@ -131,6 +131,11 @@ class Runner:
         return 0
 
     @property
+    def log_outage_ms(self) -> int:
+        """How long a replicated log has not answered; 0 while it does, or without a log."""
+        return 0
+
+    @property
     def waiting_for(self) -> str | None:
         """The part of the engine that is not ready, or None."""
         return None if self.failed is None else "engine"
