@@ -7,8 +7,9 @@
 from collections.abc import Iterator
 
 import pytest
-from brokers import Brokers, running_brokers
 from hypothesis import HealthCheck, settings
+
+from brokers import Brokers, running_brokers
 
 EXAMPLES = 50
 

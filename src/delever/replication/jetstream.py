@@ -9,11 +9,10 @@ import asyncio
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TYPE_CHECKING
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
@@ -24,6 +23,9 @@ from delever.replication.stream_check import (
     stream_settings,
     subject_of,
 )
+
+if TYPE_CHECKING:
+    from nats.aio.subscription import Subscription
 
 REQUEST_TIMEOUT_S = 1.0
 """How long a request waits; a stopped broker is left after two pings."""

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import msgspec
 import pytest
-from brokers import Brokers
 from manual_clock import ManualClock
 
+from brokers import Brokers
 from delever.config import Config
 from delever.core.messages import Accepted, Command, DefineAccount, RefreshIndicators, SetTime
 from delever.journal import Head, JournalError, Recorder, SqliteJournal, verify
@@ -200,7 +200,7 @@ def test_a_replica_that_differs_stops_with_the_first_differing_record(venue: Ven
         assert "record 601 is" in str(replicas[2].failed)
 
     venue.run("abc", use)
-    with pytest.raises(JournalError, match="record 601.*replace it by a copy of a peer's"):
+    with pytest.raises(JournalError, match=r"record 601.*replace it by a copy of a peer's"):
         venue.run("c", use)
 
 
@@ -231,7 +231,7 @@ def test_a_journal_that_does_not_fit_the_log_is_refused_with_the_remedy(venue: V
 
     venue.run("a", fill)
     venue.run("a", truncate)
-    with pytest.raises(LogError, match="log begins at 4|which begins at 4: copy the journal"):
+    with pytest.raises(LogError, match="which begins at 4: copy the journal"):
         venue.run("b", fill)
     other = Venue(venue.folder, f"{venue.address}-other")
     with pytest.raises(LogError, match="up to 4, which ends at 0: the brokers have lost"):
