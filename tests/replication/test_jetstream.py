@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from brokers import Brokers
 
+from brokers import Brokers
 from delever.replication import LogEnds, LogError, LogGap, LogUnavailable
 from delever.replication.jetstream import JetStreamLog, StreamAddress, parse_address
 from delever.replication.stream_check import check_version, stream_problems, stream_settings

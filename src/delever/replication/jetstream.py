@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
