@@ -123,8 +123,8 @@ class _Film:
         text = self.variants[0]["frames"][at]["text"]
         lines = wrap(text.replace(" %", "\N{NO-BREAK SPACE}%"), MAX_LINE, max_lines=2)
         for number, line in enumerate(lines):
-            shown = line.replace("\N{NO-BREAK SPACE}", " ")  # which the font lacks
-            _text(canvas, MARGIN, 74 + 18 * number, shown, 15, _INK)
+            spaced = line.replace("\N{NO-BREAK SPACE}", " ")  # which the font lacks
+            _text(canvas, MARGIN, 74 + 18 * number, spaced, 15, _INK)
 
     def _span(self) -> float:
         """Return the quantity that the picture spans: half as much again as ADL could reach."""
@@ -187,10 +187,10 @@ def _queue(
         f"haircut {now.get('haircut', 0):,.0f} {side['asset']}; inventory {_quantity(inventory)}"
     )
     _text(canvas, MARGIN, y + 17, text, 13, _INK)
-    shown = next((n for n in range(at, -1, -1) if frames[n].get("queue")), None)
-    blocks = frames[shown]["queue"] if shown is not None else {"front": [], "rest": [0, 0, 0]}
+    latest = next((n for n in range(at, -1, -1) if frames[n].get("queue")), None)
+    blocks = frames[latest]["queue"] if latest is not None else {"front": [], "rest": [0, 0, 0]}
     entries = [*zip(*[iter(blocks["front"])] * 4, strict=True), (0, *blocks["rest"][1:], 1)]
-    taken_now = sum(entry[2] for entry in entries) * lot if shown == at else 0
+    taken_now = sum(entry[2] for entry in entries) * lot if latest == at else 0
     top, bottom, right = y + 24, y + 24 + BAR, WIDTH - MARGIN
     x = MARGIN + (closed - taken_now) * scale
     if x > MARGIN:
@@ -201,7 +201,7 @@ def _queue(
         if x >= right or not lots:
             continue
         canvas.rectangle((x, top, max(end - 1, x), bottom), fill=_INDICATORS[indicator or 1])
-        if taken and shown == at:
+        if taken and latest == at:
             height = max(BAR * taken / lots, 2)
             canvas.rectangle((x, top, max(end - 1, x), top + height), fill=_RED)
         x = end
