@@ -10,7 +10,7 @@ from delever.core.book import Book
 from delever.core.rules.adl_price import Quote
 from delever.core.units import Floats, Ints, Ticks
 from delever.lab.errors import InputError
-from delever.lab.measures.run_measures import HEDGED_BELOW, gini_of
+from delever.lab.measures.run_measures import HEDGED_BELOW, gini_coefficient
 from delever.lab.policies.catalog import AnyPolicy, lot_policy
 from delever.lab.policies.context import PolicyContext
 from delever.lab.policies.plans.book_plan import money_of_lots, rounded_lots
@@ -234,7 +234,7 @@ def largest_burden(o: BenchOutcome) -> float | None:
 
 def gini_of_closed(o: BenchOutcome) -> float | None:
     """Return the Gini coefficient of the notional closed, over closable positions."""
-    return gini_of(o.value * o.part)
+    return gini_coefficient(o.value * o.part)
 
 
 def largest_survivor(o: BenchOutcome) -> float | None:
