@@ -68,3 +68,11 @@ def test_an_arrow_stream_of_unusual_types_is_an_error_of_the_request(
             stream.write(pa.record_batch({"lots": runs}))
     with pytest.raises(RequestError, match=error):
         arrow._columns(arrow._table(sink.getvalue().to_pybytes()), {})
+
+
+@pytest.mark.parametrize("kind", [pa.month_day_nano_interval(), UNION, pa.list_(UNION)])
+def test_rows_of_unusual_types_are_an_error_of_the_request(kind: pa.DataType) -> None:
+    columns = {"open_orders": pa.array([["a"]]), "note": pa.chunked_array([], kind)}
+    table = pa.table({name: column[:0] for name, column in columns.items()})
+    with pytest.raises(RequestError, match="is not a type of rows"):
+        arrow._rows(table, arrow.PositionRow)

@@ -158,8 +158,32 @@ def _encoded(column: Any) -> tuple[list[str], Any]:
     return column.dictionary.to_pylist(), column.indices
 
 
+PLAIN_TYPES = (
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_null,
+)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Return whether a row may have a value of a type; pyarrow cannot return those of all types."""
+    has_values = pa.types.is_dictionary, pa.types.is_list, pa.types.is_large_list
+    if any(is_type(kind) for is_type in has_values):
+        return _is_plain(kind.value_type)
+    return any(is_type(kind) for is_type in PLAIN_TYPES)
+
+
 def _rows(table: pa.Table, kind: type[RowT]) -> list[RowT]:
     """Return the rows of a table; raise RequestError for the first invalid one."""
+    for column in table.schema:
+        if not _is_plain(column.type):
+            raise invalid_request(
+                f"columns.{column.name}", str(column.type), "is not a type of rows"
+            )
     rows = list(map(_without_nulls, table.to_pylist()))
     try:
         return msgspec.convert(rows, list[kind])  # type: ignore[valid-type]
