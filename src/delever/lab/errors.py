@@ -61,6 +61,13 @@ class InputError(ValueError):
         return f"{', '.join(place)}: {self.why}" if place else self.why
 
 
+def check_book(book: object) -> None:
+    """Raise InputError for what is no book, such as the path of one."""
+    if not hasattr(book, "contracts"):
+        why = f"must be a book, such as delever.read_book({str(book)!r})"
+        raise InputError(why, column="book", value=book)
+
+
 class UnknownNameError(LookupError):
     """Raised for a name that does not exist, with the names that resemble it.
 
