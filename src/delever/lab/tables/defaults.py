@@ -189,12 +189,12 @@ def pool_balances(balance: Pool, assets: Mapping[str, str]) -> dict[str, Amount]
     there is not.
     """
     if isinstance(balance, Mapping):
-        for name in balance:
+        for name, amount in balance.items():
             if name not in assets:
                 raise unknown("pool", name, assets)
+            _check_exact(f"pool {name}", amount)
         return dict(balance)
-    if isinstance(balance, float):
-        raise InputError(FLOAT.format(text=balance), column="pool", value=balance)
+    _check_exact("pool", balance)
     if len(set(assets.values())) > 1 and str(balance) != "0":
         names = ", ".join(f'"{name}": ...' for name in assets)
         units = " and ".join(sorted(set(assets.values())))
@@ -204,6 +204,11 @@ def pool_balances(balance: Pool, assets: Mapping[str, str]) -> dict[str, Amount]
             value=balance,
         )
     return dict.fromkeys(assets, balance)
+
+
+def _check_exact(column: str, amount: object) -> None:
+    if isinstance(amount, float):
+        raise InputError(FLOAT.format(text=amount), column=column, value=amount)
 
 
 def _accounts(tables: Mapping[str, TextTable]) -> Iterable[Cells]:

@@ -4,6 +4,7 @@ Everything is relative to the book at the start, so that one scenario runs on an
 contracts. A shock is the scenario of one step.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -77,6 +78,21 @@ def check_whole(column: str, number: object, at_least: int) -> None:
     if not isinstance(number, Integral) or int(number) < at_least:
         why = f"must be a whole number, at least {at_least}"
         raise InputError(why, column=column, value=number)
+
+
+def check_part(column: str, number: object) -> None:
+    """Raise InputError unless a statistic's number, such as a level, is between 0 and 1."""
+    if not isinstance(number, float | int) or not 0 < number < 1:
+        raise InputError("must be a number between 0 and 1", column=column, value=number)
+
+
+def check_distinct(column: str, names: Sequence[str]) -> None:
+    """Raise InputError unless there are names, each given once."""
+    if not names:
+        raise InputError("is empty", column=column)
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputError(f"is given {count} times: give it once", column=column, value=name)
 
 
 class Withdrawal(NamedTuple):
