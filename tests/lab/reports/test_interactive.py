@@ -7,14 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from browser import DESKTOP, PHONE, BrowserSession, open_browser
 from delever.cli import ExitCode, call
 from delever.core.messages import Command, SetTime
 from delever.demo.crash_generator import draw_crash, market_commands, opening_commands
 from delever.demo.crash_run import run_crash
+from delever.journal import SqliteJournal
 from delever.lab.errors import InputError
+from delever.lab.queries.fill_explanation import explain_fill
 from delever.lab.reports.interactive.playback import MAX_FRAMES, playback
+from delever.lab.reports.interactive.receipt import receipt_page, receipt_rows, receipt_title
 from delever.lab.reports.interactive.recording import Recording, record_commands
 from delever.lab.runs.scenario import read_scenario
 
@@ -118,3 +122,78 @@ def test_a_journal_has_its_own_crash(capsys: pytest.CaptureFixture[str], tmp_pat
     tokens = ["lab", "playback", str(CRASH), "-o", str(tmp_path / "x.html"), "--fund.main", "1"]
     assert call(tokens) == ExitCode.USAGE_ERROR
     assert "omit --move, --fund" in capsys.readouterr().err
+
+
+# --- the receipt ---
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("journal") / "crash.db"
+    assert call(["run", str(CRASH), "--journal", str(file)]) == ExitCode.SUCCESS
+    return file
+
+
+def test_a_receipt_has_the_numbers_and_the_hash_of_the_record(journal: Path) -> None:
+    """BYB-01: bob is closed second, at 56,500 while the mark is 56,000: 50 x 500 = 25,000."""
+    why = explain_fill(journal, 2)
+    rows = dict(receipt_rows(why.facts()))
+    with SqliteJournal(journal, readonly=True) as opened:
+        record = opened.record(why.sequence)
+    assert record is not None
+    assert rows["Hash"] == record.hash.hex()
+    assert rows["Mark"] == "56000; haircut 25000 USDT"
+    assert rows["Closed before it"] == "1 account: cyd"
+    assert rows["Recomputed"] == "the same"
+    assert receipt_title(why.facts()) == "50 BTCUSDT short of bob closed at 56500"
+
+
+@pytest.mark.parametrize("suffix", ["html", "svg", "png"])
+def test_a_receipt_is_written_in_each_format(journal: Path, tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"fill.{suffix}"
+    tokens = ["explain", "--journal", str(journal), "--fill", "2", "--receipt", str(file)]
+    assert call(tokens) == ExitCode.SUCCESS
+    if suffix == "png":
+        with Image.open(file) as picture:
+            assert picture.size == (1200, 700)
+    else:
+        assert "50 BTCUSDT short of bob closed at 56500" in file.read_text("utf-8")
+
+
+def test_the_page_of_a_receipt_saves_its_card(
+    browser: BrowserSession, journal: Path, tmp_path: Path
+) -> None:
+    why = explain_fill(journal, 2)
+    file = tmp_path / "fill.html"
+    file.write_text(receipt_page(why.facts(), str(why)), "utf-8")
+    page = browser.page(file.as_uri(), PHONE)
+    assert page.locator("tr", has_text="Rank").inner_text().split("\t")[1].startswith("2 of 3")
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+    with page.expect_download() as saved:
+        page.locator("#save").click()
+    with Image.open(saved.value.path()) as picture:
+        assert picture.size == (1200, 700)
+    assert browser.console_errors == []
+
+
+def test_a_receipt_of_another_format_is_rejected(
+    journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["explain", "--journal", str(journal), "--fill", "2"]
+    assert call([*tokens, "--receipt", str(tmp_path / "fill.gif")]) == ExitCode.USAGE_ERROR
+    assert "'.gif' is none of .html, .svg and .png" in capsys.readouterr().err
+    assert (
+        call(
+            [
+                "explain",
+                str(EXAMPLES / "book"),
+                "--account",
+                "bob",
+                "--contract",
+                "BTCUSDT",
+                "--receipt",
+                "x.png",
+            ]
+        )
+        == ExitCode.USAGE_ERROR
+    )
