@@ -167,7 +167,7 @@ def test_policies_of_the_literature_are_accepted_by_name(delever: Call) -> None:
         (
             ("allocate", "--contract", "BTCUSDT", "--side", "short", "--quantity", "0.0001"),
             ExitCode.INVALID_INPUT,
-            "quantity '0.0001': invalid lot multiple",
+            "quantity '0.0001': must be a multiple of 0.001, above 0",
         ),
     ],
 )

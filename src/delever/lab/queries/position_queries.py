@@ -25,13 +25,15 @@ from delever.core.explain.what_if import (
     PartialClose,
     SetLeverage,
 )
+from delever.core.market.contract_terms import ContractTerms
+from delever.core.market.validation import Rejection
 from delever.core.messages import Amount, Reason, Side
 from delever.core.rules import RULE_OPTIONS, RULE_SETS, RuleSet, rule_set_of, rule_sets_of
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import Ints, Mark, format_scaled, parse_decimal, scaled, steps
 from delever.core.valuation.side_valuation import value_side
 from delever.formatting import ContractFormatter, exact_decimal, html_table, rejection_text
-from delever.lab.errors import InputError, UnknownNameError, check_book, unknown
+from delever.lab.errors import InputError, UnknownNameError, check_book, check_exact, unknown
 from delever.lab.queries.explanation_text import (
     change_text,
     explanation_facts,
@@ -258,6 +260,31 @@ def side_of(side: str) -> Side:
     return Side(name)
 
 
+def lots_of(state: ContractState, column: str, quantity: Amount) -> int:
+    """Return a quantity above 0 in lots; raises InputError, with the lot where it is no multiple.
+
+    >>> import delever
+    >>> book = delever.read_book("examples/book")
+    >>> lots_of(book.contracts["BTCUSDT"], "quantity", "1.5")
+    1500
+    """
+    check_exact(column, quantity)
+    try:
+        lots = int(state.terms.read_lots(column, quantity))
+    except Rejection as rejection:
+        why = rejection_text(rejection.reason)
+        if rejection.reason is Reason.INVALID_LOT_MULTIPLE:
+            why = _no_multiple(state.terms)
+        raise InputError(why, column=column, value=quantity) from None
+    if lots <= 0:
+        raise InputError("must be above 0", column=column, value=quantity)
+    return lots
+
+
+def _no_multiple(terms: ContractTerms) -> str:
+    return f"must be a multiple of {format_scaled(*terms.lot)}, above 0"
+
+
 def rules_named(rules: str | RuleSet | None, book: Book, state: ContractState) -> RuleSet:
     """Return a rule set by name, or that of the contract's pool; raises UnknownNameError."""
     if rules is None:
@@ -311,6 +338,7 @@ def _position_side(
 
 def _change(why: PositionExplanation, name: str, amount: Amount) -> AnyChange:
     """Return a change in exact numbers; raises InputError."""
+    check_exact(name, amount)
     number = parse_decimal(amount) if isinstance(amount, str | int) else None
     if number is None:
         raise InputError("must be an exact decimal, such as '2.5'", column=name, value=amount)
@@ -328,8 +356,7 @@ def _change(why: PositionExplanation, name: str, amount: Amount) -> AnyChange:
             return AddMargin(amount_cash=cash)
     lots = steps(number, formatter.terms.lot)
     if lots is None:
-        lot = format_scaled(*formatter.terms.lot)
-        raise InputError(f"must be a multiple of {lot}, above 0", column=name, value=amount)
+        raise InputError(_no_multiple(formatter.terms), column=name, value=amount)
     return PartialClose(lots=lots) if name == "close" else OpenHedge(lots=lots)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from delever.core.messages import Amount
 from delever.core.units import parse_decimal
-from delever.lab.errors import FLOAT, InputError
+from delever.lab.errors import InputError, check_exact
 
 STEP_MS = 1_000
 """Time between two steps of a scenario, unless it says otherwise."""
@@ -51,8 +51,7 @@ class Shock:
 
 def exact_fraction(amount: object, column: str, why: str = "must be exact text") -> Fraction:
     """Return the number of exact text; raises InputError, for a float with the text to write."""
-    if isinstance(amount, float):
-        raise InputError(FLOAT.format(text=amount), column=column, value=amount)
+    check_exact(column, amount)
     number = parse_decimal(amount) if isinstance(amount, str | int) else None
     if number is None:
         raise InputError(why, column=column, value=amount)

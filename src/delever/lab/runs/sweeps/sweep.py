@@ -110,7 +110,12 @@ def _inputs(
             raise InputError("is empty", column=name)
     check_distinct("rules", rules)
     check_distinct("funds", [fund_text(fund) for fund in funds])
-    for path in paths:
+    check_list("next_shocks", next_shocks, 'shocks, such as delever.Shock({"BTCUSDT": "-0.10"})')
+    for shock in next_shocks:
+        if not isinstance(shock, Shock):
+            why = 'must be a shock, such as delever.Shock({"BTCUSDT": "-0.10"})'
+            raise InputError(why, column="next_shocks", value=shock)
+    for path in (*paths, *map(scenario_of, next_shocks)):
         check_scenario(book, path)
     for fund in funds:
         if fund is not None:
