@@ -471,6 +471,28 @@ def playback(
     _write_file(playback_page(recordings, title or f"{source.stem}: the crash"), output)
 
 
+@app.command(
+    help="Write positions by leverage and return, and whom each rule set and policy closes."
+)
+def fairness_map(
+    source: CrashSource,
+    /,
+    *,
+    output: Page,
+    crash: CrashOptions = NO_CRASH,
+    rules: OtherRules = None,
+    policies: Policies = None,
+    fund: Fund = None,
+    title: PageTitle = None,
+) -> None:
+    """Write one HTML file: positions, whom each variant closes, Lorenz curve and Gini."""
+    from delever.lab.reports.interactive.fairness_map import fairness_page  # noqa: PLC0415 - slow
+
+    with _warnings():
+        recordings = _recordings(source, crash, rules or (), policies, fund)
+    _write_file(fairness_page(recordings, title or f"{source.stem}: whom ADL closes"), output)
+
+
 def _recordings(
     source: Path,
     crash: CrashOptions,

@@ -11,12 +11,13 @@ from PIL import Image
 
 from browser import DESKTOP, PHONE, BrowserSession, open_browser
 from delever.cli import ExitCode, call
-from delever.core.messages import Command, SetTime
+from delever.core.messages import CancelAdl, Command, SetTime
 from delever.demo.crash_generator import draw_crash, market_commands, opening_commands
 from delever.demo.crash_run import run_crash
 from delever.journal import SqliteJournal
 from delever.lab.errors import InputError
 from delever.lab.queries.fill_explanation import explain_fill
+from delever.lab.reports.interactive.fairness_map import fairness_map
 from delever.lab.reports.interactive.playback import MAX_FRAMES, playback
 from delever.lab.reports.interactive.receipt import receipt_page, receipt_rows, receipt_title
 from delever.lab.reports.interactive.recording import Recording, record_commands
@@ -122,6 +123,72 @@ def test_a_journal_has_its_own_crash(capsys: pytest.CaptureFixture[str], tmp_pat
     tokens = ["lab", "playback", str(CRASH), "-o", str(tmp_path / "x.html"), "--fund.main", "1"]
     assert call(tokens) == ExitCode.USAGE_ERROR
     assert "omit --move, --fund" in capsys.readouterr().err
+
+
+# --- the fairness map ---
+
+
+def test_the_fairness_map_of_bybits_example_has_its_leverage_parts_and_gini() -> None:
+    """Bob: 50 at 56,000 on an equity of 400,000 + 50 x 4,000, and 50 x 500 below the mark.
+
+    Half of dan's 40 and all of the others' are closed: Gini (-2 x 0.5 + 2 x 1) / (3 x 2.5).
+    """
+    ranked, shared = record_commands(read_scenario(CRASH), policies=["pro_rata"])
+    side = fairness_map([ranked, shared])["sides"][0]
+    by_rank, pro_rata = side["variants"]
+    rows = zip(side["leverage"], by_rank["part"], by_rank["haircut"], strict=True)
+    assert dict(zip(side["names"], rows, strict=True)) == {
+        "bob": (4.667, 1, 25_000),
+        "dan": (2.113, 0.5, 10_000),
+        "cyd": (6.222, 1, 15_000),
+    }
+    assert by_rank["gini"]["part"] == pytest.approx(1 / 7.5)
+    assert pro_rata["part"] == [0.8333] * 3
+    assert pro_rata["gini"]["part"] < 1e-5
+    assert pro_rata["lorenz"]["quantity"] == pytest.approx(side["held"], abs=1e-4)
+
+
+def test_the_fairness_map_has_every_haircut_of_the_run(recordings: list[Recording]) -> None:
+    found = fairness_map(recordings)
+    for number, recording in enumerate(recordings):
+        fills = recording.result.fills
+        for side in found["sides"]:
+            own = fills.filter(contract=side["contract"], side=side["side"])
+            chosen = side["variants"][number]
+            assert chosen["touched"] == own["account"].n_unique()
+            assert chosen["cost"] == pytest.approx(sum(chosen["haircut"]), abs=1)
+
+
+def test_a_cancelled_fill_is_not_in_the_fairness_map() -> None:
+    commands = [*read_scenario(CRASH), CancelAdl(time_ms=5_000, fill=1, note="wrong mark")]
+    side = fairness_map(record_commands(commands, policies=["pro_rata"]))["sides"][0]
+    own, shared = side["variants"]
+    assert dict(zip(side["names"], own["part"], strict=True)) == {"bob": 1, "dan": 0.5, "cyd": 0}
+    assert (own["touched"], shared["touched"]) == (2, 2)
+    assert own["cost"] == 35_000
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_fairness_map_changes_rules_and_follows_a_position(
+    browser: BrowserSession, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    file = tmp_path / "map.html"
+    tokens = ["lab", "fairness-map", str(EXAMPLES / "book"), "--move.BTCUSDT=-0.15"]
+    assert call([*tokens, "--fund.main", "0", "-o", str(file)]) == ExitCode.SUCCESS
+    page = browser.page(file.as_uri(), size)
+    page.locator("#dots g").first.click()
+    assert "bybit closes" in page.locator("#tip").inner_text()
+    page.keyboard.press("v")
+    assert page.locator("tr.on td").first.inner_text() == "bybit+pro_rata"
+    assert "bybit+pro_rata closes" in page.locator("#tip").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    assert browser.requests == [file.as_uri()]
+    assert browser.console_errors == []
+
+
+def test_a_crash_without_adl_is_no_fairness_map() -> None:
+    with pytest.raises(InputError, match="closes nothing"):
+        fairness_map(record_commands(read_scenario(CRASH)[:5]))
 
 
 # --- the receipt ---

@@ -31,7 +31,9 @@ _PAGE = """<!doctype html>
 
 
 def html_page(script: str, title: str, data: Any) -> str:
-    """Return the page of a script of this package (`playback`, `receipt`) with its data.
+    """Return the page of a script of this package with its data.
+
+    Scripts are `playback`, `fairness_map` and `receipt`.
 
     >>> "<title>a &lt; b</title>" in html_page("playback", "a < b", {})
     True
