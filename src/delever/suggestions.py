@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-
 MAX_LISTED = 16
 """Known names that an error lists, where none of them resembles the given one."""
 
