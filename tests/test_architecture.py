@@ -116,6 +116,7 @@ MAY_IMPORT = {
     "config": {"field_errors"},
     "rule_registry": {"core"},
     "journal": {"core", "rule_registry"},
+    "replication": {"core", "journal"},
     "demo": {"config", "core", "formatting", "journal", "lab"},
     "lab": {
         "core",
@@ -136,6 +137,7 @@ MAY_IMPORT = {
         "formatting",
         "journal",
         "lab",
+        "replication",
         "rule_registry",
     },
     "shadow": {"core", "formatting", "lab"},

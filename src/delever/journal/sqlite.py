@@ -69,6 +69,12 @@ _BASE_TABLE = """CREATE TABLE IF NOT EXISTS base (
     ) STRICT"""
 """The last record before the first one of the file; the records up to it are in archives."""
 
+_LOG_POSITION_TABLE = """CREATE TABLE IF NOT EXISTS log_position (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        log_sequence INTEGER NOT NULL
+    ) STRICT"""
+"""The last message of the replicated log whose commands are in the file; 0 for none, or no log."""
+
 _RECORDS = "SELECT sequence, time_ms, command, events, previous_hash, book_hash, hash FROM records"
 _SNAPSHOTS = "SELECT sequence, record_hash, body, hash FROM snapshots"
 
@@ -124,6 +130,7 @@ class SqliteJournal:
             self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             self._connection.execute(_SEGMENTS_TABLE)
             self._connection.execute(_BASE_TABLE)
+            self._connection.execute(_LOG_POSITION_TABLE)
 
     def _create(self) -> None:
         self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -139,18 +146,27 @@ class SqliteJournal:
 
     # --- writing ---
 
-    def append(self, records: Sequence[Record], segment: Segment | None = None) -> None:
+    def append(
+        self,
+        records: Sequence[Record],
+        segment: Segment | None = None,
+        log_sequence: int | None = None,
+    ) -> None:
         """Append records that follow the head in one commit; on return they are on disk.
 
-        With a segment, it begins with the first of them.
+        With a segment, it begins with the first of them. A replica names the last message of the
+        log that it has run, with or without records.
 
         Raises JournalError, with no record written, if another writer has moved the head or the
         write fails.
         """
-        if not records:
-            return
-        first, last = records[0], records[-1]
         with self._transaction() as connection:
+            if log_sequence is not None:
+                position = (1, log_sequence)
+                connection.execute("INSERT OR REPLACE INTO log_position VALUES (?, ?)", position)
+            if not records:
+                return
+            first, last = records[0], records[-1]
             moved = connection.execute(
                 "UPDATE head SET sequence = ?, hash = ? WHERE sequence = ? AND hash = ?",
                 (*last.head, first.sequence - 1, first.previous_hash),
@@ -258,6 +274,11 @@ class SqliteJournal:
         row = next(self._rows("SELECT sequence, hash FROM base"), None)
         return EMPTY_HEAD if row is None else Head(*row)
 
+    def log_sequence(self) -> int:
+        """Return the last message of the replicated log whose commands the file has, or 0."""
+        row = next(self._rows("SELECT log_sequence FROM log_position"), None)
+        return 0 if row is None else int(row[0])
+
     def head_at(self, sequence: int) -> Head | None:
         """Return a record, or the base, as a head; None where the file does not have it."""
         record, base = self.record(sequence), self.base()
@@ -269,6 +290,11 @@ class SqliteJournal:
         """Return the records with after < sequence <= until, in order."""
         query = f"{_RECORDS} WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
         return map(Record._make, self._rows(query, after, until))
+
+    def hashes(self, after: int, until: int) -> list[bytes]:
+        """Return the hashes of the records with after < sequence <= until, in order."""
+        query = "SELECT hash FROM records WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
+        return [row[0] for row in self._rows(query, after, until)]
 
     def record(self, sequence: int) -> Record | None:
         """Return one record, or None if it does not exist."""

@@ -19,12 +19,16 @@ from delever.lab.errors import InputError
 from delever.lab.queries.fill_explanation import explain_fill
 from delever.lab.reports.interactive.fairness_map import fairness_map
 from delever.lab.reports.interactive.playback import MAX_FRAMES, playback
+from delever.lab.reports.interactive.playback_gif import BAR, CHART_STEP, QUEUE_STEP, TOP
 from delever.lab.reports.interactive.receipt import receipt_page, receipt_rows, receipt_title
 from delever.lab.reports.interactive.recording import Recording, record_commands
 from delever.lab.runs.scenario import read_scenario
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 CRASH = EXAMPLES / "crash.ndjson"
+
+CLOSED_RGB = (0xEF, 0xC1, 0xBF)
+"""Color of the quantity that ADL closed before the moment of a picture."""
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,25 @@ def test_a_playback_plays_by_keyboard_and_requests_nothing(
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
     assert browser.requests == [file.as_uri()]
     assert browser.console_errors == []
+
+
+def test_a_playback_as_gif_has_every_moment_and_the_closed_part_in_red(tmp_path: Path) -> None:
+    file = tmp_path / "crash.gif"
+    assert call(["lab", "playback", str(CRASH), "-o", str(file)]) == ExitCode.SUCCESS
+    frames = playback(record_commands(read_scenario(CRASH), policies=["pro_rata"]))
+    with Image.open(file) as film:
+        assert film.n_frames == len(frames["times"])
+        assert closed_widths(film) == [0, 0]
+        film.seek(film.n_frames - 1)
+        # 100 of the 150 that the picture spans, on 860 pixels, under both variants
+        assert closed_widths(film) == pytest.approx([860 * 100 / 150] * 2, abs=2)
+
+
+def closed_widths(film: Image.Image) -> list[int]:
+    """Return how many pixels of each variant's queue are in the color of closed quantity."""
+    queues = [TOP + 2 * CHART_STEP + number * QUEUE_STEP + 24 + BAR // 2 for number in (0, 1)]
+    pixels = film.convert("RGB")
+    return [sum(pixels.getpixel((x, y)) == CLOSED_RGB for x in range(pixels.width)) for y in queues]
 
 
 @pytest.mark.slow
