@@ -123,9 +123,10 @@ def crashes(book: "Book", crash: CrashOptions) -> list["Scenario"]:
     if crash.prices is not None:
         found = [models.historical_path(_prices(crash.prices), name=crash.prices.stem)]
     elif crash.model is None:
-        shock = crash.steps in {None, 1}
-        path = scenario_of(Shock(crash.move)) if shock else None
-        found = [path or models.linear_path(crash.move, steps=crash.steps or 1)]
+        is_shock = crash.steps in {None, 1}
+        steps = 1 if crash.steps is None else crash.steps
+        shock = scenario_of(Shock(crash.move)) if is_shock else None
+        found = [shock or models.linear_path(crash.move, steps=steps)]
     else:
         found = models.scenarios(
             book,
@@ -224,7 +225,7 @@ def _write_run_json(result: "RunResult", accounts: "pl.DataFrame") -> None:
     answer = {
         "schema": "delever.lab.simulate/1",
         "summary": result.summary,
-        "measures": result.measures(),
+        "measures": {asset: result.measures(asset) for asset in result.assets},
         "accounts": accounts.to_dicts(),
     }
     write(json_text(answer).rstrip())
@@ -348,7 +349,8 @@ def fund(
     found = {"fund": best.fund, "low": best.low, "high": best.high, "cost": best.cost}
     log(
         f"optimum: {best.fund:,.0f} ({best.low:,.0f} to {best.high:,.0f}), expected cost "
-        f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f}"
+        f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f} "
+        f"({curve.newsvendor_low:,.0f} to {curve.newsvendor_high:,.0f})"
     )
     if report is not None:
         _write_study_report("Fund size", {"By size": curve.frame}, report, "fund", curve.frame)
