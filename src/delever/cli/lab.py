@@ -62,6 +62,7 @@ CrashSource = Annotated[
     Path, Parameter(help="Journal, scenario (NDJSON), or book directory with a crash to run on it.")
 ]
 Page = Annotated[Path, Parameter(name=["--output", "-o"], help="HTML file to write.")]
+Film = Annotated[Path, Parameter(name=["--output", "-o"], help="File to write: .html or .gif.")]
 OtherRules = Annotated[
     list[str] | None,
     Parameter(name="--rules", help="Other rule set to switch to; repeatable. Default: pro_rata."),
@@ -448,9 +449,44 @@ def check(
 
 
 @app.command(
-    help="Write a crash as one HTML file that plays: price, fund, and the queue as ADL closes it."
+    help="Write a crash that plays, as HTML or GIF: price, fund, and the queue as ADL closes it."
 )
 def playback(
+    source: CrashSource,
+    /,
+    *,
+    output: Film,
+    crash: CrashOptions = NO_CRASH,
+    rules: OtherRules = None,
+    policies: Policies = None,
+    fund: Fund = None,
+    title: PageTitle = None,
+) -> None:
+    """Write a crash that plays: HTML with a switch between rule sets and policies, or a GIF."""
+    from delever.lab.reports.interactive import playback as page  # noqa: PLC0415 - slow to import
+
+    heading = title or f"{source.stem}: the crash"
+    with _warnings():
+        recordings = _recordings(source, crash, rules or (), policies, fund)
+    if output.suffix == ".gif":
+        _write_file(_gif(recordings, heading), output)
+    else:
+        _write_file(page.playback_page(recordings, heading), output)
+
+
+def _gif(recordings: "list[Recording]", title: str) -> bytes:
+    from delever.lab.reports.interactive.playback_gif import playback_gif  # noqa: PLC0415 - slow
+
+    try:
+        return playback_gif(recordings, title)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: install delever[plot]") from None
+
+
+@app.command(
+    help="Write positions by leverage and return, and whom each rule set and policy closes."
+)
+def fairness_map(
     source: CrashSource,
     /,
     *,
@@ -461,12 +497,12 @@ def playback(
     fund: Fund = None,
     title: PageTitle = None,
 ) -> None:
-    """Write a crash as one HTML file that plays, with a switch between rule sets and policies."""
-    from delever.lab.reports.interactive.playback import playback_page  # noqa: PLC0415 - slow
+    """Write one HTML file: positions, whom each variant closes, Lorenz curve and Gini."""
+    from delever.lab.reports.interactive.fairness_map import fairness_page  # noqa: PLC0415 - slow
 
     with _warnings():
         recordings = _recordings(source, crash, rules or (), policies, fund)
-    _write_file(playback_page(recordings, title or f"{source.stem}: the crash"), output)
+    _write_file(fairness_page(recordings, title or f"{source.stem}: whom ADL closes"), output)
 
 
 def _recordings(
@@ -542,6 +578,7 @@ def _html_report() -> Any:
     return html_report
 
 
-def _write_file(text: str, file: Path) -> None:
-    file.write_text(text, encoding="utf-8")
-    log(f"{file}: {len(text.encode()):,} bytes")
+def _write_file(content: str | bytes, file: Path) -> None:
+    encoded = content.encode() if isinstance(content, str) else content
+    file.write_bytes(encoded)
+    log(f"{file}: {len(encoded):,} bytes")

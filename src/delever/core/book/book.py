@@ -13,14 +13,20 @@ import numpy as np
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
 from delever.core.book.changes import Changes, MonitoredContracts
-from delever.core.book.contract_state import ContractState, NewMarkColumns, NewMarks, contracts_html
+from delever.core.book.contract_state import (
+    ContractState,
+    contracts_html,
+    pack_contracts,
+    unpack_contracts,
+)
+from delever.core.book.new_marks import new_marks
 from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock
 from delever.core.kernels import ParallelMap
 from delever.core.market.collateral import read_index_price, unit_collateral
 from delever.core.market.contract_terms import terms_of
-from delever.core.market.mark_table import COLUMN_THRESHOLD, MarkTable
+from delever.core.market.mark_table import MarkTable
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
@@ -119,7 +125,7 @@ class Book:
 
     def monitored(self) -> list[ContractState]:
         """Return the contracts that each step observes, in order of definition."""
-        return self._monitored.in_order()
+        return self._monitored.in_order(self.contracts)
 
     @property
     def has_stale_rows(self) -> bool:
@@ -175,7 +181,7 @@ class Book:
         rest = pickle.dumps(state, protocol=5, buffer_callback=buffers.append)
         copied = Book(self.registry)
         own = pickle.loads(rest, buffers=[np.array(buffer.raw()) for buffer in buffers])  # noqa: S301 - this book's own bytes
-        vars(copied).update(own, registry=copied.registry, superseded=self.superseded)
+        copied.__setstate__(own | {"registry": copied.registry, "superseded": self.superseded})
         return copied
 
     def restore(self, earlier: "Book") -> None:
@@ -199,7 +205,12 @@ class Book:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy takes: all but the caches, which follow from the rest."""
-        return vars(self) | {"publication_cache": None, "idle_rounds": {}}
+        contracts = pack_contracts([*self.contracts.values()])
+        return vars(self) | {"publication_cache": None, "idle_rounds": {}, "contracts": contracts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.contracts = unpack_contracts(state["contracts"], self.positions, self.marks)
 
     # --- apply ---
 
@@ -209,7 +220,7 @@ class Book:
         `revision` counts the events that can change the outcome of an ADL round.
         """
         self.revision += type(event) not in _REPORTS
-        if isinstance(event, m.MarksSet):
+        if type(event) is m.MarksSet:
             self._marks_set(event, parallel_map)
         else:
             _HANDLERS[type(event)](self, event)
@@ -448,11 +459,7 @@ class Book:
 
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
         self._changes.record_marks(event.contracts)  # they make no contract monitored
-        new: NewMarks | NewMarkColumns = (
-            NewMarks(self.contracts, event)
-            if len(event.contracts) < COLUMN_THRESHOLD
-            else NewMarkColumns(self.contracts, self.marks, event)
-        )
+        new = new_marks(self.contracts, self.marks, event)
         for state in new.set(self.time_ms):
             self.asset_of(state).grow_exposure(state.update_exposure())
         block = self.positions
@@ -781,14 +788,8 @@ class Book:
 
 _REPORTS = frozenset(
     {
-        m.Accepted,
-        m.Rejected,
-        m.RowIgnored,
-        m.RowsIgnored,
-        m.CounterpartySkipped,
-        m.AdlForced,
-        m.RatingsSet,
-        m.IndicatorsPublished,
+        *(m.Accepted, m.Rejected, m.RowIgnored, m.RowsIgnored, m.CounterpartySkipped),
+        *(m.AdlForced, m.RatingsSet, m.IndicatorsPublished),
     }
 )
 """Events that change nothing that an ADL round reads, except the time."""

@@ -21,17 +21,20 @@ class Changes:
     """
 
     def __init__(self) -> None:
-        self._changed: dict[str, ContractState | PoolState | AssetState] = {}
-        self._marked: set[str] = set()
+        self._changed: dict[str, PoolState | AssetState] = {}
+        self._contracts: set[str] = set()
         self._changed_sides: set[tuple[str, Side]] = set()
 
     def record(self, state: ContractState | PoolState | AssetState) -> None:
         """Record that the numbers of a contract, a pool or an asset itself have changed."""
-        self._changed[state.key] = state
+        if isinstance(state, ContractState):
+            self._contracts.add(state.name)
+        else:
+            self._changed[state.key] = state
 
     def record_marks(self, contracts: Iterable[str]) -> None:
         """Record that the marks of contracts, by name, have changed."""
-        self._marked.update(contracts)
+        self._contracts.update(contracts)
 
     def record_side(self, state: ContractState, side: Side) -> None:
         """Record that positions or tranches of one side have changed."""
@@ -45,16 +48,14 @@ class Changes:
         self, assets: Mapping[str, AssetState], contracts: Mapping[str, ContractState]
     ) -> bytes:
         """Return all changes since the last call, in one canonical encoding."""
-        for state in map(contracts.__getitem__, self._marked):
-            self._changed[state.key] = state
-        rows: list[tuple[str, Any]] = [
-            (key, self._changed[key].scalars()) for key in sorted(self._changed)
-        ]
+        states = map(contracts.__getitem__, self._contracts)
+        changed = self._changed | {state.key: state for state in states}
+        rows: list[tuple[str, Any]] = [(key, changed[key].scalars()) for key in sorted(changed)]
         rows += [(name, assets[name].wallets.take_changes()) for name in sorted(assets)]
         for name, side in sorted(self._changed_sides):
             rows.append((name + " " + side, contracts[name].take_changes(side)))
         self._changed.clear()
-        self._marked.clear()
+        self._contracts.clear()
         self._changed_sides.clear()
         changes = [row for row in rows if row[1]]
         try:
@@ -64,22 +65,25 @@ class Changes:
 
 
 class MonitoredContracts:
-    """The contracts that each step observes."""
+    """The contracts that each step observes, by name: a copy has contracts of its own."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, ContractState] = {}
+        self._names: set[str] = set()
         self._in_order: list[ContractState] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy takes: the names."""
+        return {"_names": self._names, "_in_order": None}
 
     def update(self, state: ContractState) -> None:
         """Add or remove a contract whose own numbers have changed."""
-        if state.is_monitored != (state.name in self._by_name):
-            if self._by_name.pop(state.name, None) is None:
-                self._by_name[state.name] = state
+        if state.is_monitored != (state.name in self._names):
+            self._names ^= {state.name}
             self._in_order = None
 
-    def in_order(self) -> list[ContractState]:
+    def in_order(self, contracts: Mapping[str, ContractState]) -> list[ContractState]:
         """Return the contracts in order of definition."""
         if self._in_order is None:
-            by_definition = attrgetter("definition_order")
-            self._in_order = sorted(self._by_name.values(), key=by_definition)
+            states = map(contracts.__getitem__, self._names)
+            self._in_order = sorted(states, key=attrgetter("definition_order"))
         return self._in_order  # replaced, never changed: callers may iterate over it

@@ -1,17 +1,22 @@
 """The state of one contract: terms, mark, depth, positions, inventory, PnL and ADL."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
 from delever.core.book.account_tables import Accounts, Wallets
-from delever.core.book.inventory import Inventory, Tranche
+from delever.core.book.pool_state import Inventory, Tranche
 from delever.core.book.position_table import (
+    PackedTables,
     PositionBlock,
     PositionBounds,
     PositionColumns,
     PositionTable,
+    pack_tables,
+    unpack_tables,
 )
 from delever.core.kernels import kernels_for
 from delever.core.market.contract_terms import ContractTerms, FormerUnits
@@ -23,7 +28,6 @@ from delever.core.messages import (
     AdlFilled,
     DefineContract,
     LossSocialized,
-    MarksSet,
     PositionColumnsSet,
     PositionsClosed,
     PositionsNetted,
@@ -35,7 +39,6 @@ from delever.core.messages import (
 )
 from delever.core.messages.fill_batch import FillBatch
 from delever.core.units import (
-    Bools,
     Ints,
     Mark,
     Ratio,
@@ -78,7 +81,7 @@ class ContractState:
         self.marks = marks
         self.definition = definition
         self.tables = {side: PositionTable(positions) for side in Side}
-        self.terms = terms
+        self.set_terms(terms)
         self.price_unit = ""
         self.former_units: list[FormerUnits] = []
         self.amendments = 0
@@ -160,7 +163,8 @@ class ContractState:
         if (lots_ratio, price_ratio) != (UNCHANGED, UNCHANGED):
             self._rescale(lots_ratio, price_ratio)
         self.definition, self.price_unit = definition, price_unit
-        self.terms, self.limits = terms, limits
+        self.set_terms(terms)
+        self.limits = limits
         scaled = [scale_mark(mark, price_ratio) for mark in marks]
         self.mark, self.previous_mark, self.last_confirmed_mark = scaled
         self.update_mark_limits()
@@ -233,14 +237,9 @@ class ContractState:
 
     # --- marks and values ---
 
-    @property
-    def terms(self) -> ContractTerms:
-        """The exact terms; factor and tiers are also columns of the block of positions."""
-        return self._terms
-
-    @terms.setter
-    def terms(self, terms: ContractTerms) -> None:
-        self._terms = terms
+    def set_terms(self, terms: ContractTerms) -> None:
+        """Set the exact terms; factor and tiers are also columns of the block of positions."""
+        self.terms = terms
         for side, table in self.tables.items():
             factor = side.sign * terms.factor if terms.linear else 0
             table.block.set_terms(table.number, factor, terms.tier_bytes)
@@ -257,7 +256,7 @@ class ContractState:
         """The newest mark; 0 before the first."""
         row, marks = self.definition_order, self.marks
         ticks, fraction = marks.ticks.item(row), marks.fractions.item(row)
-        return self._terms.join_mark(ticks, fraction) if fraction else ticks
+        return self.terms.join_mark(ticks, fraction) if fraction else ticks
 
     @mark.setter
     def mark(self, mark: Mark) -> None:
@@ -283,11 +282,11 @@ class ContractState:
 
     def _joined(self, ticks: Ints, fractions: Ints) -> Mark:
         row = self.definition_order
-        return self._terms.join_mark(ticks.item(row), fractions.item(row))
+        return self.terms.join_mark(ticks.item(row), fractions.item(row))
 
     def _set_columns(self, mark: Mark, ticks: Ints, fractions: Ints) -> None:
         row = self.definition_order
-        ticks[row], fractions[row] = self._terms.split_mark(mark)
+        ticks[row], fractions[row] = self.terms.split_mark(mark)
 
     @property
     def marked_ms(self) -> int:
@@ -339,7 +338,7 @@ class ContractState:
         The book values the positions of all marked contracts together.
         """
         row, marks = self.definition_order, self.marks
-        mark = self._terms.join_mark(ticks, fraction)
+        mark = self.terms.join_mark(ticks, fraction)
         if div_floor(time_ms, RollingVolatility.MINUTE_MS) != marks.minutes.item(row):
             self.start_minute(time_ms, mark)
         self.previous_mark = self.confirmed_mark or mark
@@ -395,7 +394,7 @@ class ContractState:
         )
         table.set_row(row, lots, cost, margin)
         table.isolated[row], table.leverage[row], table.under_liquidation[row] = flags
-        pnl, maintenance, mark, terms = 0, 0, self.mark, self._terms
+        pnl, maintenance, mark, terms = 0, 0, self.mark, self.terms
         if mark:
             value = terms.value_cash(side.sign * lots, mark)
             pnl, maintenance = value - cost, terms.maintenance_of(abs(value))
@@ -596,7 +595,7 @@ class ContractState:
         inventory = self.inventory[side]
         if not inventory.total_lots or (mark := self.confirmed_mark) == 0:
             return inventory.total_cost
-        return self._terms.value_cash(side.sign * inventory.total_lots, mark)
+        return self.terms.value_cash(side.sign * inventory.total_lots, mark)
 
     def inventory_pnl(self, side: Side) -> int:
         """Return the unrealized PnL of inventory of one side at the mark, in Cash."""
@@ -647,7 +646,7 @@ class ContractState:
     def exposures(self, mark: Mark, bounds: Mapping[Side, PositionBounds]) -> tuple[int, int]:
         """Return the bounds of `exposure` and `exposure_at_mark` for the whole band of a mark."""
         low, high = band_of(mark) if mark >= 1 else (mark, mark)
-        if self._terms.linear:
+        if self.terms.linear:
             exposure = self.exposure(high, bounds)
             return exposure, exposure
         return self.exposure(mark, bounds), self.exposure_at_mark(low, bounds)
@@ -721,73 +720,30 @@ class ContractState:
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]
 
 
-class NewMarks:
-    """The marks of an event, which are set and valued one by one."""
-
-    def __init__(self, contracts: Mapping[str, ContractState], event: MarksSet) -> None:
-        self._marks = [(contracts[name], ticks, rest) for name, ticks, rest in event.rows()]
-
-    def set(self, time_ms: int) -> list[ContractState]:
-        """Set the marks; return the contracts whose bounds of equity have to be updated."""
-        return [state for state, *mark in self._marks if state.set_mark(time_ms, *mark)]
-
-    def sides(self, block: PositionBlock, sequence: int) -> dict[str, Ints]:
-        """Return the sides of each asset's contracts as `revalue_sides` takes them; stamp them."""
-        settled: dict[str, list[tuple[int, tuple[int, int, int]]]] = {}
-        for state, ticks, fraction in self._marks:
-            terms = state.terms
-            mark = terms.join_mark(ticks, fraction)
-            settled.setdefault(terms.settle, []).extend(
-                (table.number, terms.value_factor(side, mark))
-                for side, table in state.tables.items()
-            )
-        return {settle: block.sides_of(valued, sequence) for settle, valued in settled.items()}
+PackedContracts = tuple[tuple[str, ...], tuple[tuple[Any, ...], ...], PackedTables]
+"""Names of attributes, a column of each with an entry a contract, and the tables of positions."""
 
 
-class NewMarkColumns:
-    """The marks of an event, which are set and valued together, as `NewMarks` does one by one."""
+def pack_contracts(states: Sequence[ContractState]) -> PackedContracts:
+    """Return what a copy of all contracts of a book takes, which pickle copies by column."""
+    names = tuple(vars(states[0]).keys() - {"tables", "marks"}) if states else ()
+    columns = tuple(zip(*map(attrgetter(*names), states), strict=True)) if states else ()
+    tables = [table for state in states for table in state.tables.values()]
+    return names, columns, pack_tables(tables)
 
-    def __init__(
-        self, contracts: Mapping[str, ContractState], marks: MarkTable, event: MarksSet
-    ) -> None:
-        self._contracts, self._names, self._marks = contracts, event.contracts, marks
-        self._rows = marks.rows_of(event.contracts)
-        self._ticks = np.array(event.mark_ticks, np.int64)
-        self._fractions = np.array(event.mark_fractions or 0, np.int64) + 0 * self._ticks
 
-    def set(self, time_ms: int) -> list[ContractState]:
-        """Set the marks; return the contracts whose bounds of equity have to be updated."""
-        minute = div_floor(time_ms, RollingVolatility.MINUTE_MS)
-        for state, mark in self._chosen(self._marks.minutes[self._rows] != minute):
-            state.start_minute(time_ms, mark)
-        self._marks.set(time_ms, self._rows, self._ticks, self._fractions)
-        left = self._marks.has_left_band(self._rows, self._ticks)
-        return [state for state, _ in self._chosen(left)]
-
-    def sides(self, block: PositionBlock, sequence: int) -> dict[str, Ints]:
-        """Return the sides of each asset's contracts as `revalue_sides` takes them; stamp them."""
-        columns = self._rows, self._ticks, self._fractions
-        lot_values, has_values = self._marks.lot_values(*columns)
-        for at in np.flatnonzero(~has_values).tolist():
-            ((state, mark),) = self._chosen(np.arange(len(self._rows)) == at)
-            lot_values[at] = [state.terms.value_factor(side, mark) for side in Side]
-        settles, assets = self._marks.settles[self._rows], self._marks.settle_assets
-        first = settles[0]
-        if (settles == first).all():
-            return {assets[first]: block.sides_at(self._rows, lot_values, sequence)}
-        return {
-            assets[settle]: block.sides_at(
-                self._rows[settles == settle], lot_values[settles == settle], sequence
-            )
-            for settle in np.unique(settles).tolist()
-        }
-
-    def _chosen(self, rows: Bools) -> Iterator[tuple[ContractState, Mark]]:
-        """Yield the contracts of some rows with their marks."""
-        for at in np.flatnonzero(rows).tolist():
-            state = self._contracts[self._names[at]]
-            mark = state.terms.join_mark(self._ticks.item(at), self._fractions.item(at))
-            yield state, mark
+def unpack_contracts(
+    packed: PackedContracts, positions: PositionBlock, marks: MarkTable
+) -> dict[str, ContractState]:
+    """Return the contracts by name that `pack_contracts` packed, with their block and marks."""
+    names, columns, packed_tables = packed
+    tables, states = iter(unpack_tables(packed_tables, positions)), {}
+    for numbers in zip(*columns, strict=True):
+        state = ContractState.__new__(ContractState)
+        of_sides = dict(zip(Side, tables, strict=False))
+        vars(state).update(zip(names, numbers, strict=True), marks=marks, tables=of_sides)
+        states[state.name] = state
+    return states
 
 
 def contracts_html(title: str, states: Iterable[ContractState]) -> str:

@@ -75,6 +75,8 @@ def check_range(
             raise Rejection("positions", name, Reason.EXCEEDS_NUMERIC_RANGE)
         if table.is_exceeded_by(grown.bounds):
             new_bounds.setdefault(name, {})[side] = grown.bounds
+    if not (new_bounds or marks or max_balance) and bounds_fit(book, {}):
+        return
     equity, at_mark = _bounds_after(book, marks, new_bounds, max_balance)
     field = "positions" if growth else "marks" if marks else "balances"
     for name, bound in equity.items():
@@ -92,11 +94,23 @@ def check_range(
         reject_unless(fits, field, book.margin_currency, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
+def balances_fit(book: Book, balances: Iterable[tuple[str, str, int]]) -> bool:
+    """Return whether the bounds on equity show that balances (account, asset, Cash) fit."""
+    for _, name, cash in balances:
+        asset = book.assets[name]
+        if asset.exposure + max(asset.wallets.largest, abs(cash)) >= COLUMN_LIMIT:
+            return False
+    return not book.margin_currency
+
+
 def bounds_fit(book: Book, moved: Mapping[str, Mark]) -> bool:
     """Return whether the bounds on equity show that it fits the numeric range at new marks.
 
     `moved` are the marks that leave the bands of their contracts: only those change a bound.
     """
+    if not (moved or book.margin_currency):
+        bounds = [asset.equity_bound for asset in book.assets.values()]
+        return max(bounds, default=0) < COLUMN_LIMIT
     equity, at_mark = _bounds_after(book, moved, {}, {})
     return max(equity.values(), default=0) < COLUMN_LIMIT and pooled_fits(book, at_mark, {})
 

@@ -109,18 +109,30 @@ def full_close_share(v: AccountVectors) -> float | None:
 
 def gini_of_haircuts(v: AccountVectors) -> float | None:
     """Return sum((2 i - n - 1) x_(i)) / (n H) over accounts with PnL, x ascending, i from 1."""
-    return _gini(v.haircut[(v.endowment > 0) | (v.haircut > 0)])
+    return gini_coefficient(v.haircut[(v.endowment > 0) | (v.haircut > 0)])
 
 
 def gini_of_notional(v: AccountVectors) -> float | None:
     """Return the Gini coefficient of the notional closed over accounts with PnL."""
-    return _gini(v.closed_notional[(v.endowment > 0) | (v.closed_notional > 0)])
+    return gini_coefficient(v.closed_notional[(v.endowment > 0) | (v.closed_notional > 0)])
 
 
 def top_tenth_share(v: AccountVectors) -> float | None:
     """Return the part of H that the tenth of the accounts with the largest haircuts paid."""
     curve = lorenz(v.haircut[(v.endowment > 0) | (v.haircut > 0)])
     return None if curve is None else float(1 - np.interp(0.9, *curve))
+
+
+def gini_coefficient(values: Floats) -> float | None:
+    """Return sum((2 i - n - 1) x_(i)) / (n sum(x)), x ascending, i from 1; None if the sum is 0.
+
+    >>> import numpy as np
+    >>> gini_coefficient(np.array([1.0, 3.0]))
+    0.25
+    """
+    size, total = len(values), float(values.sum())
+    weights = 2 * np.arange(1, size + 1) - size - 1
+    return _ratio(float(weights @ np.sort(values)), size * total)
 
 
 def lorenz(values: Floats) -> tuple[Floats, Floats] | None:
@@ -275,12 +287,6 @@ def measure(vectors: AccountVectors) -> dict[str, float | None]:
 
 def _largest_survivor(v: AccountVectors) -> float:
     return float(np.maximum(v.endowment - v.haircut, 0).max(initial=0))
-
-
-def _gini(values: Floats) -> float | None:
-    size, total = len(values), float(values.sum())
-    weights = 2 * np.arange(1, size + 1) - size - 1
-    return _ratio(float(weights @ np.sort(values)), size * total)
 
 
 def _ratio(numerator: float, denominator: float) -> float | None:

@@ -100,3 +100,17 @@ def address_of(scope: Scope, *, trust_forwarded: bool) -> str:
 def first_part(path: str) -> str:
     """Return the first part of a path: 'fapi' of /fapi/v1/ping."""
     return path.split("/", 2)[1] if path.startswith("/") else ""
+
+
+def with_headers(app: Asgi, headers: Callable[[], Headers]) -> Asgi:
+    """Return an app whose HTTP responses have further headers, read when a response starts."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *headers()]
+            await send(message)
+
+        await app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    return serve
