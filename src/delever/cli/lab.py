@@ -123,9 +123,10 @@ def crashes(book: "Book", crash: CrashOptions) -> list["Scenario"]:
     if crash.prices is not None:
         found = [models.historical_path(_prices(crash.prices), name=crash.prices.stem)]
     elif crash.model is None:
-        shock = crash.steps in {None, 1}
-        path = scenario_of(Shock(crash.move)) if shock else None
-        found = [path or models.linear_path(crash.move, steps=crash.steps or 1)]
+        is_shock = crash.steps in {None, 1}
+        steps = 1 if crash.steps is None else crash.steps
+        shock = scenario_of(Shock(crash.move)) if is_shock else None
+        found = [shock or models.linear_path(crash.move, steps=steps)]
     else:
         found = models.scenarios(
             book,
@@ -224,7 +225,7 @@ def _write_run_json(result: "RunResult", accounts: "pl.DataFrame") -> None:
     answer = {
         "schema": "delever.lab.simulate/1",
         "summary": result.summary,
-        "measures": result.measures(),
+        "measures": {asset: result.measures(asset) for asset in result.assets},
         "accounts": accounts.to_dicts(),
     }
     write(json_text(answer).rstrip())
@@ -348,7 +349,8 @@ def fund(
     found = {"fund": best.fund, "low": best.low, "high": best.high, "cost": best.cost}
     log(
         f"optimum: {best.fund:,.0f} ({best.low:,.0f} to {best.high:,.0f}), expected cost "
-        f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f}"
+        f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f} "
+        f"({curve.newsvendor_low:,.0f} to {curve.newsvendor_high:,.0f})"
     )
     if report is not None:
         _write_study_report("Fund size", curve.frame, report)
@@ -443,6 +445,35 @@ def check(
         write(f"{verdict}: expected shortfall {found.upper:,.4f}, no plan below {found.lower:,.4f}")
         write("\n".join(found.findings) or f"gap {found.gap:.2e}")
     return ExitCode.SUCCESS if found.ok else ExitCode.CHECK_FAILED
+
+
+@app.command(help="Score policies on ADL-Bench: twelve frozen instances, a dozen measures.")
+def bench(
+    files: Annotated[
+        list[Path] | None, Parameter(help="Python file with an object `policy`; it is executed.")
+    ] = None,
+    /,
+    *,
+    policies: Annotated[
+        list[str] | None, Parameter(name="--policy", help="Shipped policy; repeatable.")
+    ] = None,
+    shipped: Annotated[bool, Parameter(negative="", help="All shipped policies.")] = False,
+    instances: Annotated[
+        list[str] | None,
+        Parameter(name="--instance", help="Instance; repeatable. Default: all of them."),
+    ] = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each policy and instance, and the mean of each policy."""
+    from delever.lab.studies.bench import submission  # noqa: PLC0415 - slow to import
+
+    names = [*(submission.SHIPPED if shipped else ()), *(policies or ())]
+    chosen = [*names, *map(submission.read_submission, files or ())]
+    if not chosen:
+        raise UsageError("expected FILE.py, --policy NAME or --shipped")
+    with progress("bench") as report_progress:
+        table = submission.bench(chosen, instances, report_progress)
+    write_rows(table, out, schema="delever.lab.bench/1")
 
 
 # --- pages to share ---
