@@ -24,7 +24,7 @@ delever lab reproduce DIRECTORY -o docs/results/reproduction.csv
 The directory has copies of the public result tables: `plu_*.csv` of pluriholonomic/autodeleveraging-analysis (MIT),
 `hr_adl_by_user_REALTIME.csv` and `hr_adl_by_coin_REALTIME.csv` of HyperReplay (**Powered by HyperReplay — © ConejoCapital**,
 non-commercial), `viz_adl_flow_data.json` of ADLVisualizer. None is part of delever. Where a table is derived, the figure is
-checked against it and not against raw fills. *shown by* is the function under `src/delever/lab/studies/reproduction`.
+checked against it and not against raw fills. *computed by* is the function under `src/delever/lab/studies/reproduction`.
 
 """
 
@@ -65,12 +65,14 @@ def reproduction_page() -> str:
         parts.append(
             "| id | source | figure | published | computed |" + (" why |" if reason else "")
         )
-        parts.append(" shown by |\n|---|---|---|---|---|---|" + ("---|" if reason else "") + "\n")
+        parts.append(
+            " computed by |\n|---|---|---|---|---|---|" + ("---|" if reason else "") + "\n"
+        )
         for row in chosen.iter_rows(named=True):
             cells = [row["id"], row["source"], row["quantity"]]
             cells += [_number(row["published"]), _number(row["computed"])]
             cells += [row["why"] or ""] if reason else []
-            parts.append("| " + " | ".join([*cells, f"`{row['shown_by']}`"]) + " |\n")
+            parts.append("| " + " | ".join([*cells, f"`{row['computed_by']}`"]) + " |\n")
         parts.append("\n")
     return "".join(parts).rstrip("\n") + "\n" + TAIL
 

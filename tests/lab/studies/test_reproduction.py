@@ -49,7 +49,7 @@ def test_a_figure_is_judged_by_its_tolerance_and_correction() -> None:
     assert verdict(1.0, 1.006) == "does not stand"
     assert verdict(1.0, 2.0, "minor") == "holds after correction"
     assert verdict(1.0, 1.0, "material") == "does not stand"
-    assert figure("X", "", "", 1, 1).shown_by.startswith("test_reproduction.test_a_figure")
+    assert figure("X", "", "", 1, 1).computed_by.startswith("test_reproduction.test_a_figure")
 
 
 def test_the_closed_form_does_not_depend_on_the_grid() -> None:

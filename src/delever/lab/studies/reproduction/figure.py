@@ -21,7 +21,7 @@ HYPERREPLAY = "HyperReplay"
 
 @dataclass(frozen=True, slots=True)
 class PublishedFigure:
-    """A published figure beside the computed one; `shown_by` is the function that computes it."""
+    """A published figure beside the computed one; `computed_by` is the function that computes it."""
 
     id: str
     source: str
@@ -30,7 +30,7 @@ class PublishedFigure:
     computed: float
     verdict: Verdict
     why: str
-    shown_by: str
+    computed_by: str
 
     def row(self) -> dict[str, object]:
         """Return the figure as a row of a table."""
@@ -63,10 +63,10 @@ def figure(
         verdict = "holds after correction" if correction == "minor" else "does not stand"
     frame = inspect.currentframe()
     caller = None if frame is None else frame.f_back
-    shown_by = (
+    computed_by = (
         "" if caller is None else f"{Path(caller.f_code.co_filename).stem}.{caller.f_code.co_name}"
     )
-    return PublishedFigure(id, source, quantity, published, computed, verdict, why, shown_by)
+    return PublishedFigure(id, source, quantity, published, computed, verdict, why, computed_by)
 
 
 def read_table(
