@@ -476,6 +476,23 @@ def bench(
     write_rows(table, out, schema="delever.lab.bench/1")
 
 
+@app.command(help="Compute published figures about ADL again, each with a verdict.")
+def reproduce(
+    folder: Annotated[
+        Path | None, Parameter(help="Directory with the tables of 10 October 2025, if you have it.")
+    ] = None,
+    /,
+    *,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each figure: published, computed, verdict, reason, and what shows it."""
+    from delever.lab.studies.reproduction import reproduce as figures  # noqa: PLC0415 - slow
+
+    if folder is None:
+        log("without a directory of tables: figures of the event of 10 October 2025 are left out")
+    write_rows(figures.reproduce(folder), out, schema="delever.lab.reproduce/1")
+
+
 # --- pages to share ---
 
 
