@@ -20,7 +20,7 @@ from mail_servers import crash_commands, notices_config, running_notifier
 from manual_clock import ManualClock
 
 from delever.server.observability.metrics import Metrics
-from waiting import wait_until
+from waiting import PATIENCE_S, wait_until
 
 FILE = Path(__file__).parents[3] / "docs" / "operations" / "grafana.json"
 DASHBOARD: dict[str, Any] = json.loads(FILE.read_bytes())
@@ -126,7 +126,7 @@ def prometheus(exporter: int, tmp_path_factory: pytest.TempPathFactory) -> Itera
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    with httpx2.Client(base_url=f"http://{address}") as client:
+    with httpx2.Client(base_url=f"http://{address}", timeout=PATIENCE_S) as client:
         try:
             wait_until(lambda: process.poll() is None and scraped(client))
             yield client
