@@ -459,6 +459,52 @@ def check(
     return ExitCode.SUCCESS if found.ok else ExitCode.CHECK_FAILED
 
 
+@app.command(help="Score policies on ADL-Bench: twelve frozen instances, a dozen measures.")
+def bench(
+    files: Annotated[
+        list[Path] | None, Parameter(help="Python file with an object `policy`; it is executed.")
+    ] = None,
+    /,
+    *,
+    policies: Annotated[
+        list[str] | None, Parameter(name="--policy", help="Shipped policy; repeatable.")
+    ] = None,
+    shipped: Annotated[bool, Parameter(negative="", help="All shipped policies.")] = False,
+    instances: Annotated[
+        list[str] | None,
+        Parameter(name="--instance", help="Instance; repeatable. Default: all of them."),
+    ] = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each policy and instance, and the mean of each policy."""
+    from delever.lab.studies.bench import submission  # noqa: PLC0415 - slow to import
+
+    names = [*(submission.SHIPPED if shipped else ()), *(policies or ())]
+    chosen = [*names, *map(submission.read_submission, files or ())]
+    if not chosen:
+        raise UsageError("expected FILE.py, --policy NAME or --shipped")
+    with progress("bench") as report_progress:
+        table = submission.bench(chosen, instances, report_progress)
+    write_rows(table, out, schema="delever.lab.bench/1")
+
+
+@app.command(help="Compute published figures about ADL again, each with a verdict.")
+def reproduce(
+    folder: Annotated[
+        Path | None, Parameter(help="Directory with the tables of 10 October 2025, if you have it.")
+    ] = None,
+    /,
+    *,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each figure: published, computed, verdict, reason, and what shows it."""
+    from delever.lab.studies.reproduction import reproduce as figures  # noqa: PLC0415 - slow
+
+    if folder is None:
+        log("without a directory of tables: figures of the event of 10 October 2025 are left out")
+    write_rows(figures.reproduce(folder), out, schema="delever.lab.reproduce/1")
+
+
 # --- pages to share ---
 
 
