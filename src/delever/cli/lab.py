@@ -313,10 +313,9 @@ def sweep(
             progress=report_progress,
         )
     table = intervals(frame, ["rules", "fund"])
-    tables = {"By rule set and fund": table}
-    if frame["rules"].n_unique() > 1:
-        tables |= {f"Regret: {name}": regret(frame, name) for name in REGRETS}
-    _write_study_report("Sweep", tables, report, "interval", table)
+    several = frame["rules"].n_unique() > 1
+    regrets = {f"Regret: {name}": regret(frame, name) for name in REGRETS if several}
+    _write_study_report("Sweep", table, report, regrets)
     metadata = {"runs": frame.height, "asset": frame["asset"][0]}
     write_rows(table, out, schema="delever.lab.sweep/1", metadata=metadata)
 
@@ -367,7 +366,7 @@ def fund(
         f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f} "
         f"({curve.newsvendor_low:,.0f} to {curve.newsvendor_high:,.0f})"
     )
-    _write_study_report("Fund size", {"By size": curve.frame}, report, "fund", curve.frame)
+    _write_study_report("Fund size", curve.frame, report)
     metadata = {"optimum": found, "newsvendor": curve.newsvendor}
     write_rows(curve.frame, out, schema="delever.lab.fund/1", metadata=metadata)
 
@@ -398,7 +397,7 @@ def odds(
             policies=policies or (),
             pool=fund,
         )
-    _write_study_report(f"Odds of {account}", {"By position": table}, report)
+    _write_study_report(f"Odds of {account}", table, report)
     write_rows(table, out, schema="delever.lab.odds/1", metadata={"account": account})
 
 
@@ -428,7 +427,7 @@ def allocate(
     table = allocation.allocate(
         loaded, contract, side, quantity, policies=policies or ["queue"], rules=rules, price=price
     )
-    _write_study_report(f"{contract} {side}: {quantity}", {"By policy": table}, report)
+    _write_study_report(f"{contract} {side}: {quantity}", table, report)
     on_terminal = out.resolved_format == "table"
     rows = allocation.columns_by_policy(table) if on_terminal else table
     metadata = {"contract": contract, "side": side, "quantity": quantity}
@@ -626,16 +625,16 @@ def _write_comparison_report(table: "pl.DataFrame", file: Path | None) -> None:
 
 def _write_study_report(
     title: str,
-    tables: Mapping[str, "pl.DataFrame"],
+    table: "pl.DataFrame",
     file: Path | None,
-    picture: str = "",
-    drawn: "pl.DataFrame | None" = None,
+    more: "Mapping[str, pl.DataFrame] | None" = None,
 ) -> None:
     if file is None:
         return
-    reports = _html_report()
-    figures = {} if drawn is None else reports.study_figures(picture, drawn)
-    _write_file(reports.study_report(f"delever: {title}", tables, figures), file)
+    from delever.lab.reports.table_store import study_of  # noqa: PLC0415 - slow to import
+
+    study = study_of(table, more or {})
+    _write_file(_html_report().report_of(study, f"delever: {title}"), file)
 
 
 def _html_report() -> Any:

@@ -21,7 +21,7 @@ HYPERREPLAY = "HyperReplay"
 
 @dataclass(frozen=True, slots=True)
 class PublishedFigure:
-    """A published figure beside the computed one; `computed_by` is the function that computes it."""
+    """A published figure beside the computed one; `computed_by` is the function that did it."""
 
     id: str
     source: str

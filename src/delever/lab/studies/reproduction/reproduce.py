@@ -39,10 +39,10 @@ WITHOUT_DATA: tuple[Callable[[], Iterator[PublishedFigure]], ...] = (
 def reproduce(folder: str | Path | None = None) -> pl.DataFrame:
     """Return published figures with what they are computed to be: a row each.
 
-    `verdict` is *holds*, *holds after correction* or *does not stand*, `why` the reason, `computed_by`
-    the function that computes it. `folder` has the tables of the event; without it their figures
-    are left out. Raises InputError for a folder that does not exist, and for a table that is
-    missing or has another form.
+    `verdict` is *holds*, *holds after correction* or *does not stand*, `why` the reason, and
+    `computed_by` the function that computes it. `folder` has the tables of the event; without it
+    their figures are left out. Raises InputError for a folder that does not exist, and for a table
+    that is missing or has another form.
 
         >>> table = reproduce()
         >>> table.filter(id="F8").select("published", "verdict").rows()
