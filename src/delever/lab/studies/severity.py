@@ -25,6 +25,11 @@ class SeverityRounds:
     `gap` is the part of the need that the marks show before: the sum of |mark - bankruptcy price|
     times size; `size_squared` is the sum of squared sizes, to which price impact is proportional.
     Raises InputError for columns of other lengths, and for numbers that are negative or not finite.
+
+        >>> from delever import lab
+        >>> rounds = lab.SeverityRounds.of(deficit=[100, 50], needed=[60, 50])
+        >>> rounds.needed_severity.tolist(), round(rounds.path_length, 6)
+        ([0.6, 1.0], 0.4)
     """
 
     deficit: Floats
@@ -221,8 +226,9 @@ def severity_curves(
 
     `failure` is the part of the need that was not taken, until then.
 
-        >>> rounds = SeverityRounds.of([100.0, 100.0, 100.0], [60.0, 60.0, 60.0])
-        >>> curves = severity_curves(rounds, [StaticSeverity(0.5)])
+        >>> from delever import lab
+        >>> rounds = lab.SeverityRounds.of([100, 100, 100], [60, 60, 60])
+        >>> curves = lab.severity_curves(rounds).filter(controller="static")
         >>> curves["regret"].round(6).to_list()
         [10.0, 20.0, 30.0]
     """
