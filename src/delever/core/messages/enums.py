@@ -11,14 +11,14 @@ class Side(StrEnum):
 
     sign: int
     """+1 for long, -1 for short."""
+    opposite: "Side"
+    """The other side."""
 
     def __init__(self, value: str) -> None:
         self.sign = 1 if value == "long" else -1
 
-    @property
-    def opposite(self) -> "Side":
-        """The other side."""
-        return Side.SHORT if self is Side.LONG else Side.LONG
+
+Side.LONG.opposite, Side.SHORT.opposite = Side.SHORT, Side.LONG
 
 
 class ContractKind(StrEnum):
