@@ -14,8 +14,10 @@ from pathlib import Path
 import msgspec
 from api_page import api_page
 from architecture_picture import pictures
+from bench_page import bench_page
 from config_page import config_page
 from policy_page import policies_page
+from reproduction_page import reproduction_page
 from rule_pages import rules_page, venues_filled
 
 from delever.core import messages
@@ -185,6 +187,8 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "rules.md": rules_page(),
         ROOT / "docs" / "policies.md": policies_page(),
+        ROOT / "docs" / "results" / "adl-bench.md": bench_page(),
+        ROOT / "docs" / "results" / "reproduction.md": reproduction_page(),
         REFERENCE / "commands.md": commands_page(),
         REFERENCE / "api.md": api_page(),
         REFERENCE / "config.md": config_page(),

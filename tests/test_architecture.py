@@ -111,13 +111,22 @@ MAY_IMPORT = {
     "core": set(),
     "formatting": {"core"},
     "suggestions": set(),
+    "lazy_names": set(),
     "field_errors": {"suggestions"},
     "config": {"field_errors"},
     "rule_registry": {"core"},
     "journal": {"core", "rule_registry"},
     "replication": {"core", "journal"},
     "demo": {"config", "core", "formatting", "journal", "lab"},
-    "lab": {"core", "field_errors", "formatting", "journal", "rule_registry", "suggestions"},
+    "lab": {
+        "core",
+        "field_errors",
+        "formatting",
+        "journal",
+        "lazy_names",
+        "rule_registry",
+        "suggestions",
+    },
     "api_types": {"core"},
     "server": {
         "api_types",
@@ -147,7 +156,7 @@ MAY_IMPORT = {
         "shadow",
         "watch",
     },
-    "__init__": {"core", "journal", "lab", "rule_registry"},
+    "__init__": {"core", "journal", "lab", "lazy_names", "rule_registry"},
     "__main__": {"cli"},
 }
 """The packages that each package may import besides itself."""

@@ -219,7 +219,7 @@ class NoticesConfig(_Section, frozen=True, kw_only=True):
     retry_max_ms: int = 3_600_000
     """Longest wait between two attempts."""
     give_up_after_ms: int = 3 * 24 * 3_600_000
-    """How long a delivery is retried before it is marked as failed."""
+    """Sum of the waits between attempts after which a delivery is marked as failed."""
     retention_ms: int = 90 * 24 * 3_600_000
     """How long the delivery log retains notices that were delivered or given up."""
     templates: str = ""

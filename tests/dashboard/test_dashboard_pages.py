@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
@@ -15,6 +16,7 @@ from dashboard_server import DESK, ENGINE, DashboardServer, enter_key, running, 
 from playwright.sync_api import Locator, Page, expect
 
 from browser import DESKTOP, PHONE, BrowserSession, artifact, settle, table_cells
+from delever.formatting import decimal_text
 from waiting import becomes
 
 PAGES = {
@@ -173,6 +175,39 @@ def test_queue_names_what_reaches_its_rows(browser: BrowserSession, tmp_path: Pa
         expect(reached.locator("td").nth(7)).to_have_text(f"{pnl:.2f}")
         server.submit("delist_contract", contract="BTCUSDT", status="close_only", note="test")
         expect(page.locator(".banner .state-watch")).to_have_text("close only")
+
+
+def test_operator_actions_preview_what_they_would_do_and_are_offered_where_they_apply(
+    browser: BrowserSession, tmp_path: Path
+) -> None:
+    """The fund's 100 long would close the shorts first in the queue: cyd 30, bob 50, ..."""
+    with running_server(tmp_path) as server:
+        server.crash()
+        page = browser.page(f"{server.page}/contracts/BTCUSDT")
+        queue = server.get("/v1/contracts/BTCUSDT/queue?side=short&limit=2")["rows"]
+        preview = open_action(page, "Force an ADL round")
+        expect(preview).to_contain_text("Closes up to 100 long of the fund")
+        first = ", ".join(f"{row['account']} {row['quantity']}" for row in queue)
+        expect(preview).to_contain_text(f"First in the queue: {first}")
+        page.get_by_role("button", name="Close", exact=True).click()
+        preview = open_action(page, "Settle")
+        page.get_by_label("settlement price").fill("60095")
+        expect(preview).to_contain_text("and the fund's 100 long")
+        expect(preview).to_contain_text("The price is +1.00 % from the mark")
+        page.get_by_role("button", name="Close", exact=True).click()
+        expect(page.get_by_role("button", name="Resume ADL rounds")).to_be_hidden()
+        server.submit("pause_adl", contract="BTCUSDT", paused=True, note="test")
+        preview = open_action(page, "Resume ADL rounds")
+        expect(preview).to_contain_text("once a trigger is on (no trigger is on)")
+        expect(page.get_by_role("button", name="Pause ADL rounds")).to_be_hidden()
+        expect(page.get_by_role("button", name="Confirm the mark")).to_be_hidden()
+        assert browser.console_errors == []
+
+
+def open_action(page: Page, label: str) -> Locator:
+    """Open the form of an operator action and return its preview."""
+    page.get_by_role("button", name=label).click()
+    return page.locator("[data-preview]").last
 
 
 def queue_cells(rows: Locator) -> list[tuple[str, ...]]:
@@ -340,6 +375,8 @@ def test_operator_action_needs_the_confirmation_and_a_key_with_the_role_operate(
     expect(page.locator(".asof")).to_contain_text("as of")
     page.get_by_role("button", name="Fund or withdraw").click()
     expect(submit("mian")).to_contain_text("'mian' is not 'main'")
+    after = decimal_text(before + 1000)
+    expect(page.locator(f"[data-preview] [data-exact='{after}']").first).to_be_visible()
     expect(submit("main")).to_contain_text("Not done")
     for key, status in ((DESK, "Not done"), (ENGINE, "Done, as sequence")):
         page.goto(page.url)
@@ -379,9 +416,12 @@ def test_episode_is_recomputed_and_downloaded(
     assert len(fills) >= 3
     rows = page.locator(".rows").last.locator("tbody tr")
     expect(rows).to_have_count(len(fills))
-    fields = ("account", "quantity", "price", "realized_pnl")
+    fields = ("account", "quantity", "price")
     expected = [[fill[field] for field in fields] for fill in fills]
-    becomes(lambda: [cells[1:5] for cells in table_cells(rows)], expected)
+    becomes(lambda: [cells[1:4] for cells in table_cells(rows)], expected)
+    exact = rows.locator(".exact").evaluate_all("cells => cells.map(cell => cell.dataset.exact)")
+    assert exact == [fill["realized_pnl"] for fill in fills]
+    expect_where_the_loss_went(page, episode)
     page.get_by_role("button", name="Recompute").click()
     verdict = page.locator("[data-matches]")
     expect(verdict).to_contain_text("the same bytes")
@@ -397,6 +437,22 @@ def test_episode_is_recomputed_and_downloaded(
     frame = pl.read_parquet(io.BytesIO(download(page, "Parquet")))
     assert frame["price"].to_list() == [Decimal(fill["price"]) for fill in fills]
     assert frame["account"].to_list() == [fill["account"] for fill in fills]
+    with zipfile.ZipFile(io.BytesIO(download(page, "XLSX"))) as workbook:
+        sheets = [workbook.read(f"xl/worksheets/sheet{number}.xml") for number in (1, 2)]
+    headed = [content.count(b"<row ") - 1 for content in sheets]
+    assert headed == [episode["accounts"], len(fills)]
+
+
+def expect_where_the_loss_went(page: Page, episode: dict[str, Any]) -> None:
+    """BYB-03: 100 long taken over at 59,500 are closed at 56,500: 300,000 by the fund.
+
+    The counterparties lose 500 a contract against the mark, 56,000.
+    """
+    paid = page.locator(".paid .exact").evaluate_all("all => all.map(one => one.dataset.exact)")
+    assert paid == ["350000", "300000", "50000"]
+    incident = page.locator(".incident-line")
+    expect(incident).to_contain_text("1 event: 1 (contract drawdown)")
+    expect(incident).to_contain_text(f"on {episode['accounts']} accounts")
 
 
 def test_history_and_flows_of_a_fund_are_downloaded_exactly(

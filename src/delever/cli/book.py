@@ -1,7 +1,7 @@
 """Queries: queues, explanations, what-ifs, ranks under all rules, risk ratings; rule sets."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,9 +22,21 @@ from delever.cli.output import (
 from delever.formatting import humanize
 
 if TYPE_CHECKING:
+    from cyclopts import Token
+
     from delever.core.rules import RuleSet
 
-SideName = Literal["long", "short"]
+
+def _side(_kind: object, tokens: Sequence["Token"]) -> str:
+    """Return a side by delever's or a venue's name, by the mapping of tables."""
+    from delever.lab.queries.position_queries import side_of  # noqa: PLC0415 - slow to import
+
+    return str(side_of(tokens[0].value))
+
+
+SideName = Annotated[Literal["long", "short"], Parameter(converter=_side)]
+"""A side; venues' names (LONG, Buy) are taken, too."""
+
 BookPath = Annotated[
     Path, Parameter(help="Book directory: one CSV or Parquet file for each table.")
 ]

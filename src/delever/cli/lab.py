@@ -1,6 +1,6 @@
 """The lab: crashes simulated, rules and policies compared, funds sized, quantities allocated."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,9 +123,10 @@ def crashes(book: "Book", crash: CrashOptions) -> list["Scenario"]:
     if crash.prices is not None:
         found = [models.historical_path(_prices(crash.prices), name=crash.prices.stem)]
     elif crash.model is None:
-        shock = crash.steps in {None, 1}
-        path = scenario_of(Shock(crash.move)) if shock else None
-        found = [path or models.linear_path(crash.move, steps=crash.steps or 1)]
+        is_shock = crash.steps in {None, 1}
+        steps = 1 if crash.steps is None else crash.steps
+        shock = scenario_of(Shock(crash.move)) if is_shock else None
+        found = [shock or models.linear_path(crash.move, steps=steps)]
     else:
         found = models.scenarios(
             book,
@@ -224,7 +225,7 @@ def _write_run_json(result: "RunResult", accounts: "pl.DataFrame") -> None:
     answer = {
         "schema": "delever.lab.simulate/1",
         "summary": result.summary,
-        "measures": result.measures(),
+        "measures": {asset: result.measures(asset) for asset in result.assets},
         "accounts": accounts.to_dicts(),
     }
     write(json_text(answer).rstrip())
@@ -300,7 +301,7 @@ def sweep(
         )
     table = intervals(frame, ["rules", "fund"])
     if report is not None:
-        _write_study_report("Sweep", {"By rule set and fund": table}, report, "interval", table)
+        _write_study_report("Sweep", table, report)
     metadata = {"runs": frame.height, "asset": frame["asset"][0]}
     write_rows(table, out, schema="delever.lab.sweep/1", metadata=metadata)
 
@@ -348,10 +349,11 @@ def fund(
     found = {"fund": best.fund, "low": best.low, "high": best.high, "cost": best.cost}
     log(
         f"optimum: {best.fund:,.0f} ({best.low:,.0f} to {best.high:,.0f}), expected cost "
-        f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f}"
+        f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f} "
+        f"({curve.newsvendor_low:,.0f} to {curve.newsvendor_high:,.0f})"
     )
     if report is not None:
-        _write_study_report("Fund size", {"By size": curve.frame}, report, "fund", curve.frame)
+        _write_study_report("Fund size", curve.frame, report)
     metadata = {"optimum": found, "newsvendor": curve.newsvendor}
     write_rows(curve.frame, out, schema="delever.lab.fund/1", metadata=metadata)
 
@@ -383,7 +385,7 @@ def odds(
             pool=fund,
         )
     if report is not None:
-        _write_study_report(f"Odds of {account}", {"By position": table}, report)
+        _write_study_report(f"Odds of {account}", table, report)
     write_rows(table, out, schema="delever.lab.odds/1", metadata={"account": account})
 
 
@@ -414,7 +416,7 @@ def allocate(
         loaded, contract, side, quantity, policies=policies or ["queue"], rules=rules, price=price
     )
     if report is not None:
-        _write_study_report(f"{contract} {side}: {quantity}", {"By policy": table}, report)
+        _write_study_report(f"{contract} {side}: {quantity}", table, report)
     on_terminal = out.resolved_format == "table"
     rows = allocation.columns_by_policy(table) if on_terminal else table
     metadata = {"contract": contract, "side": side, "quantity": quantity}
@@ -443,6 +445,52 @@ def check(
         write(f"{verdict}: expected shortfall {found.upper:,.4f}, no plan below {found.lower:,.4f}")
         write("\n".join(found.findings) or f"gap {found.gap:.2e}")
     return ExitCode.SUCCESS if found.ok else ExitCode.CHECK_FAILED
+
+
+@app.command(help="Score policies on ADL-Bench: twelve frozen instances, a dozen measures.")
+def bench(
+    files: Annotated[
+        list[Path] | None, Parameter(help="Python file with an object `policy`; it is executed.")
+    ] = None,
+    /,
+    *,
+    policies: Annotated[
+        list[str] | None, Parameter(name="--policy", help="Shipped policy; repeatable.")
+    ] = None,
+    shipped: Annotated[bool, Parameter(negative="", help="All shipped policies.")] = False,
+    instances: Annotated[
+        list[str] | None,
+        Parameter(name="--instance", help="Instance; repeatable. Default: all of them."),
+    ] = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each policy and instance, and the mean of each policy."""
+    from delever.lab.studies.bench import submission  # noqa: PLC0415 - slow to import
+
+    names = [*(submission.SHIPPED if shipped else ()), *(policies or ())]
+    chosen = [*names, *map(submission.read_submission, files or ())]
+    if not chosen:
+        raise UsageError("expected FILE.py, --policy NAME or --shipped")
+    with progress("bench") as report_progress:
+        table = submission.bench(chosen, instances, report_progress)
+    write_rows(table, out, schema="delever.lab.bench/1")
+
+
+@app.command(help="Compute published figures about ADL again, each with a verdict.")
+def reproduce(
+    folder: Annotated[
+        Path | None, Parameter(help="Directory with the tables of 10 October 2025, if you have it.")
+    ] = None,
+    /,
+    *,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each figure: published, computed, verdict, reason, and what shows it."""
+    from delever.lab.studies.reproduction import reproduce as figures  # noqa: PLC0415 - slow
+
+    if folder is None:
+        log("without a directory of tables: figures of the event of 10 October 2025 are left out")
+    write_rows(figures.reproduce(folder), out, schema="delever.lab.reproduce/1")
 
 
 # --- pages to share ---
@@ -558,16 +606,10 @@ def _write_comparison_report(table: "pl.DataFrame", file: Path) -> None:
     _write_file(_html_report().report_of(table, "delever: comparison"), file)
 
 
-def _write_study_report(
-    title: str,
-    tables: Mapping[str, "pl.DataFrame"],
-    file: Path,
-    picture: str = "",
-    drawn: "pl.DataFrame | None" = None,
-) -> None:
-    reports = _html_report()
-    figures = {} if drawn is None else reports.study_figures(picture, drawn)
-    _write_file(reports.study_report(f"delever: {title}", tables, figures), file)
+def _write_study_report(title: str, table: "pl.DataFrame", file: Path) -> None:
+    from delever.lab.reports.table_store import study_of  # noqa: PLC0415 - slow to import
+
+    _write_file(_html_report().report_of(study_of(table), f"delever: {title}"), file)
 
 
 def _html_report() -> Any:

@@ -167,7 +167,8 @@ def _run_pools(run: "_Step", forced: str) -> None:
         before = len(run.events)
         run.emit(_watch_depth(book))
         run.emit(observe(book))
-        run.emit(_evaluate_triggers(book))
+        for state in book.monitored():
+            run.evaluate(state)
         _run_rounds(run, forced_now)
         run.emit(_resolve_deficits(book))
         if len(run.events) == before and not forced_now:
@@ -184,6 +185,7 @@ class _Step:
         self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
         self.capped: set[tuple[str, Side]] = set()
+        self._evaluated: dict[str, int] = {}
         book.apply(accepted)
 
     def emit(self, events: Iterable[Event | FillBatch]) -> None:
@@ -197,6 +199,13 @@ class _Step:
                 self.check.before(event)
                 self.book.apply(event, self.parallel_map)
                 self.events.append(event)
+
+    def evaluate(self, state: ContractState) -> None:
+        """Evaluate a contract's triggers, unless the book is as at their last evaluation."""
+        before = len(self.events)
+        if self._evaluated.get(state.name) != before:
+            self._evaluated[state.name] = before
+            self.emit(_evaluate_all(self.book, state))
 
     def run_round(self, state: ContractState, side: Side, *, forced: bool) -> None:
         """Run the round of one side, unless the side has had a round under a cap in this step."""
@@ -242,13 +251,8 @@ def _watch_depth(book: Book) -> Iterator[Event]:
             yield from watch_depth(book, state)
 
 
-def _evaluate_triggers(book: Book) -> Iterator[Event]:
-    """Yield the starts and stops of ADL, and warnings before a start."""
-    for state in book.monitored():
-        yield from _evaluate_all(book, state)
-
-
 def _evaluate_all(book: Book, state: ContractState) -> Iterator[Event]:
+    """Yield the starts and stops of a contract's ADL, and warnings before a start."""
     if state.mark_unconfirmed:
         return
     for case in rule_set_of(book, state).cases:
@@ -309,7 +313,7 @@ def _run_rounds(run: "_Step", forced: str) -> None:
             if state.name == forced or _closes_at_once(book, state):
                 run.run_round(state, side, forced=True)
             elif state.active and not state.paused:
-                run.emit(_evaluate_all(book, state))
+                run.evaluate(state)
                 run.run_round(state, side, forced=False)
             run.emit(observe(book, changed_only=True))
 

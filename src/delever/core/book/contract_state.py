@@ -610,6 +610,8 @@ class ContractState:
     @property
     def unrealized_pnl(self) -> int:
         """Unrealized PnL of the inventory of both sides, in Cash."""
+        if not self.has_inventory:
+            return 0
         return self.inventory_pnl(Side.LONG) + self.inventory_pnl(Side.SHORT)
 
     @property

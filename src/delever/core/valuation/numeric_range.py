@@ -312,8 +312,10 @@ def _worth_bound(book: Book, pool: str, prices: Mapping[str, Mark] | None = None
     bound = abs(owner.balance) + sum(abs(held.cost) for held in owner.collateral.values())
     for state in book.monitored():
         if state.pool == pool:
-            reached = _prices(state, owner, (prices or {}).get(state.name, 0))
-            bound += _inventory_bound(state, reached) + abs(state.realized_pnl + state.injected)
+            bound += abs(state.realized_pnl + state.injected)
+            if state.has_inventory:
+                reached = _prices(state, owner, (prices or {}).get(state.name, 0))
+                bound += _inventory_bound(state, reached)
     return bound
 
 

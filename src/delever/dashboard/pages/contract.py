@@ -1,13 +1,15 @@
 """One contract: distance to its triggers, its ADL queue, the stress curve and the risk rating."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from time import monotonic
 from typing import Any, TypedDict
 
+import msgspec
 from nicegui import ui
 
+from delever.api_types.history import EpisodeResponse
 from delever.api_types.market import ContractResponse, PoolResponse, RatingResponse, TriggerResponse
 from delever.core.messages import OddLots, TradingStatus
 from delever.dashboard.charts.bars import stress_curve
@@ -19,14 +21,21 @@ from delever.dashboard.charts.contract_history import (
 )
 from delever.dashboard.charts.time_series import charts_height, time_charts
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
-from delever.dashboard.components.operator_actions import LIMITS, OperatorAction, action_button
+from delever.dashboard.components.operator_actions import (
+    LIMITS,
+    OperatorAction,
+    action_button,
+    typed_amount,
+)
 from delever.dashboard.components.queue_table import QueueTable
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.api_client import ApiClient
+from delever.dashboard.data.incidents import Incident, incidents_of
 from delever.dashboard.format import (
     NOTHING,
     STATES,
     banner_text,
+    closed_text,
     grouped,
     headroom,
     humanize,
@@ -39,7 +48,7 @@ from delever.dashboard.format import (
     utc,
     window_length,
 )
-from delever.formatting import decimal_text
+from delever.formatting import count, decimal_text
 from delever.lab.queries.risk_tables import input_value
 
 QUEUE_REFRESH_S, RATING_REFRESH_S, HISTORY_REFRESH_S = 2.0, 30.0, 60.0
@@ -54,6 +63,11 @@ EPISODES = 50
 
 REDRAW_S = 5.0
 """Interval at which the charts are drawn while their values stay the same."""
+
+PREVIEW_ROWS = 5
+"""Rows of a queue in the preview of a forced round."""
+
+NOT_VISIBLE = "not visible to this key"
 
 _PARTS = (Column("input", "Input"), Column("value", "Value"), Column("points", "Points", "number"))
 
@@ -73,28 +87,19 @@ async def show(
     """
     frame = PageFrame(client, contract, "/contracts")
     with frame.body:
-        head = html()
+        head, ended = html(), html()
         with grid():
             with panel("Price, insurance fund, contract PnL", "wide", about="times in UTC"):
                 charts = _Charts(frame, contract, range)
             with panel("Distance to trigger", "slim"):
                 distance = html()
                 with ui.element("div").classes("bits"):
-                    for action in _actions(contract):
-                        action_button(frame, action)
+                    actions = [
+                        (action, action_button(frame, action)) for action in _actions(contract)
+                    ]
         queue = QueueTable(frame, contract, side, offset, account)
         with grid():
-            with panel(
-                "Stress curve", "half", about="quantity left for ADL after a move of the mark"
-            ):
-                curve = ui.echart(stress_curve([])).style("height: 260px")
-                ui.label(
-                    "From the latest rating: order book depth as submitted; every account is "
-                    "closed at the worst price within the fund's slippage."
-                ).classes("note")
-            with panel("ADL risk rating", "half"):
-                level = html()
-                parts = table(_PARTS, [], "input")
+            rating_panels = _RatingPanels()
     await frame.connect()
 
     async def known() -> dict[str, str]:
@@ -111,22 +116,29 @@ async def show(
         head.set_content(_head(frame, now))
         distance.set_content(_distance(now, pool, charts.rating))
         queue.set_contract(now)
+        for action, button in actions:
+            button.set_visibility(action.applies(now))
         await charts.refresh(now, pool)
+
+    async def refresh_activity() -> None:
+        episodes = await frame.client.episodes(contract, limit=EPISODES)
+        await charts.refresh_activity(episodes)
+        incidents = incidents_of(episodes)
+        now_ms = await frame.client.now_ms()
+        is_over = bool(incidents) and incidents[-1].is_recent(now_ms)
+        ended.set_content(await _ended(frame, incidents[-1]) if is_over else "")
 
     async def refresh_rating() -> None:
         rating = await frame.client.rating(contract)
         if rating is not None:
-            level.set_content(_level(rating))
-            curve.options.update(stress_curve(_curve_points(rating)))
-            curve.update()
-            parts.rows = _parts(rating)
+            rating_panels.display(rating)
             queue.set_rating(rating)
             charts.rating = rating
 
     await frame.every(refresh)
     await frame.every(refresh_rating, RATING_REFRESH_S)
     await frame.every(queue.refresh, QUEUE_REFRESH_S)
-    await frame.every(charts.refresh_activity, ACTIVITY_REFRESH_S)
+    await frame.every(refresh_activity, ACTIVITY_REFRESH_S)
 
 
 class _Since(TypedDict):
@@ -171,18 +183,43 @@ class _Charts:
             self._chart.options.update(history.options(contract, pool))
             self._chart.update()
 
-    async def refresh_activity(self) -> None:
-        """Request what is flagged and what is shaded; it is drawn with the next values."""
-        client, name = self._frame.client, self._contract
-        activity = await client.activity(name, from_ms=self._from_ms, limit=FLAGS)
-        if self._history.annotate(activity, await client.episodes(name, limit=EPISODES)):
+    async def refresh_activity(self, episodes: Sequence[EpisodeResponse]) -> None:
+        """Request what is flagged, and shade the time of episodes; both are drawn soon."""
+        activity = await self._frame.client.activity(
+            self._contract, from_ms=self._from_ms, limit=FLAGS
+        )
+        if self._history.annotate(activity, episodes):
             self._drawn_s = -HISTORY_REFRESH_S
 
     async def _range_changed(self, event: Any) -> None:
         self._history, self._loaded_s = ContractHistoryChart(event.value), -HISTORY_REFRESH_S
         self._from_ms = 0
         self._frame.update_url(range=event.value)
-        await self._frame.attempt(self.refresh_activity)
+
+
+class _RatingPanels:
+    """The stress curve of a contract's latest rating, its level and what it was computed from."""
+
+    def __init__(self) -> None:
+        with panel("Stress curve", "half", about="quantity left for ADL after a move of the mark"):
+            self._curve = ui.echart(stress_curve([])).style("height: 260px")
+            ui.label(
+                "From the latest rating: order book depth as submitted; every account is "
+                "closed at the worst price within the fund's slippage."
+            ).classes("note")
+        with panel("ADL risk rating", "half"):
+            self._level = html()
+            self._parts = table(_PARTS, [], "input")
+
+    def display(self, rating: RatingResponse) -> None:
+        """Display a rating."""
+        self._level.set_content(_level(rating))
+        self._curve.options.update(stress_curve(_curve_points(rating)))
+        self._curve.update()
+        self._parts.rows = _parts(rating)
+
+
+# --- operator actions ---
 
 
 def _actions(contract: str) -> list[OperatorAction]:
@@ -192,16 +229,22 @@ def _actions(contract: str) -> list[OperatorAction]:
             label="Pause ADL rounds",
             confirm=contract,
             fixed={"type": "pause_adl", "contract": contract, "paused": True},
+            applies=lambda now: not now.paused and _is_open(now),
+            preview=_preview_pause,
         ),
         OperatorAction(
             label="Resume ADL rounds",
             confirm=contract,
             fixed={"type": "pause_adl", "contract": contract, "paused": False},
+            applies=lambda now: now.paused,
+            preview=_preview_pause,
         ),
         OperatorAction(
             label="Force an ADL round",
             confirm=contract,
             fixed={"type": "force_adl", "contract": contract},
+            applies=lambda now: bool(inventory_text(now)) and not now.mark_unconfirmed,
+            preview=_preview_force,
         ),
         OperatorAction(
             label="Compensate an account",
@@ -209,21 +252,28 @@ def _actions(contract: str) -> list[OperatorAction]:
             fixed={"type": "compensate", "contract": contract},
             inputs={"account": "account", "fill": "number of the ADL fill", "amount": "amount"},
             integers=frozenset({"fill"}),
+            applies=lambda now: now.last_adl_ms is not None,
         ),
         OperatorAction(
             label="Confirm the mark",
             confirm=contract,
             fixed={"type": "confirm_mark", "contract": contract},
+            applies=lambda now: now.mark_unconfirmed,
         ),
         OperatorAction(
             label="Move to another fund",
             confirm=contract,
             fixed={"type": "move_contract", "contract": contract},
             inputs={"pool": "name of the insurance fund"},
+            applies=_is_open,
         ),
         *_amendments(contract),
         *_delisting(contract),
     ]
+
+
+def _is_open(now: ContractResponse) -> bool:
+    return now.status is not TradingStatus.SETTLED
 
 
 def _amendments(contract: str) -> list[OperatorAction]:
@@ -238,6 +288,8 @@ def _amendments(contract: str) -> list[OperatorAction]:
             inputs=steps,
             choices={"odd_lots": tuple(map(str, OddLots))},
             optional=frozenset(steps),
+            applies=_is_open,
+            preview=_preview_amendment,
         ),
         OperatorAction(
             label="Amend ADL limits",
@@ -246,12 +298,22 @@ def _amendments(contract: str) -> list[OperatorAction]:
             inputs=LIMITS,
             integers=frozenset({"limits.wait_ms"}),
             optional=frozenset(LIMITS),
+            applies=_is_open,
+            preview=_preview_amendment,
         ),
         OperatorAction(
-            label="Exempt from ADL", confirm=contract, fixed=fixed | {"adl_exempt": True}
+            label="Exempt from ADL",
+            confirm=contract,
+            fixed=fixed | {"adl_exempt": True},
+            applies=lambda now: _is_open(now) and not now.definition.adl_exempt,
+            preview=_preview_amendment,
         ),
         OperatorAction(
-            label="End the exemption", confirm=contract, fixed=fixed | {"adl_exempt": False}
+            label="End the exemption",
+            confirm=contract,
+            fixed=fixed | {"adl_exempt": False},
+            applies=lambda now: _is_open(now) and now.definition.adl_exempt,
+            preview=_preview_amendment,
         ),
     ]
 
@@ -262,20 +324,126 @@ def _delisting(contract: str) -> list[OperatorAction]:
     ending = (TradingStatus.CLOSE_ONLY, TradingStatus.SETTLING, TradingStatus.TRADING)
     statuses = {"status": tuple(map(str, ending))}
     return [
-        OperatorAction(label="Delist", confirm=contract, fixed=delist, choices=statuses),
+        OperatorAction(
+            label="Delist",
+            confirm=contract,
+            fixed=delist,
+            choices=statuses,
+            applies=_is_open,
+            preview=_preview_delisting,
+        ),
         OperatorAction(
             label="Delist without the fund",
             confirm=contract,
             fixed=delist | {"fund_pays": False},
             choices=statuses,
+            applies=_is_open,
+            preview=_preview_delisting,
         ),
         OperatorAction(
             label="Settle",
             confirm=contract,
             fixed={"type": "settle_contract", "contract": contract},
             inputs={"price": "settlement price"},
+            applies=_is_open,
+            preview=_preview_settlement,
         ),
     ]
+
+
+async def _preview_pause(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return which triggers are on, and what the fund holds while no round runs."""
+    now = await client.contract(command["contract"])
+    on = [humanize(trigger.trigger) for trigger in now.triggers if trigger.on]
+    held = inventory_text(now) or "nothing"
+    state = f"on now: {', '.join(on)}" if on else "no trigger is on"
+    if command["paused"]:
+        return f"No round runs until rounds are resumed ({state}). The fund goes on holding {held}."
+    rounds = "Rounds run again at once" if on else "Rounds run again once a trigger is on"
+    return f"{rounds} ({state}). The fund holds {held}."
+
+
+async def _preview_force(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return the inventory that a round would close, and the beginning of the queues."""
+    now = await client.contract(command["contract"])
+    lines = []
+    for side, opposite, quantity in (
+        ("long", "short", now.inventory_long),
+        ("short", "long", now.inventory_short),
+    ):
+        if not Decimal(quantity):
+            continue
+        page = await client.queue(now.contract, opposite, offset=0, limit=PREVIEW_ROWS)
+        first = ", ".join(
+            f"{escape(row.account)} {grouped(row.quantity)}"
+            for row in page.rows
+            if row.quantity_ahead is not None and Decimal(row.quantity_ahead) < Decimal(quantity)
+        )
+        more = f"; {count(page.ranked, 'position')} ranked" if page.ranked else ""
+        lines.append(
+            f"Closes up to {grouped(quantity)} {side} of the fund, at the price of the rules of "
+            f"{escape(now.rules)}, mark {grouped(now.mark)}. First in the queue: "
+            f"{first or (NOT_VISIBLE if page.ranked else 'nobody')}{more}."
+        )
+    return "<br>".join(lines) or "Nothing: the fund holds no inventory."
+
+
+async def _preview_amendment(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return each amended term before and after; limits replace the former ones as a whole."""
+    now = (await client.contract(command["contract"])).definition
+    lines = [
+        _before_and_after(humanize(name), getattr(now, name), command[name])
+        for name in ("tick_size", "lot_size", "adl_exempt")
+        if command.get(name) is not None
+    ]
+    if "limits" in command:
+        former = {} if now.limits is None else msgspec.to_builtins(now.limits)
+        names = [name.removeprefix("limits.") for name in LIMITS]
+        lines += [
+            _before_and_after(humanize(name), former.get(name), command["limits"].get(name))
+            for name in names
+            if former.get(name) is not None or name in command["limits"]
+        ]
+    return "<br>".join(lines) or "Nothing is amended yet."
+
+
+def _before_and_after(name: str, before: object, after: object) -> str:
+    texts = (NOTHING if value is None else humanize(str(value)) for value in (before, after))
+    return f"{name}: {' → '.join(map(escape, texts))}"
+
+
+async def _preview_delisting(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return the status before and after, and what is open."""
+    now = await client.contract(command["contract"])
+    held = inventory_text(now)
+    text = f"{_before_and_after('status', now.status, command['status'])}. {_open_positions(now)}"
+    if command["status"] != TradingStatus.TRADING:
+        text += " Positions that are new or larger are rejected."
+        if held and command.get("fund_pays") is False:
+            text += f" ADL closes the fund's {held} at once."
+    return text
+
+
+async def _preview_settlement(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return what is closed, and how far the settlement price is from the mark."""
+    now = await client.contract(command["contract"])
+    held = inventory_text(now)
+    inventory = f" and the fund's {held}" if held else ""
+    text = f"Closes all positions{inventory}, without a way back. {_open_positions(now)}"
+    price = typed_amount(command["price"])
+    if price is None or now.mark is None:
+        return f"{text} Mark {grouped(now.mark)}."
+    away = 100 * (price / Decimal(now.mark) - 1)
+    return f"{text} The price is {away:+.2f} % from the mark, {grouped(now.mark)}."
+
+
+def _open_positions(now: ContractResponse) -> str:
+    value = now.open_interest_notional
+    notional = f", {money(value)} {escape(now.settle)}" if value else ""
+    return (
+        f"Open: {count(now.positions_long, 'long')} and {count(now.positions_short, 'short')}, "
+        f"{grouped(now.open_interest_long)} contracts long{notional}."
+    )
 
 
 # --- state and triggers ---
@@ -290,6 +458,24 @@ def _head(frame: PageFrame, contract: ContractResponse) -> str:
         f'<span class="quiet">mark {grouped(contract.mark)} at {utc(contract.marked_ms)} · rules '
         f"of {escape(contract.rules)} · insurance fund "
         f'<a href="{frame.pool_url(contract.pool)}">{escape(contract.pool)}</a></span></div>'
+    )
+
+
+async def _ended(frame: PageFrame, incident: Incident) -> str:
+    """Return the result of an incident that has ended, as a line."""
+    stopped_ms = incident.stopped_ms or incident.started_ms
+    totals = await frame.client.adl_totals(incident.started_ms, stopped_ms)
+    total = next((each for each in totals if each.contract == incident.contract), None)
+    equities = []
+    for time_ms in (incident.started_ms - 1, stopped_ms):
+        between = (time_ms, time_ms)
+        history = await frame.client.pool_history(incident.pool, between=between, limit=1)
+        equities += [point.equity for point in history.points[-1:]]
+    fund = " → ".join(map(money, equities))
+    newest = frame.url(f"/events/{incident.episodes[-1].episode}")
+    return (
+        f'<div class="banner incident-ended"><b>ADL ended {utc(stopped_ms)} UTC</b> <span>'
+        f'{closed_text(total)}; fund equity {fund}</span> <a href="{newest}">event</a></div>'
     )
 
 

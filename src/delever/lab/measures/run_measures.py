@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from delever.core.book import Book
-from delever.core.messages import Event, Side, TakenOver
+from delever.core.messages import AdlFilled, Event, LossSocialized, Side, TakenOver
 from delever.core.units import Floats
 from delever.core.valuation.insurance import pool_equity
 from delever.lab.measures.account_outcomes import PositionKey, PositionOutcome
@@ -32,7 +32,8 @@ class AccountVectors:
     it lost. Notionals and equity are at the last marks; those `before` add what ADL closed.
     `positions_touched` and `positions_closed` count its positions that ADL reduced and closed.
     `markout` is the value of what ADL closed at the last marks, less what it was closed for: what
-    the account would have had, had it not been deleveraged. `deficit` is what the funds lost before
+    the account would have had, had it not been deleveraged (or at the marks some time after each
+    fill). `deficit` is what the funds lost before
     haircuts (takeovers and unwinding, inventory at the last marks), `largest_deficit` the largest
     negative equity of a liquidated margin bucket, `budget` the deficit beyond the funds.
     """
@@ -210,7 +211,10 @@ def markout_immediate(v: AccountVectors) -> float:
 
 
 def markout_opportunity(v: AccountVectors) -> float:
-    """Return C_opp = sum Q (M_end - M_0): what the counterparties gained by being closed early."""
+    """Return C_opp = sum Q (M_end - M_0): what the counterparties gained by being closed early.
+
+    M_end is the last mark, or the one in force `markout_ms` after the fill.
+    """
     return markout_total(v) - markout_immediate(v)
 
 
@@ -294,6 +298,13 @@ def _ratio(numerator: float, denominator: float) -> float | None:
 
 
 # --- a run -> vectors ---
+
+
+def assets_of(book: Book, events: Iterable[Event]) -> list[str]:
+    """Return the settle assets of takeovers, ADL fills and socialized losses, by name."""
+    kinds = TakenOver | AdlFilled | LossSocialized
+    names = {event.contract for event in events if isinstance(event, kinds)}
+    return sorted({book.contracts[name].terms.settle for name in names})
 
 
 def main_asset(book: Book) -> str:
