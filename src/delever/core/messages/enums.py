@@ -11,14 +11,17 @@ class Side(StrEnum):
 
     sign: int
     """+1 for long, -1 for short."""
-    opposite: "Side"
-    """The other side."""
 
     def __init__(self, value: str) -> None:
         self.sign = 1 if value == "long" else -1
 
+    @property
+    def opposite(self) -> "Side":
+        """The other side."""
+        return _SHORT if self is _LONG else _LONG
 
-Side.LONG.opposite, Side.SHORT.opposite = Side.SHORT, Side.LONG
+
+_LONG, _SHORT = Side  # Python 3.11 looks a member of an enumeration up in Python code
 
 
 class ContractKind(StrEnum):
