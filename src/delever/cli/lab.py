@@ -493,6 +493,52 @@ def reproduce(
     write_rows(figures.reproduce(folder), out, schema="delever.lab.reproduce/1")
 
 
+@app.command(help="Compare policies on the whole book of a day with what the venue closed.")
+def october(
+    *,
+    snapshot: Annotated[Path, Parameter(help="Positions of before (Reservoir, Parquet).")],
+    fills: Annotated[Path, Parameter(help="All fills since then (Reservoir, Parquet).")],
+    adl: Annotated[Path, Parameter(help="ADL fills (Reservoir, Parquet).")],
+    snapshot_ms: Annotated[int, Parameter(help="Time of the snapshot: in its file's name.")],
+    policies: Annotated[
+        list[str] | None, Parameter(name="--policy", help="Policy; repeatable. Default: all.")
+    ] = None,
+    deposits: Annotated[
+        Path | None, Parameter(help="CSV with account and amount: deposits since the snapshot.")
+    ] = None,
+    funding_rate: Annotated[
+        float, Parameter(help="Part of notional that longs have paid to shorts since then.")
+    ] = 0.0,
+    positions: Annotated[
+        Path | None, Parameter(help="Parquet file with a row for each position.")
+    ] = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each policy: touched, spared and newly touched positions, and overlap."""
+    import polars as pl  # noqa: PLC0415 - slow to import
+
+    from delever.lab.studies.hyperliquid import counterfactual, reservoir  # noqa: PLC0415
+
+    closed = reservoir.usable_fills(reservoir.scan_fills(adl)).collect()
+    if closed.is_empty():
+        raise UsageError(f"{adl}: has no ADL fill")
+    book = reservoir.roll_forward(
+        reservoir.scan_snapshot(snapshot),
+        reservoir.scan_fills(fills),
+        snapshot_ms,
+        int(closed["time_ms"].to_numpy().min()),
+        deposits=None if deposits is None else pl.read_csv(deposits),
+        funding_rate=funding_rate,
+    )
+    for reason, rows in book.skipped.items():
+        log(f"skipped: {rows:,}: {reason}")
+    study = counterfactual.compare_policies(book.positions, closed, policies)
+    log(f"unexplained: {study.unexplained:,} accounts and coins with ADL but no such position")
+    if positions is not None:
+        study.positions.write_parquet(positions)
+    write_rows(study.summary, out, schema="delever.lab.october/1")
+
+
 # --- pages to share ---
 
 
