@@ -1,6 +1,6 @@
 """The lab: crashes simulated, rules and policies compared, funds sized, quantities allocated."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,9 @@ app = App(name="lab", help="Simulate crashes, compare rules and policies, size f
 
 MAX_LISTED_ACCOUNTS = 20
 """Deleveraged positions that `delever lab simulate` lists; -o and --json have all of them."""
+
+REGRETS = ("haircut_total", "max_haircut_ratio", "gini_of_haircuts", "unfunded")
+"""Measures whose regret the report of a sweep has; of all, less is better."""
 
 Rules = Annotated[
     list[str] | None, Parameter(name="--rules", help="Rule set; repeatable. Default: bybit.")
@@ -206,8 +209,7 @@ def simulate(
     accounts = result.accounts
     if output is not None:
         write_rows(accounts, Output(output=output), schema="delever.lab.simulate/1")
-    if report is not None:
-        _write_run_report(result, report)
+    _write_run_report(result, report)
     if json:
         _write_run_json(result, accounts)
         return
@@ -258,8 +260,7 @@ def compare(
             policies=policies or (),
             pool=fund,
         )
-    if report is not None:
-        _write_comparison_report(table, report)
+    _write_comparison_report(table, report)
     metadata = {"as_of": loaded.sequence}
     write_rows(table, out, schema="delever.lab.compare/1", metadata=metadata)
 
@@ -274,6 +275,13 @@ def sweep(
     policies: Policies = None,
     pool: PoolName = "",
     sizes: Sizes = None,
+    asset: Annotated[
+        str, Parameter(help="Settle asset of the measures. Default: that of most positions.")
+    ] = "",
+    markout_ms: Annotated[
+        int | None,
+        Parameter(help="Markouts to the marks so long after each fill. Default: the last ones."),
+    ] = None,
     workers: Workers = 0,
     folder: Annotated[
         Path | None, Parameter(help="Directory for the rows; an interrupted sweep continues there.")
@@ -281,8 +289,11 @@ def sweep(
     report: Report = None,
     out: Output = TO_STDOUT,
 ) -> None:
-    """Run a sweep and write each measure's mean, sd and interval; --folder has all rows."""
-    from delever.lab.measures.intervals import intervals  # noqa: PLC0415 - slow to import
+    """Run a sweep and write each measure's mean, sd and interval; --folder has all rows.
+
+    A report has the regret of each rule set and policy, too, where there are several.
+    """
+    from delever.lab.measures.intervals import intervals, regret  # noqa: PLC0415 - slow to import
     from delever.lab.runs.sweeps import sweep as sweeps  # noqa: PLC0415
     from delever.lab.studies.fund_curve import pool_named  # noqa: PLC0415
 
@@ -295,13 +306,16 @@ def sweep(
             rules=rules or "bybit",
             policies=policies or (),
             funds=[{name: size} for size in sizes] if sizes else [None],
+            asset=asset,
+            markout_ms=markout_ms,
             workers=workers,
             folder=folder,
             progress=report_progress,
         )
     table = intervals(frame, ["rules", "fund"])
-    if report is not None:
-        _write_study_report("Sweep", table, report)
+    several = frame["rules"].n_unique() > 1
+    regrets = {f"Regret: {name}": regret(frame, name) for name in REGRETS if several}
+    _write_study_report("Sweep", table, report, regrets)
     metadata = {"runs": frame.height, "asset": frame["asset"][0]}
     write_rows(table, out, schema="delever.lab.sweep/1", metadata=metadata)
 
@@ -352,8 +366,7 @@ def fund(
         f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f} "
         f"({curve.newsvendor_low:,.0f} to {curve.newsvendor_high:,.0f})"
     )
-    if report is not None:
-        _write_study_report("Fund size", curve.frame, report)
+    _write_study_report("Fund size", curve.frame, report)
     metadata = {"optimum": found, "newsvendor": curve.newsvendor}
     write_rows(curve.frame, out, schema="delever.lab.fund/1", metadata=metadata)
 
@@ -384,8 +397,7 @@ def odds(
             policies=policies or (),
             pool=fund,
         )
-    if report is not None:
-        _write_study_report(f"Odds of {account}", table, report)
+    _write_study_report(f"Odds of {account}", table, report)
     write_rows(table, out, schema="delever.lab.odds/1", metadata={"account": account})
 
 
@@ -415,8 +427,7 @@ def allocate(
     table = allocation.allocate(
         loaded, contract, side, quantity, policies=policies or ["queue"], rules=rules, price=price
     )
-    if report is not None:
-        _write_study_report(f"{contract} {side}: {quantity}", table, report)
+    _write_study_report(f"{contract} {side}: {quantity}", table, report)
     on_terminal = out.resolved_format == "table"
     rows = allocation.columns_by_policy(table) if on_terminal else table
     metadata = {"contract": contract, "side": side, "quantity": quantity}
@@ -641,21 +652,35 @@ def _tasks(name: str) -> Iterator[Callable[[int, int, float | None], None] | Non
         yield None if bar is None else lambda done, total, _seconds_left: bar(done, total)
 
 
-def _write_run_report(result: "RunResult", file: Path) -> None:
+# Each writes nothing where the option --report is not given.
+
+
+def _write_run_report(result: "RunResult", file: Path | None) -> None:
+    if file is None:
+        return
     from delever.lab.reports.run_store import stored_run  # noqa: PLC0415 - slow to import
 
     reports = _html_report()
     _write_file(reports.report_of(stored_run(result), "delever: simulation"), file)
 
 
-def _write_comparison_report(table: "pl.DataFrame", file: Path) -> None:
-    _write_file(_html_report().report_of(table, "delever: comparison"), file)
+def _write_comparison_report(table: "pl.DataFrame", file: Path | None) -> None:
+    if file is not None:
+        _write_file(_html_report().report_of(table, "delever: comparison"), file)
 
 
-def _write_study_report(title: str, table: "pl.DataFrame", file: Path) -> None:
+def _write_study_report(
+    title: str,
+    table: "pl.DataFrame",
+    file: Path | None,
+    more: "Mapping[str, pl.DataFrame] | None" = None,
+) -> None:
+    if file is None:
+        return
     from delever.lab.reports.table_store import study_of  # noqa: PLC0415 - slow to import
 
-    _write_file(_html_report().report_of(study_of(table), f"delever: {title}"), file)
+    study = study_of(table, more or {})
+    _write_file(_html_report().report_of(study, f"delever: {title}"), file)
 
 
 def _html_report() -> Any:
