@@ -104,10 +104,10 @@ def test_tables_in_columns_give_the_book_or_error_of_their_rows(
     positions: list[dict[str, Any]], balances: list[dict[str, Any]] | None
 ) -> None:
     tables = frame_of(positions), None if balances is None else frame_of(balances)
-    in_columns = book_or_error(*tables)
+    row_by_row = book_or_error(*tables)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(book_reader, "COLUMN_COMMANDS", {})
-        assert book_or_error(*tables) == in_columns
+        patch.setattr(book_reader, "MIN_COLUMN_ROWS", 1)
+        assert book_or_error(*tables) == row_by_row
 
 
 def table(name: str, rows: list[dict[str, Any]]) -> TextTable:

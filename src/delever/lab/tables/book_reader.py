@@ -6,9 +6,9 @@ tiers), account_margins (by the venue's own risk engine), assets (units other th
 collateral (one row a tier; every account is then in multi-asset mode, unless accounts has the
 column multi_asset). It has the current state only: rolling peaks begin with it, and no ADL is on.
 
-Tables become commands of the engine, positions last: accounts, balances and positions in columns,
-or row by row where a cell is unusual. An invalid table is rejected by the engine, and the
-rejection is raised as an InputError with file, row, column and value.
+Tables become commands of the engine, positions last; many accounts, balances or positions do so in
+columns, if no cell is unusual. An invalid table is rejected by the engine, and the rejection is
+raised as an InputError with file, row, column and value.
 """
 
 import re
@@ -23,7 +23,7 @@ import msgspec
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.engine import step
-from delever.core.messages import Command, Rejected
+from delever.core.messages import Command, Event, Rejected
 from delever.core.rules import RegisteredRules, RuleSet
 from delever.formatting import rejection_text
 from delever.lab.errors import InputError
@@ -48,7 +48,11 @@ from delever.suggestions import suggestion
 
 SUFFIXES = (".csv", ".parquet")
 
+MIN_COLUMN_ROWS = 500
+"""Rows from which a table is set in columns; below, a command a row takes less than 0.1 s."""
+
 Registry = Mapping[str, RegisteredRules]
+Submit = Callable[[Command], Sequence[Event]]
 Locate = Callable[[Rejected], InputError]
 Tables = Mapping[str, TextTable]
 
@@ -160,10 +164,11 @@ def book_of(
 
 def build(tables: Tables, own: Registry | None = None) -> Book:
     """Return the book of tables, with a registry of rule sets of one's own; raises InputError."""
-    book, tables = Book(own), _in_multi_asset_mode(tables)
+    book = Book(own)
+    tables = _in_multi_asset_mode(tables)
     for name, commands in _commands_by_table(tables):
         if not _is_set_in_columns(book, tables, name):
-            _submit(book, commands)
+            _submit_each(commands, partial(step, book))
     return book
 
 
@@ -179,23 +184,30 @@ def _valued(tables: Tables, own: Registry) -> Book:
     return book
 
 
+def load(tables: Tables, submit: Submit) -> None:
+    """Submit tables as commands at time 0, row by row; raises InputError at a rejection."""
+    for _, commands in _commands_by_table(_in_multi_asset_mode(tables)):
+        _submit_each(commands, submit)
+
+
+def _submit_each(commands: Iterable[tuple[Command, Locate]], submit: Submit) -> None:
+    for command, locate in commands:
+        for event in submit(command):
+            if isinstance(event, Rejected):
+                raise locate(event)
+
+
 def _is_set_in_columns(book: Book, tables: Tables, name: str) -> bool:
-    """Return whether a table has been set by commands in columns, which only valid cells allow."""
+    """Return whether a large table has been set by commands in columns: valid cells allow that."""
     if name not in COLUMN_COMMANDS or name not in tables:
+        return False
+    if len(tables[name].rows) < MIN_COLUMN_ROWS:
         return False
     commands = COLUMN_COMMANDS[name](book, tables[name])
     if commands is None:
         return False
     events = (event for command in commands for event in step(book, command))
     return not any(isinstance(event, Rejected) for event in events)
-
-
-def _submit(book: Book, commands: Iterable[tuple[Command, Locate]]) -> None:
-    """Submit commands at time 0; raises InputError at the first rejection."""
-    for command, locate in commands:
-        for event in step(book, command):
-            if isinstance(event, Rejected):
-                raise locate(event)
 
 
 # --- reading ---
