@@ -13,7 +13,7 @@ from nicegui import ui
 from delever.api_types.market import ContractResponse, QueuePage, QueueRow, RatingResponse
 from delever.core.messages import ContractKind
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
-from delever.dashboard.components.table import Column, set_labels, table
+from delever.dashboard.components.table import Column, card_field, card_lines, set_labels, table
 from delever.dashboard.format import grouped
 from delever.formatting import decimal_text, significant
 
@@ -35,6 +35,14 @@ _COLUMNS = (
     Column("score", "Score", "number"),
     Column("cumulative", "Cumulative quantity", "number"),
     Column("reach", "Reached by", "reach"),
+)
+
+_CARD = card_lines(
+    f"{card_field('rank', 'number')} {card_field('account', 'link')} "
+    f"{card_field('indicator', 'indicator')} {card_field('reach', 'reach')}",
+    f"{card_field('quantity', 'number')} of cumulative {card_field('cumulative', 'number')}, "
+    f"notional {card_field('notional', 'money')}, PnL {card_field('unrealized_pnl', 'money')} "
+    f'<span v-if="props.row.pnl_percent !== null">({card_field("pnl_percent", "text")} %)</span>',
 )
 
 
@@ -61,7 +69,7 @@ class QueueTable:
                     button.props("flat dense no-caps")
                 self._range = ui.label("").classes("quiet")
             self._reach = html()
-            self._table = table(_COLUMNS, [], "id")
+            self._table = table(_COLUMNS, [], "id", card=_CARD)
             self._formula = ui.label("").classes("note")
 
     def set_contract(self, contract: ContractResponse) -> None:
