@@ -92,6 +92,7 @@ class QueueTable:
         """Request the current page and display it."""
         if not self._side:
             return
+        requested = self._view
         page = await self._frame.client.queue(
             self._contract,
             self._side,
@@ -99,9 +100,15 @@ class QueueTable:
             limit=PAGE_ROWS,
             account=self._account or None,
         )
+        if requested != self._view:
+            return  # the visitor has turned the page meanwhile, and its request is on the way
         self._offset = page.offset
         self._display(page)
         self._frame.update_url(side=self._side, offset=self._offset or "", account=self._account)
+
+    @property
+    def _view(self) -> tuple[str, int, str]:
+        return self._side, self._offset, self._account
 
     def _display(self, page: QueuePage) -> None:
         largest = max((Decimal(row.quantity) for row in page.rows), default=Decimal(0))
