@@ -20,6 +20,7 @@ SLOW_PATHS = (
     "/accounts/bob",
     "/lab",
     "/replay",
+    "/fills/1",
     "/nopage",
 )
 """Pages that are made of the same parts."""
