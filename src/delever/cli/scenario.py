@@ -254,7 +254,7 @@ def demo(
     path = journal or Path(":memory:")
     log(
         f"crash of seed {seed}: {count(accounts, 'account')}, {count(contracts, 'contract')}; "
-        f"about {expected_seconds(accounts, contracts)} s on two idle cores"
+        f"about {expected_seconds(accounts, contracts)} s of CPU time"
     )
     try:
         with readable(path), progress("crash") as report_progress:

@@ -5,7 +5,7 @@ positions are liquidated, the funds take them over, order books are too thin to 
 triggers start ADL, an operator injects money, marks recover, and ADL stops.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,24 +13,22 @@ import numpy as np
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.explain.explanation import trigger_states
+from delever.core.intake.column_packing import position_columns
+from delever.core.market.validation import pack_column
 from delever.core.messages import (
     Amount,
-    BalanceRow,
     Command,
     ContractKind,
-    DefineAccount,
+    DefineAccounts,
     DefineContract,
     DefinePool,
     FundingReason,
     FundPool,
     MarginTier,
     PoolKind,
-    PositionRow,
-    SetBalances,
+    SetBalanceColumns,
     SetDepth,
     SetMarks,
-    SetPositions,
-    Side,
 )
 from delever.core.rules import rule_set_of
 from delever.core.units import PPM, format_scaled
@@ -142,25 +140,31 @@ def depth_generator(seed: int) -> np.random.Generator:
 def opening_commands(crash: Crash) -> Iterator[Command]:
     """Yield the commands that define the market, and set marks, balances and positions."""
     time_ms = START_MS
-    for index in range(len(crash.positions.wallet_cash)):
-        name = crash.account(index)
-        yield DefineAccount(time_ms=time_ms, account=name, adl_exempt=name == "maker")
+    names = [crash.account(index) for index in range(len(crash.positions.wallet_cash))]
+    for part in _parts(len(names)):
+        accounts = tuple(names[part])
+        exempt = bytes(name == "maker" for name in accounts)
+        yield DefineAccounts(time_ms=time_ms, accounts=accounts, adl_exempt=exempt)
     yield from _definitions(crash)
     yield SetMarks(
         time_ms=time_ms,
         marks={contract.name: contract.price(contract.start_ticks) for contract in crash.contracts},
     )
-    balances = [
-        BalanceRow(account=crash.account(index), asset=ASSET, balance=format_scaled(cash, 8))
-        for index, cash in enumerate(crash.positions.wallet_cash.tolist())
-    ]
-    for begin in range(0, len(balances), ROWS_PER_COMMAND):
-        rows = tuple(balances[begin : begin + ROWS_PER_COMMAND])
-        yield SetBalances(time_ms=time_ms, version=1, balances=rows)
-    positions = list(_position_rows(crash))
-    for begin in range(0, len(positions), ROWS_PER_COMMAND):
-        position_rows = tuple(positions[begin : begin + ROWS_PER_COMMAND])
-        yield SetPositions(time_ms=time_ms, version=1, positions=position_rows)
+    for part in _parts(len(names)):
+        yield SetBalanceColumns(
+            time_ms=time_ms,
+            version=1,
+            asset=ASSET,
+            accounts=tuple(names[part]),
+            balance_cash=pack_column(crash.positions.wallet_cash[part], "<i8"),
+        )
+    yield from _positions(crash, names)
+
+
+def _parts(rows: int) -> Iterator[slice]:
+    """Yield the slices of rows that one command each sets."""
+    for begin in range(0, rows, ROWS_PER_COMMAND):
+        yield slice(begin, begin + ROWS_PER_COMMAND)
 
 
 def _definitions(crash: Crash) -> Iterator[Command]:
@@ -188,20 +192,26 @@ def _definitions(crash: Crash) -> Iterator[Command]:
         yield FundPool(time_ms=time_ms, pool=pool, amount=amount, reason=FundingReason.SEED)
 
 
-def _position_rows(crash: Crash) -> Iterator[PositionRow]:
+def _positions(crash: Crash, accounts: Sequence[str]) -> Iterator[Command]:
+    """Yield the commands that set the positions."""
     drawn = crash.positions
-    columns = (drawn.account, drawn.contract, drawn.lots, drawn.entry_ticks, drawn.margin_cash)
-    for account, index, lots, entry, margin in zip(
-        *(column.tolist() for column in columns), strict=True
-    ):
-        contract = crash.contracts[index]
-        yield PositionRow(
-            account=crash.account(account),
-            contract=contract.name,
-            side=Side.LONG if lots > 0 else Side.SHORT,
-            quantity=contract.quantity(lots),
-            entry_price=contract.price(entry),
-            isolated_margin=None if margin < 0 else format_scaled(margin, 8),
+    lots = abs(drawn.lots)
+    columns = {
+        "account": drawn.account,
+        "contract": drawn.contract,
+        "side": drawn.lots < 0,
+        "lots": lots,
+        "cost_cash": lots * drawn.entry_ticks * CASH_PER_LOT_TICK,
+        "isolated": drawn.margin_cash >= 0,
+        "margin_cash": np.maximum(drawn.margin_cash, 0),
+    }
+    for part in _parts(len(lots)):
+        yield position_columns(
+            time_ms=START_MS,
+            version=1,
+            accounts=accounts,
+            contracts=[contract.name for contract in crash.contracts],
+            columns={name: column[part] for name, column in columns.items()},
         )
 
 

@@ -61,12 +61,12 @@ def run_crash(
 
 
 def expected_seconds(accounts: int, contracts: int) -> int:
-    """Return about how long a crash takes on two idle cores, fitted to measured runs.
+    """Return about how much CPU time a crash takes in seconds, fitted to measured runs.
 
     >>> expected_seconds(50_000, 20), expected_seconds(500, 4)
-    (19, 3)
+    (25, 3)
     """
-    return round(2 + contracts * (0.16 + accounts / 72_000))
+    return round(2 + contracts * (0.16 + accounts / 50_500))
 
 
 def _ignore_progress(_done: int, _total: int) -> None:
