@@ -21,6 +21,7 @@ SLOW_PATHS = (
     "/lab",
     "/lab/crash",
     "/replay",
+    "/fills/1",
     "/nopage",
 )
 """Pages that are made of the same parts."""

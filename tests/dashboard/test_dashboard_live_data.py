@@ -233,3 +233,23 @@ def test_a_narrow_screen_has_cards_and_a_header_of_one_line(
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("link", name="Insurance funds").click()
     expect(page.locator("h1")).to_have_text("Insurance funds")
+    expect(page.locator(".card a", has_text="main")).to_be_visible()
+
+
+def test_queue_positions_and_closed_fills_are_cards_of_two_lines_on_a_narrow_screen(
+    browser: BrowserSession, server: DashboardServer
+) -> None:
+    (first,) = server.get("/v1/contracts/BTCUSDT/queue?side=short&limit=1")["rows"]
+    page = browser.page(f"{server.page}/contracts/BTCUSDT?side=short", PHONE)
+    card = page.locator(".card", has_text=first["account"])
+    expect(card.locator(".indicators")).to_have_attribute("data-indicator", "5")
+    expect(card).to_contain_text(f"{first['quantity']} of cumulative")
+    (fill, *_) = server.get("/v1/fills?limit=1")
+    page = browser.page(f"{server.page}/accounts/{fill['account']}", PHONE)
+    closed = page.locator(".card", has_text=f"fill {fill['fill']}")
+    expect(closed).to_contain_text(f"rank {fill['rank']}")
+    whole = fill["price"].partition(".")[0]
+    expect(closed.locator(".number").nth(1).locator("span")).to_have_text([whole[:-3], whole[-3:]])
+    assert page.locator(".card > div").count() == 2 * page.locator(".card").count()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+    assert browser.console_errors == []

@@ -1,7 +1,10 @@
-"""Requests of visitors that leave before the response, as NiceGUI's middleware serves them."""
+"""Requests of visitors that leave before the response, and the start of NiceGUI."""
 
 import asyncio
+import subprocess
+import sys
 
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
@@ -10,7 +13,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from delever.dashboard.apps.serving import CLIENT_CLOSED_REQUEST, serve_request
+from delever.dashboard.data.asgi_transport import AsgiTransport
 from delever.dashboard.mount import AsgiApp, Message, Receive, Scope, Send
+from waiting import PATIENCE_S
 
 SCOPE = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
 
@@ -76,3 +81,48 @@ def test_a_request_whose_client_has_left_is_no_fault_of_the_server() -> None:
 def test_an_app_that_does_not_respond_is_a_fault() -> None:
     with pytest.raises(RuntimeError, match="No response returned"):
         asyncio.run(statuses(Faulty(), ["http.request"]))
+
+
+def test_a_cancelled_request_ends_its_app() -> None:
+    """Otherwise asyncio reports a task that was destroyed but is pending."""
+
+    async def cancel_a_request() -> bool:
+        begun, ended = asyncio.Event(), asyncio.Event()
+
+        async def app(_: Scope, __: Receive, ___: Send) -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        request = httpx2.Request("GET", "http://engine/v1/status")
+        sending = asyncio.create_task(AsgiTransport(app).handle_async_request(request))
+        await begun.wait()
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        return ended.is_set()
+
+    assert asyncio.run(cancel_a_request())
+
+
+START_WITHOUT_GC = """
+import asyncio, gc
+
+def search():
+    raise AssertionError("all objects of the process are searched")
+
+async def main():
+    dashboard = Dashboard("http://127.0.0.1:1")
+    await dashboard.start()
+    await dashboard.stop()
+
+from delever.dashboard.apps.dashboard import Dashboard
+gc.get_objects = search
+asyncio.run(main())
+"""
+
+
+def test_start_of_the_dashboard_does_not_reference_objects_of_the_engines_thread() -> None:
+    """A tuple that a thread is building cannot be finished while `gc.get_objects` refers to it."""
+    subprocess.run([sys.executable, "-c", START_WITHOUT_GC], check=True, timeout=PATIENCE_S)

@@ -13,7 +13,13 @@ from fastapi import FastAPI, Request, Response
 from nicegui import Client, app, run, ui
 from nicegui.page import page
 
-from delever.dashboard.apps.serving import bind, serve_request, url_of, uvicorn_server
+from delever.dashboard.apps.serving import (
+    bind,
+    disable_server_search,
+    serve_request,
+    url_of,
+    uvicorn_server,
+)
 from delever.dashboard.components.frame import PageFrame, favicon, html
 from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.mount import AsgiApp, Receive, Scope, Send
@@ -61,6 +67,7 @@ class Dashboard:
         for path, handler in _PAGES.items():
             # NiceGUI reads the remaining parameters from the signature of the partial.
             ui.page(path)(partial(handler, self._client))
+        disable_server_search()
         ui.run_with(
             self._app,
             mount_path=PATH,

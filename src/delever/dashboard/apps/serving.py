@@ -1,6 +1,8 @@
-"""A listening socket, its URL, the uvicorn server of an ASGI app, and requests cut off."""
+"""A listening socket, its URL, the uvicorn server of an ASGI app, NiceGUI, and requests cut off."""
 
+import importlib
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -46,6 +48,17 @@ def uvicorn_server(app: Any) -> uvicorn.Server:
         lifespan="on",
     )
     return uvicorn.Server(config)
+
+
+def disable_server_search() -> None:
+    """Prevent NiceGUI from searching all objects of the process for uvicorn's server at its start.
+
+    `gc.get_objects()` also returns the tuples that other threads are building. CPython cannot
+    finish those (SystemError), so that a command of the engine would be rejected. NiceGUI needs the
+    server for `app.shutdown()` only, which is not called here.
+    """
+    module = importlib.import_module("nicegui.ui_run_with")
+    vars(module)["gc"] = SimpleNamespace(get_objects=list)
 
 
 async def serve_request(app: AsgiApp, scope: Scope, receive: Receive, send: Send) -> None:

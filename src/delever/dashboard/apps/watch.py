@@ -13,7 +13,7 @@ from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from nicegui import run, ui
 
 from delever.dashboard.apps import watch_page
-from delever.dashboard.apps.serving import url_of, uvicorn_server
+from delever.dashboard.apps.serving import disable_server_search, url_of, uvicorn_server
 from delever.watch.watch_loop import Watch
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -30,6 +30,7 @@ def watch_app(watched: Watch, history: str, host: str) -> FastAPI:
     if host in LOOPBACK:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
     ui.page("/")(partial(watch_page.show, watch_page.WatchSource(watched, history)))
+    disable_server_search()
     ui.run_with(
         app,
         title="delever watch",

@@ -7,7 +7,7 @@ from typing import Any
 
 from delever.api_types.history import FillResponse
 from delever.dashboard.components.frame import PageFrame, html
-from delever.dashboard.components.table import Column, PagedTable
+from delever.dashboard.components.table import Column, PagedTable, card_field, card_lines
 from delever.dashboard.format import money, utc
 from delever.formatting import count, decimal_text
 
@@ -31,6 +31,14 @@ _COLUMNS = (
     Column("proof", "Proof", "link"),
 )
 
+_CARD = card_lines(
+    f"{card_field('contract', 'link')} {card_field('side', 'text')} "
+    f"{card_field('quantity', 'number')} at {card_field('price', 'number')} "
+    f"{card_field('proof', 'link')}",
+    f"{card_field('time', 'text')}, rank {card_field('rank', 'number')}, "
+    f"notional {card_field('notional', 'money')}, cost vs mark {card_field('haircut', 'money')}",
+)
+
 
 class ClosedByAdl:
     """The account's fills, newest first, their sums by contract, and the proof of one fill."""
@@ -39,7 +47,7 @@ class ClosedByAdl:
         self._frame, self._account = frame, account
         self._fills: list[FillResponse] = []
         self._sums = html(_NONE)
-        self._table = PagedTable(_COLUMNS, "fill")
+        self._table = PagedTable(_COLUMNS, "fill", card=_CARD)
         self._table.element.set_visibility(False)
         self._proof = html()
 

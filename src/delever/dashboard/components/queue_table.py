@@ -13,7 +13,7 @@ from nicegui import ui
 from delever.api_types.market import ContractResponse, QueuePage, QueueRow, RatingResponse
 from delever.core.messages import ContractKind
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
-from delever.dashboard.components.table import Column, set_labels, table
+from delever.dashboard.components.table import Column, card_field, card_lines, set_labels, table
 from delever.dashboard.format import grouped
 from delever.formatting import decimal_text, significant
 
@@ -35,6 +35,14 @@ _COLUMNS = (
     Column("score", "Score", "number"),
     Column("cumulative", "Cumulative quantity", "number"),
     Column("reach", "Reached by", "reach"),
+)
+
+_CARD = card_lines(
+    f"{card_field('rank', 'number')} {card_field('account', 'link')} "
+    f"{card_field('indicator', 'indicator')} {card_field('reach', 'reach')}",
+    f"{card_field('quantity', 'number')} of cumulative {card_field('cumulative', 'number')}, "
+    f"notional {card_field('notional', 'money')}, PnL {card_field('unrealized_pnl', 'money')} "
+    f'<span v-if="props.row.pnl_percent !== null">({card_field("pnl_percent", "text")} %)</span>',
 )
 
 
@@ -61,7 +69,7 @@ class QueueTable:
                     button.props("flat dense no-caps")
                 self._range = ui.label("").classes("quiet")
             self._reach = html()
-            self._table = table(_COLUMNS, [], "id")
+            self._table = table(_COLUMNS, [], "id", card=_CARD)
             self._formula = ui.label("").classes("note")
 
     def set_contract(self, contract: ContractResponse) -> None:
@@ -84,6 +92,7 @@ class QueueTable:
         """Request the current page and display it."""
         if not self._side:
             return
+        requested = self._view
         page = await self._frame.client.queue(
             self._contract,
             self._side,
@@ -91,9 +100,15 @@ class QueueTable:
             limit=PAGE_ROWS,
             account=self._account or None,
         )
+        if requested != self._view:
+            return  # the visitor has turned the page meanwhile, and its request is on the way
         self._offset = page.offset
         self._display(page)
         self._frame.update_url(side=self._side, offset=self._offset or "", account=self._account)
+
+    @property
+    def _view(self) -> tuple[str, int, str]:
+        return self._side, self._offset, self._account
 
     def _display(self, page: QueuePage) -> None:
         largest = max((Decimal(row.quantity) for row in page.rows), default=Decimal(0))

@@ -14,9 +14,10 @@
 - `wrapped`, `hash`: text that may take several lines.
 
 A column sorts by the row's field `<name>_order` where the rows have it, otherwise by its values.
-On a narrow screen a table may be a list of cards instead, with the columns named in `card`.
+On a narrow screen a table may be a list of cards instead, made of `card_field` and `card_lines`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -145,6 +146,19 @@ class Column:
         column[":sort"] = _COMPARE.format(name=self.name, convert=convert)
         column["align"] = align
         return column
+
+
+def card_field(name: str, kind: Kind) -> str:
+    """Return the HTML of a row's field on a card, as a cell of a table displays it."""
+    if kind not in _CELLS:
+        return f"<span>{{{{props.row.{name}}}}}</span>"
+    cell = re.sub("^<q-td[^>]*>|</q-td>$", "", _CELLS[kind])
+    return cell.replace("props.value", f"props.row.{name}").replace("props.col.name", f"'{name}'")
+
+
+def card_lines(first: str, second: str) -> str:
+    """Return the HTML of a card of two lines, of which the second is quiet."""
+    return f'<div class="first">{first}</div><div class="quiet">{second}</div>'
 
 
 def table(

@@ -22,10 +22,14 @@ class AsgiTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request and return its response once the app has sent the headers.
 
-        An exception of the app is raised here.
+        An exception of the app is raised here. If the request is cancelled, the app ends first.
         """
         exchange = _Exchange(self._app, _scope(request), await request.aread())
-        start = await exchange.next_message()
+        try:
+            start = await exchange.next_message()
+        except BaseException:
+            await exchange.aclose()
+            raise
         return httpx2.Response(start["status"], headers=start.get("headers", []), stream=exchange)
 
 

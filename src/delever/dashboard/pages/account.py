@@ -18,7 +18,7 @@ from delever.api_types.accounts import (
 )
 from delever.dashboard.components.closed_by_adl import ClosedByAdl
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
-from delever.dashboard.components.table import Column, table
+from delever.dashboard.components.table import Column, card_field, card_lines, table
 from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.format import NOTHING, grouped, humanize, indicator_dots, percent, utc
 from delever.formatting import decimal_text, significant
@@ -63,6 +63,14 @@ _POSITIONS = (
     Column("mode", "Margin mode"),
     Column("ahead", "Quantity ahead", "number"),
     Column("why", "Why me", "link"),
+)
+
+_POSITION_CARD = card_lines(
+    f"{card_field('contract', 'link')} {card_field('side', 'text')} "
+    f"{card_field('indicator', 'indicator')} rank {card_field('rank', 'number')} of "
+    f"{card_field('of', 'number')} {card_field('why', 'link')}",
+    f"{card_field('quantity', 'number')} from {card_field('entry', 'number')}, mark "
+    f"{card_field('mark', 'number')}, PnL {card_field('unrealized_pnl', 'money')}",
 )
 
 _WALLETS = (
@@ -121,7 +129,7 @@ async def show(
         with panel("Closed by ADL", about="newest first; each fill opens its proof"):
             closed = ClosedByAdl(frame, account)
         with panel("Positions"):
-            positions = table(_POSITIONS, [], "id")
+            positions = table(_POSITIONS, [], "id", "No open position.", card=_POSITION_CARD)
         with panel("Why me", "half"):
             explanation_html = html()
         with panel("What if", "half", about="ranked by the engine, all other accounts unchanged"):

@@ -17,7 +17,14 @@ from delever.api_types.market import ContractResponse
 from delever.dashboard.charts.loss_sankey import loss_sankey
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.operator_actions import OperatorAction, action_button
-from delever.dashboard.components.table import Column, PagedTable, set_labels, table
+from delever.dashboard.components.table import (
+    Column,
+    PagedTable,
+    card_field,
+    card_lines,
+    set_labels,
+    table,
+)
 from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.data.episode_files import (
     csv_file,
@@ -196,33 +203,32 @@ async def show(client: ApiClient, episode: int) -> None:
     await frame.every(refresh_incident, RUNNING_REFRESH_S)
 
 
-_EPISODE_CARD = (
-    '<div><a :href="props.row.episode_href">{{props.row.contract}} {{props.row.episode}}</a> '
-    "<span :class=\"'state state-' + props.row.state_kind\">{{props.row.state}}</span></div>"
-    '<div class="quiet">{{props.row.trigger}}, {{props.row.started}}, '
-    "{{props.row.fills}} fills</div>"
+_EPISODE_CARD = card_lines(
+    '<a :href="props.row.episode_href">{{props.row.contract}} {{props.row.episode}}</a> '
+    + card_field("state", "state"),
+    f"{card_field('trigger', 'text')}, {card_field('started', 'text')}, "
+    f"{card_field('fills', 'number')} fills",
 )
 
-
-_ACCOUNT_CARD = (
-    '<div><a v-if="props.row.account_href" :href="props.row.account_href">{{props.row.account}}</a>'
-    "<span v-else>{{props.row.account}}</span> {{props.row.quantity}} closed</div>"
-    '<div class="quiet">notional {{props.row.notional}}, cost vs mark {{props.row.haircut}}, '
-    "{{props.row.share}} %</div>"
+_ACCOUNT_CARD = card_lines(
+    f"{card_field('account', 'link')} {card_field('quantity', 'number')} closed",
+    f"notional {card_field('notional', 'money')}, cost vs mark {card_field('haircut', 'money')}, "
+    "{{props.row.share}} %",
 )
 
-_STEP_CARD = (
-    "<div>{{props.row.time}} <b>{{props.row.event}}</b></div>"
-    '<div class="quiet">{{props.row.detail}}<span v-if="props.row.quantity">; '
-    '{{props.row.quantity}}</span><span v-if="props.row.price"> at {{props.row.price}}</span>'
-    '<span v-if="props.row.to_fund">; to the fund {{props.row.to_fund}}</span></div>'
+_STEP_CARD = card_lines(
+    "{{props.row.time}} <b>{{props.row.event}}</b>",
+    '{{props.row.detail}}<span v-if="props.row.quantity">; '
+    f'{card_field("quantity", "number")}</span><span v-if="props.row.price"> at '
+    f'{card_field("price", "number")}</span><span v-if="props.row.to_fund">; to the fund '
+    f"{card_field('to_fund', 'money')}</span>",
 )
 
-_FILL_CARD = (
-    '<div><a v-if="props.row.account_href" :href="props.row.account_href">{{props.row.account}}</a>'
-    "<span v-else>{{props.row.account}}</span> {{props.row.quantity}} at {{props.row.price}}</div>"
-    '<div class="quiet">fill {{props.row.fill}}, rank {{props.row.rank}}, realized '
-    "{{props.row.realized}}, {{props.row.state}}</div>"
+_FILL_CARD = card_lines(
+    f"{card_field('account', 'link')} {card_field('quantity', 'number')} at "
+    + card_field("price", "number"),
+    f"fill {card_field('fill', 'link')}, rank {card_field('rank', 'number')}, realized "
+    f"{card_field('realized', 'money')}, {card_field('state', 'text')}",
 )
 
 

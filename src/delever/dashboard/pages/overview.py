@@ -13,7 +13,7 @@ from delever.api_types.market import ContractResponse, PoolResponse
 from delever.dashboard.charts.sparkline import sparkline
 from delever.dashboard.components.activity import Activity
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
-from delever.dashboard.components.table import Column, table
+from delever.dashboard.components.table import Column, card_field, card_lines, table
 from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.data.incidents import Incident, incidents_of
 from delever.dashboard.format import (
@@ -88,15 +88,11 @@ _STATE_ORDER = ("calm", "watch", "stale", "adl", "exhausted")
 
 _RISK_ORDER = (None, "low", "medium", "high", "extremely_high")
 
-_CARD = (
-    '<div><a :href="props.row.contract_href"><b>{{props.row.contract}}</b></a> '
-    "<span :class=\"'state state-' + props.row.state_kind\">{{props.row.state}}</span> "
-    '<span class="used" :class="{on: props.row.trigger_used >= 100, near: '
-    'props.row.trigger_used >= 80}"><i><b :style="{width: Math.min(props.row.trigger_used, 100) '
-    "+ '%'}\"></b></i>{{Number(props.row.trigger_used.toFixed(1))}} %</span></div>"
-    '<div class="quiet"><span>{{props.row.mark}}</span> <span>headroom '
-    "{{props.row.headroom === null ? '-' : Math.round(props.row.headroom)}}</span> <span>fund "
-    "{{props.row.pool}} {{Math.round(props.row.equity)}}</span></div>"
+_CARD = card_lines(
+    f"{card_field('contract', 'link')} {card_field('state', 'state')} "
+    + card_field("trigger_used", "trigger"),
+    f"{card_field('mark', 'number')}, headroom {card_field('headroom', 'money')}, fund "
+    f"{card_field('pool', 'link')} {card_field('equity', 'money')}",
 )
 
 _NO_CONTRACT = '<p class="quiet">No contract is defined yet.</p>'

@@ -22,7 +22,7 @@ from delever.dashboard.components.operator_actions import (
     action_button,
     typed_amount,
 )
-from delever.dashboard.components.table import Column, set_labels, table
+from delever.dashboard.components.table import Column, card_field, card_lines, set_labels, table
 from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.format import (
     NOTHING,
@@ -59,6 +59,12 @@ _POOLS = (
     Column("members", "Contracts"),
 )
 
+_POOL_CARD = card_lines(
+    f"{card_field('pool', 'link')} {card_field('balance', 'money')} {card_field('asset', 'text')}",
+    f"equity {card_field('equity', 'money')}, unfunded {card_field('unfunded', 'money')}, drawdown "
+    f"{card_field('drawdown', 'number')} %, {card_field('rules', 'text')}",
+)
+
 _FLOWS = (
     Column("time", "Time (UTC)"),
     Column("amount", "Amount", "number"),
@@ -73,7 +79,7 @@ async def show_all(client: ApiClient) -> None:
     """Build the list of all insurance funds."""
     frame = PageFrame(client, "Insurance funds", "/pools")
     with frame.body, grid(), panel("Insurance funds", about="click a heading to sort"):
-        pools = table(_POOLS, [], "pool")
+        pools = table(_POOLS, [], "pool", card=_POOL_CARD)
     await frame.connect()
 
     async def refresh() -> None:

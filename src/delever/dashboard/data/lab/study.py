@@ -42,6 +42,8 @@ MEASURES = (
 )
 """What policies are compared by; `delever.lab.measures.run_measures` defines each."""
 
+PLAN = "the plan in whole lots"
+
 COMPARED_PLANS = ("queue", "pro_rata", "min_max_leverage")
 """Policies that a plan is compared with, contract by contract."""
 
@@ -196,7 +198,7 @@ def _plan(book: Book, inputs: StudyInputs, paths: list[Scenario]) -> PlanSummary
     checked = check(plan.certificate, plan.reduction)
     return PlanSummary(
         f"{quantity} {inputs.contract} {inputs.side}",
-        {"plan": plan.expected_loss, **others},
+        {PLAN: plan.expected_loss, **others},
         checked.upper,
         checked.lower,
         checked.gap,
