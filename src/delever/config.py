@@ -287,7 +287,9 @@ def load(path: str | Path) -> Config:
     """Return the configuration of a TOML file; raise ConfigError where it cannot be used."""
     try:
         raw = tomllib.loads(Path(path).read_bytes().decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     return parse(raw, where=str(path))
 

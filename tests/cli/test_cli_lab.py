@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from command_line import BOOK, Call, run_process
 
-from delever.cli import ExitCode
+from delever.cli import ExitCode, UsageError, needs_extra
 from waiting import wait_until
 
 SHOCK = ("--move.BTCUSDT=-0.15", "--fund.main", "1000")
@@ -228,3 +228,24 @@ def test_a_sweep_runs_in_processes_from_the_command_line() -> None:
     done = run_process("lab", "sweep", BOOK, *PATHS, "--workers", "2", "--json")
     assert done.returncode == ExitCode.SUCCESS
     assert json.loads(done.stdout)["runs"] == 6
+
+
+def test_a_page_that_cannot_be_written_is_rejected_before_the_crash(
+    delever: Call, tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing"
+    for command, file, reason in (
+        ("playback", "crash.txt", "must end in .html or .gif"),
+        ("fairness-map", "map.gif", "must end in .html"),
+        ("playback", str(missing / "crash.html"), f"there is no directory {missing}"),
+    ):
+        code, _, err = delever("lab", command, "examples/crash.ndjson", "-o", file)
+        assert (code, err) == (ExitCode.USAGE_ERROR, f"delever: -o {file}: {reason}\n")
+
+
+def test_a_package_of_an_extra_that_is_missing_names_the_remedy() -> None:
+    remedy = r"highspy is not installed: pip install 'delever\[lab\]'"
+    with pytest.raises(UsageError, match=remedy), needs_extra("lab"):
+        raise ModuleNotFoundError(name="highspy")
+    with pytest.raises(ModuleNotFoundError), needs_extra("lab"):
+        raise ModuleNotFoundError(name="delever.nosuch")

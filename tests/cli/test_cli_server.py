@@ -87,7 +87,7 @@ UNSTARTABLE = (
         ["--demo", "--accounts", "0"],
         "",
         ExitCode.FAILURE,
-        "delever: needs 100 accounts and 4 contracts\n",
+        "delever: accounts 0: must be at least 100\n",
     ),
     (["--demo", "--port", "0"], "", ExitCode.FAILURE, "needs a journal of its own\n"),
     (["--loop"], "", ExitCode.USAGE_ERROR, "--loop needs --demo, and no configuration"),

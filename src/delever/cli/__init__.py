@@ -17,7 +17,8 @@ names file, row, column and value) or a source that `watch --once` could not rea
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 
 from cyclopts import App
@@ -38,6 +39,18 @@ class ExitCode(IntEnum):
 
 class UsageError(Exception):
     """Options that are invalid, or that contradict each other."""
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Raise UsageError with the remedy where a package of an extra of delever is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "delever":
+            raise
+        remedy = f"pip install 'delever[{extra}]', or '.[{extra}]' in a checkout"
+        raise UsageError(f"{error.name} is not installed: {remedy}") from None
 
 
 def _version() -> str:

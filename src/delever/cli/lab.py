@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from delever.cli import ExitCode, UsageError
+from delever.cli import ExitCode, UsageError, needs_extra
 from delever.cli.book import BookPath, Contract, Json, SideName
 from delever.cli.output import (
     TO_STDOUT,
@@ -570,6 +570,7 @@ def playback(
     """Write a crash that plays: HTML with a switch between rule sets and policies, or a GIF."""
     from delever.lab.reports.interactive import playback as page  # noqa: PLC0415 - slow to import
 
+    _check_page(output, (".html", ".gif"))
     heading = title or f"{source.stem}: the crash"
     with _warnings():
         recordings = _recordings(source, crash, rules or (), policies, fund)
@@ -582,10 +583,8 @@ def playback(
 def _gif(recordings: "list[Recording]", title: str) -> bytes:
     from delever.lab.reports.interactive.playback_gif import playback_gif  # noqa: PLC0415 - slow
 
-    try:
+    with needs_extra("plot"):
         return playback_gif(recordings, title)
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: install delever[plot]") from None
 
 
 @app.command(
@@ -605,9 +604,18 @@ def fairness_map(
     """Write one HTML file: positions, whom each variant closes, Lorenz curve and Gini."""
     from delever.lab.reports.interactive.fairness_map import fairness_page  # noqa: PLC0415 - slow
 
+    _check_page(output, (".html",))
     with _warnings():
         recordings = _recordings(source, crash, rules or (), policies, fund)
     _write_file(fairness_page(recordings, title or f"{source.stem}: whom ADL closes"), output)
+
+
+def _check_page(file: Path, suffixes: Sequence[str]) -> None:
+    """Raise UsageError for a file that cannot be written, before the minute that a page takes."""
+    if file.suffix not in suffixes:
+        raise UsageError(f"-o {file}: must end in {' or '.join(suffixes)}")
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"-o {file}: there is no directory {file.parent}")
 
 
 def _recordings(
@@ -684,10 +692,8 @@ def _write_study_report(
 
 
 def _html_report() -> Any:
-    try:
+    with needs_extra("plot"):
         from delever.lab.reports import html_report  # noqa: PLC0415 - slow to import
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: install delever[plot]") from None
     return html_report
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter
 
-from delever.cli import ExitCode, UsageError
+from delever.cli import ExitCode, UsageError, needs_extra
 from delever.cli.journal import Json, readable
 from delever.cli.output import (
     TO_STDOUT,
@@ -228,10 +228,8 @@ def report(
     from delever.lab.reports.run_store import read_result  # noqa: PLC0415 - slow to import
 
     stored = read_result(result)
-    try:
+    with needs_extra("plot"):
         from delever.lab.reports import html_report, run_plots  # noqa: PLC0415 - slow to import
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: install delever[plot]") from None
     if output is not None:
         text = html_report.report_of(stored, title or f"delever: {result.resolve().stem}")
         output.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from delever.cli import ExitCode, UsageError
+from delever.cli import ExitCode, UsageError, needs_extra
 from delever.cli.output import log, write
 from delever.config import Config, ConfigError, Role, check, load
 from delever.lab.errors import InputError
@@ -60,8 +60,10 @@ def serve(
     from delever.dashboard.mount import dashboard_app  # noqa: PLC0415
     from delever.demo.served_crash import DemoSize  # noqa: PLC0415
     from delever.journal import JournalError  # noqa: PLC0415 - slow to import
-    from delever.server.app import Service  # noqa: PLC0415 - slow to import
-    from delever.server.observability.logs import configure_logging, secrets_of  # noqa: PLC0415
+
+    with needs_extra("server"):
+        from delever.server.app import Service  # noqa: PLC0415 - slow to import
+        from delever.server.observability.logs import configure_logging, secrets_of  # noqa: PLC0415
 
     settings = _settings(config, host, port, journal, demo=demo)
     if speed < 1:
@@ -287,10 +289,8 @@ def dashboard(
         raise UsageError(f"--server {server!r}: must start with http:// or https://")
     if key_env and key_env not in os.environ:
         raise UsageError(f"--key-env {key_env}: environment variable is not set")
-    try:
+    with needs_extra("dashboard"):
         from delever.dashboard.apps.dashboard import serve as serve_dashboard  # noqa: PLC0415 - slow
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: install delever[dashboard]") from None
     key = os.environ[key_env] if key_env else ""
     try:
         started = serve_dashboard(server, key, host, port, write)

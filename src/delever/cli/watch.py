@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from delever.cli import ExitCode, UsageError
+from delever.cli import ExitCode, UsageError, needs_extra
 from delever.cli.output import TO_STDOUT, Output, json_text, log, write, write_rows
 from delever.config import ConfigError
 from delever.lab.errors import InputError
@@ -265,11 +265,9 @@ async def _run(watching: "Watch", display: Display) -> int:
 
 def _serve(watching: "Watch", history: str, host: str, port: int) -> int:
     """Watch and serve the web page until SIGINT or SIGTERM."""
-    try:
+    with needs_extra("dashboard"):
         from delever.dashboard.apps.serving import bind  # noqa: PLC0415 - slow
         from delever.dashboard.apps.watch import serve, watch_app  # noqa: PLC0415 - slow
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed: install delever[dashboard]") from None
     try:
         listening = bind(host, port)
     except OSError as error:

@@ -114,8 +114,10 @@ def draw_crash(seed: int, accounts: int, contracts: int) -> Crash:
     """Return the crash of a seed; raises ValueError for too small a market or a negative seed."""
     if seed < 0:
         raise ValueError(f"seed {seed}: must be at least 0")
-    if accounts < MIN_ACCOUNTS or contracts < MIN_CONTRACTS:
-        raise ValueError(f"needs {MIN_ACCOUNTS} accounts and {MIN_CONTRACTS} contracts")
+    if accounts < MIN_ACCOUNTS:
+        raise ValueError(f"accounts {accounts}: must be at least {MIN_ACCOUNTS}")
+    if contracts < MIN_CONTRACTS:
+        raise ValueError(f"contracts {contracts}: must be at least {MIN_CONTRACTS}")
     generator = np.random.default_rng(seed)
     listed = draw_contracts(generator, contracts)
     positions = draw_positions(generator, listed, accounts)

@@ -256,7 +256,9 @@ def load(path: str | Path) -> WatchSettings:
     """
     try:
         raw = tomllib.loads(Path(path).read_bytes().decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     settings = parse(raw, where=str(path))
     beside = Path(path).parent / DEFAULT_HISTORY

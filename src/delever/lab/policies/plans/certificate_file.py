@@ -36,8 +36,11 @@ def read_certificate(path: str | Path) -> tuple[Certificate, Reduction]:
             inputs = {name: stored[f"input_{name}"] for name in INPUTS}
             upper, lower = float(stored["upper"]), float(stored["lower"])
             digest = str(stored["digest"])
-    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=str(path)) from error
+    except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"is no certificate: {error}", file=str(path)) from error
+        message = "is no certificate, or a damaged one: Plan.write_certificate writes them"
+        raise InputError(message, file=str(path)) from error
     return Certificate(**columns, upper=upper, lower=lower, digest=digest), Reduction(**inputs)
