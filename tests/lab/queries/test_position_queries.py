@@ -149,7 +149,7 @@ def test_a_what_if_has_the_place_before_and_after() -> None:
         ({"leverage": "2.123"}, "leverage '2.123': must be from 0.01 to 1000"),
         ({"add_margin": "0.000000001"}, "add_margin '0.000000001': has too many decimals"),
         ({"add_margin": "9" * 30}, "exceeds numeric range"),
-        ({"add_margin": 0.5}, "add_margin '0.5': must be an exact decimal"),
+        ({"add_margin": 0.5}, "add_margin '0.5': must be exact text"),
         ({"add_margin": "lots"}, "add_margin 'lots': must be an exact decimal"),
     ],
 )

@@ -11,7 +11,9 @@ import pytest
 import delever
 from delever import lab
 from delever.core.accounting.invariants import audit
-from delever.core.messages import Side
+from delever.core.engine import step
+from delever.core.messages import FundingReason, FundPool, Side
+from delever.core.units import format_scaled
 from delever.journal.snapshot import encode_book
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.runs.stress_test import RoundedPriceWarning
@@ -60,7 +62,11 @@ def test_adl_of_rules_that_are_replaced_stops(pool: dict[str, str] | None) -> No
 
 
 def test_a_vault_in_debt_has_no_loss_threshold_left() -> None:
-    debt = lab.simulate(BOOK, lab.Shock(BTC), rules="hyperliquid", pool={"main": "-5"})
+    book = BOOK.copy()
+    lost = format_scaled(-book.pools["main"].balance - 5, 8)
+    step(book, FundPool(time_ms=0, pool="main", amount=lost, reason=FundingReason.CORRECTION))
+    assert book.pools["main"].balance == -5
+    debt = lab.simulate(book, lab.Shock(BTC), rules="hyperliquid")
     assert "until its equity is negative" in debt.notes[0]
     assert debt.summary.pools[0].rules == "hyperliquid"
 

@@ -11,6 +11,8 @@ import pytest
 from delever.core.messages import Side
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.queries.position_queries import rank
+from delever.lab.runs.market_paths.path import Shock
+from delever.lab.runs.stress_test import simulate
 from delever.lab.tables.book_reader import book_of
 from delever.lab.tables.book_writer import frames_of
 
@@ -260,3 +262,12 @@ def test_pools_in_two_assets_have_a_balance_each() -> None:
         book_of(positions, marks, contracts=contracts, pool={"USDC": 1})
     with pytest.raises(InputError, match=r'must be exact text: write "1000\.0"'):
         book_of(POSITIONS, MARKS, contracts="linear", pool=1000.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pool", ["-5", -5, {"USDT": "-5"}])
+def test_a_negative_balance_of_a_fund_is_rejected(pool: Any) -> None:
+    with pytest.raises(InputError, match=r"pool.* '-5': is negative: .* starts with 0 or more"):
+        book_of(POSITIONS, MARKS, contracts="linear", pool=pool)
+    book = book_of(POSITIONS, MARKS, contracts="linear")
+    with pytest.raises(InputError, match=r"pool.* '-5': is negative"):
+        simulate(book, Shock({"BTCUSDT": "-0.1"}), pool=pool)

@@ -6,12 +6,14 @@ tiers), account_margins (by the venue's own risk engine), assets (units other th
 collateral (one row a tier; every account is then in multi-asset mode, unless accounts has the
 column multi_asset). It has the current state only: rolling peaks begin with it, and no ADL is on.
 
-Tables become commands of the engine, positions last. An invalid table is rejected by the engine,
-and the rejection is raised as an InputError with file, row, column and value.
+Tables become commands of the engine, positions last; many accounts, balances or positions do so in
+columns, if no cell is unusual. An invalid table is rejected by the engine, and the rejection is
+raised as an InputError with file, row, column and value.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from delever.core.rules import RegisteredRules, RuleSet
 from delever.formatting import rejection_text
 from delever.lab.errors import InputError
 from delever.lab.tables.book_writer import frames_of
+from delever.lab.tables.column_commands import COLUMN_COMMANDS
 from delever.lab.tables.defaults import INFERRED_TERMS, complete, contract_names, kinds_table
 from delever.lab.tables.table import (
     SCHEMAS,
@@ -44,6 +47,9 @@ from delever.rule_registry import own_registry, registry
 from delever.suggestions import suggestion
 
 SUFFIXES = (".csv", ".parquet")
+
+MIN_COLUMN_ROWS = 500
+"""Rows from which a table is set in columns; below, a command a row takes less than 0.1 s."""
 
 Registry = Mapping[str, RegisteredRules]
 Submit = Callable[[Command], Sequence[Event]]
@@ -159,7 +165,10 @@ def book_of(
 def build(tables: Tables, own: Registry | None = None) -> Book:
     """Return the book of tables, with a registry of rule sets of one's own; raises InputError."""
     book = Book(own)
-    load(tables, partial(step, book))
+    tables = _in_multi_asset_mode(tables)
+    for name, commands in _commands_by_table(tables):
+        if not _is_set_in_columns(book, tables, name):
+            _submit_each(commands, partial(step, book))
     return book
 
 
@@ -176,11 +185,29 @@ def _valued(tables: Tables, own: Registry) -> Book:
 
 
 def load(tables: Tables, submit: Submit) -> None:
-    """Submit tables as commands at time 0; raises InputError at the first rejection."""
-    for command, locate in commands_of(tables):
+    """Submit tables as commands at time 0, row by row; raises InputError at a rejection."""
+    for _, commands in _commands_by_table(_in_multi_asset_mode(tables)):
+        _submit_each(commands, submit)
+
+
+def _submit_each(commands: Iterable[tuple[Command, Locate]], submit: Submit) -> None:
+    for command, locate in commands:
         for event in submit(command):
             if isinstance(event, Rejected):
                 raise locate(event)
+
+
+def _is_set_in_columns(book: Book, tables: Tables, name: str) -> bool:
+    """Return whether a large table has been set by commands in columns: valid cells allow that."""
+    if name not in COLUMN_COMMANDS or name not in tables:
+        return False
+    if len(tables[name].rows) < MIN_COLUMN_ROWS:
+        return False
+    commands = COLUMN_COMMANDS[name](book, tables[name])
+    if commands is None:
+        return False
+    events = (event for command in commands for event in step(book, command))
+    return not any(isinstance(event, Rejected) for event in events)
 
 
 # --- reading ---
@@ -259,20 +286,20 @@ def _float_decimals(floats: str | None) -> int | None:
 # --- tables -> commands ---
 
 
-def commands_of(tables: Tables) -> Iterator[tuple[Command, Locate]]:
-    """Yield the commands of tables, each with a function that locates its rejection."""
-    yield from _one_a_row(tables, "assets", m.DefineAsset)
-    yield from _pools(tables["pools"])
-    yield from _contracts(tables)
-    yield from _collateral(tables)
-    yield from _accounts(tables)
-    yield from _marks(tables["marks"])
-    yield from _balances(tables["balances"])
+def _commands_by_table(tables: Tables) -> Iterator[tuple[str, Iterator[tuple[Command, Locate]]]]:
+    """Yield each table's name and commands, each with a function that locates its rejection."""
+    yield "assets", _one_a_row(tables, "assets", m.DefineAsset)
+    yield "pools", _pools(tables["pools"])
+    yield "contracts", _contracts(tables)
+    yield "collateral", _collateral(tables)
+    yield "accounts", _one_a_row(tables, "accounts", m.DefineAccount)
+    yield "marks", _marks(tables["marks"])
+    yield "balances", _balances(tables["balances"])
     if "depth" in tables:
-        yield from depth_commands(tables["depth"])
-    yield from _positions(tables["positions"])
+        yield "depth", depth_commands(tables["depth"])
+    yield "positions", _positions(tables["positions"])
     if "account_margins" in tables:
-        yield from _account_margins(tables["account_margins"])
+        yield "account_margins", _account_margins(tables["account_margins"])
 
 
 def _one_a_row(
@@ -283,12 +310,13 @@ def _one_a_row(
             yield command, partial(_at_row, tables[name], index)
 
 
-def _accounts(tables: Tables) -> Iterator[tuple[Command, Locate]]:
-    """Yield the accounts, all in multi-asset mode if there is collateral and no column for it."""
-    all_pooled = "collateral" in tables and not tables["accounts"].column("multi_asset")
-    for command, locate in _one_a_row(tables, "accounts", m.DefineAccount):
-        pooled = msgspec.structs.replace(command, multi_asset=True) if all_pooled else command
-        yield pooled, locate
+def _in_multi_asset_mode(tables: Tables) -> Tables:
+    """Return tables, with collateral and no column for it all accounts in multi-asset mode."""
+    accounts = tables["accounts"]
+    if "collateral" not in tables or accounts.column("multi_asset"):
+        return tables
+    rows = [{**row, "multi_asset": "true"} for row in accounts.rows]
+    return {**tables, "accounts": replace(accounts, rows=rows)}
 
 
 def _collateral(tables: Tables) -> Iterator[tuple[Command, Locate]]:

@@ -4,12 +4,11 @@ Contracts, pools, accounts and the isolated margins of positions.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from fractions import Fraction
+from collections.abc import Iterable, Mapping, Sequence
 
 from delever.core.book.book import DEFAULT_CASH_DECIMALS
 from delever.core.messages import Amount, ContractKind
-from delever.core.units import format_scaled, parse_decimal
+from delever.core.units import format_scaled, parse_decimal, parse_decimals
 from delever.lab.errors import InputError, check_exact, unknown
 from delever.lab.tables.table import SCHEMAS, Cells, TextTable
 
@@ -129,18 +128,24 @@ def _prices_and_quantities(tables: Mapping[str, TextTable]) -> tuple[Numbers, Nu
     return prices, quantities
 
 
-def _steps(prices: Iterable[str], quantities: Iterable[str]) -> tuple[str, str]:
+def _steps(prices: Sequence[str], quantities: Sequence[str]) -> tuple[str, str]:
     """Return tick and lot: powers of ten, at most 1, with the decimals that are written.
 
     "3.00" is a price of a contract whose tick is 0.01. Zeros at the end are left out, first those
     of quantities, where tick and lot together are finer than the default unit of money.
     """
-    tick, lot = (max(map(_written, numbers), default=0) for numbers in (prices, quantities))
+    tick, lot = _max_written(prices), _max_written(quantities)
     if tick + lot > DEFAULT_CASH_DECIMALS:
         lot = max(map(_decimals, quantities), default=0)
     if tick + lot > DEFAULT_CASH_DECIMALS:
         tick = max([DEFAULT_CASH_DECIMALS - lot, 0, *map(_decimals, prices)])
     return format_scaled(1, tick), format_scaled(1, lot)
+
+
+def _max_written(texts: Sequence[str]) -> int:
+    """Return the most decimals written of a number."""
+    columns = parse_decimals(texts)
+    return int(columns[1].max()) if columns else max(map(_written, texts), default=0)
 
 
 def _written(text: str) -> int:
@@ -185,16 +190,16 @@ def _pools(contracts: TextTable, balance: Pool, rules: str) -> Iterable[Cells]:
 def pool_balances(balance: Pool, assets: Mapping[str, str]) -> dict[str, Amount]:
     """Return the balance given to each pool; `assets` are those of the pools by name.
 
-    Raises InputError for one balance of pools in several assets, UnknownNameError for a pool that
-    there is not.
+    Raises InputError for a negative balance and for one balance of pools in several assets,
+    UnknownNameError for a pool that there is not.
     """
     if isinstance(balance, Mapping):
         for name, amount in balance.items():
             if name not in assets:
                 raise unknown("pool", name, assets)
-            check_exact(f"pool {name}", amount)
+            _check_balance(f"pool {name}", amount)
         return dict(balance)
-    check_exact("pool", balance)
+    _check_balance("pool", balance)
     if len(set(assets.values())) > 1 and str(balance) != "0":
         names = ", ".join(f'"{name}": ...' for name in assets)
         units = " and ".join(sorted(set(assets.values())))
@@ -204,6 +209,14 @@ def pool_balances(balance: Pool, assets: Mapping[str, str]) -> dict[str, Amount]
             value=balance,
         )
     return dict.fromkeys(assets, balance)
+
+
+def _check_balance(column: str, amount: Amount) -> None:
+    check_exact(column, amount)
+    number = parse_decimal(amount)
+    if number is not None and number[0] < 0:
+        why = "is negative: an insurance fund starts with 0 or more"
+        raise InputError(why, column=column, value=amount)
 
 
 def _accounts(tables: Mapping[str, TextTable]) -> Iterable[Cells]:
@@ -245,24 +258,29 @@ def _margin(row: Cells, contract: Cells, cash_decimals: int) -> str | None:
 
     Such text is left in place for the engine to reject.
     """
-    leverage = _fraction(row.get("leverage", "1"))
-    if leverage is None or leverage <= 0:
+    leverage = _quotient(row.get("leverage", "1"))
+    if leverage is None or leverage[0] <= 0:
         return None
-    value = _fraction(row["entry_cost"]) if "entry_cost" in row else _entry_notional(row, contract)
+    value = _quotient(row["entry_cost"]) if "entry_cost" in row else _entry_notional(row, contract)
     if value is None:
         return None
-    return format_scaled(int(abs(value) / leverage * 10**cash_decimals), cash_decimals)
+    top, bottom = abs(value[0]) * leverage[1], abs(value[1]) * leverage[0]
+    return format_scaled(top * 10**cash_decimals // bottom, cash_decimals)
 
 
-def _entry_notional(row: Cells, contract: Cells) -> Fraction | None:
-    quantity, entry = _fraction(row.get("quantity", "")), _fraction(row.get("entry_price", ""))
-    multiplier = _fraction(contract.get("multiplier", "1"))
-    if quantity is None or multiplier is None or not entry:
+Quotient = tuple[int, int]
+"""An exact number as numerator and denominator, not in lowest terms, which would take time."""
+
+
+def _entry_notional(row: Cells, contract: Cells) -> Quotient | None:
+    quantity, entry = _quotient(row.get("quantity", "")), _quotient(row.get("entry_price", ""))
+    multiplier = _quotient(contract.get("multiplier", "1"))
+    if quantity is None or multiplier is None or entry is None or entry[0] == 0:
         return None
-    size = quantity * multiplier
-    return size / entry if contract.get("kind") == "inverse" else size * entry
+    price = entry[::-1] if contract.get("kind") == ContractKind.INVERSE else entry
+    return quantity[0] * multiplier[0] * price[0], quantity[1] * multiplier[1] * price[1]
 
 
-def _fraction(text: str) -> Fraction | None:
+def _quotient(text: str) -> Quotient | None:
     number = parse_decimal(text)
-    return None if number is None else Fraction(number[0], 10 ** number[1])
+    return None if number is None else (number[0], 10 ** number[1])
