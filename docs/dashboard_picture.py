@@ -1,4 +1,4 @@
-"""Take docs/pictures/dashboard.png: a contract's page while ADL is active.
+"""Take docs/pictures/dashboard.png, a contract's page while ADL is active, and lab.png.
 
     .venv/bin/python docs/dashboard_picture.py
 
@@ -24,11 +24,12 @@ MARKS = (59_000, 58_500, 58_800, 57_900, 57_000, 57_300, 56_600, 56_000)
 """Marks after the takeover at 59,500; the last one starts ADL."""
 
 SECONDS_PER_MARK = 6  # the chart displays a minute at least
-SIZE = (1280, 1232)
+SIZE, LAB_SIZE = (1280, 1232), (1280, 1130)
+PICTURES = ROOT / "docs" / "pictures"
 
 
 def main() -> None:
-    """Run a crash on a served market and store a screenshot of its contract."""
+    """Run a crash on a served market and store screenshots of its contract and of the lab."""
     with (
         tempfile.TemporaryDirectory() as folder,
         running_server(Path(folder)) as server,
@@ -46,7 +47,11 @@ def main() -> None:
             expect(loaded).to_be_visible()
         settle(page)
         time.sleep(1)  # charts are animated
-        page.screenshot(path=ROOT / "docs" / "pictures" / "dashboard.png")
+        page.screenshot(path=PICTURES / "dashboard.png")
+        page = browser.page(f"{server.page}/lab", LAB_SIZE)
+        expect(page.get_by_role("status")).to_contain_text("runs in")
+        settle(page)
+        page.screenshot(path=PICTURES / "lab.png")
 
 
 if __name__ == "__main__":

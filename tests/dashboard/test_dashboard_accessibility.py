@@ -19,6 +19,7 @@ SLOW_PATHS = (
     "/accounts",
     "/accounts/bob",
     "/lab",
+    "/lab/crash",
     "/replay",
     "/fills/1",
     "/nopage",

@@ -20,7 +20,7 @@ from delever.core.rules import RULE_SETS
 from delever.dashboard.data.api_client import ApiClient, ApiClientError
 from delever.dashboard.data.episode_loss import LossFlow, loss_flows
 from delever.dashboard.data.incidents import incidents_of
-from delever.dashboard.data.lab_runs import OWN, LabRun, parse_commands, run_file, run_preset
+from delever.dashboard.data.lab.crash_runs import OWN, LabRun, parse_commands, run_file, run_preset
 from delever.dashboard.data.timeline import Timeline, TimelineContract, TimelinePool
 from delever.dashboard.mount import AsgiApp, Message, Receive, Scope, Send
 from delever.journal import Recorder
@@ -141,7 +141,9 @@ def test_a_preset_runs_under_a_rule_set_of_ones_own(
 ) -> None:
     """In the lab by name, and in the replay of a journal whose fund has it."""
     house = replace(RULE_SETS["bybit"], name="house", fee_ppm=1_000)
-    monkeypatch.setattr("delever.dashboard.data.lab_runs.installed_rule_sets", lambda: [house])
+    monkeypatch.setattr(
+        "delever.dashboard.data.lab.crash_runs.installed_rule_sets", lambda: [house]
+    )
     found = run_preset("bankrupt_long", "", "house")
     assert (found.rejected, found.note) == (0, "")
     assert {str(fee) for fee in found.stored.fills["fee"]} != {"0"}

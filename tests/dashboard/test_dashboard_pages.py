@@ -29,6 +29,7 @@ PAGES = {
     "account": "/accounts/short07",
     "accounts": "/accounts",
     "lab": "/lab",
+    "crash": "/lab/crash",
     "replay": "/replay",
 }
 
@@ -37,7 +38,7 @@ PNG_HEADER = b"\x89PNG"
 MAX_VALUE_HEIGHT = 100
 """Height in pixels of a value beside its name, four lines."""
 
-WITHOUT_AS_OF = {"accounts", "episode", "episodes", "lab", "replay"}
+WITHOUT_AS_OF = {"accounts", "crash", "episode", "episodes", "lab", "replay"}
 """Pages whose data are not of one sequence."""
 
 
@@ -488,7 +489,7 @@ def download(page: Page, button: str) -> bytes:
 def test_lab_compares_rule_sets_and_moves_through_time(
     browser: BrowserSession, server: DashboardServer
 ) -> None:
-    page = browser.page(f"{server.page}/lab?preset=bankrupt_long&rules=bybit,gmx")
+    page = browser.page(f"{server.page}/lab/crash?preset=bankrupt_long&rules=bybit,gmx")
     totals = page.locator(".rows").first.locator("tbody tr")
     expect(totals).to_have_count(2)
     expected = [["bybit", "BTCUSDT", "USDT"], ["gmx", "BTCUSDT", "USDT"]]

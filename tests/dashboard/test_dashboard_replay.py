@@ -190,7 +190,7 @@ def test_visitor_without_a_key_cannot_replay_or_run_files(
         expect(page.locator("[role=alert]")).to_contain_text("Authorization")
         page.locator("input[type=file]").set_input_files(CRASH)
         expect(status(page)).to_contain_text("needs a key with the role read")
-        page.goto(f"{masked.page}/lab?preset=own")
+        page.goto(f"{masked.page}/lab/crash?preset=own")
         expect(status(page)).to_contain_text("needs a key with the role read")
 
 
@@ -199,7 +199,7 @@ def test_lab_compares_cost_and_fairness_of_policies(
 ) -> None:
     """The queue takes 50, 30 and 20 of 100; pro rata takes the same share of each."""
     rules = "rules=bybit,vega&policies=queue,pro_rata"
-    page = browser.page(f"{server.page}/lab?preset=bankrupt_long&{rules}")
+    page = browser.page(f"{server.page}/lab/crash?preset=bankrupt_long&{rules}")
     totals = page.locator(".rows").first.locator("tbody tr")
     expect(totals).to_have_count(3)
     names = ["bybit", "bybit+pro_rata", "vega"]

@@ -8,7 +8,7 @@ import pytest
 
 from delever.core.accounting.invariants import audit
 from delever.core.messages import AdlFilled, MarksSet
-from delever.dashboard.data.lab_runs import run_preset
+from delever.dashboard.data.lab.crash_runs import run_preset
 from delever.demo.crash_generator import draw_crash
 from delever.demo.crash_report import CrashReport
 from delever.demo.crash_run import run_crash

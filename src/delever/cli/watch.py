@@ -211,8 +211,9 @@ def _store(kind: Any, path: str) -> Any:
 
 
 def _watch(settings: "WatchSettings", store: Any) -> "Watch":
-    from delever.watch.venues import ADAPTERS  # noqa: PLC0415
-    from delever.watch.watch_loop import Watch  # noqa: PLC0415 - slow to import
+    with needs_extra("watch"):
+        from delever.watch.venues import ADAPTERS  # noqa: PLC0415
+        from delever.watch.watch_loop import Watch  # noqa: PLC0415 - slow to import
 
     try:
         adapters = [ADAPTERS[venue.venue](venue, wall_clock_ms) for venue in settings.venues]

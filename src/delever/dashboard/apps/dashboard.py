@@ -23,7 +23,8 @@ from delever.dashboard.apps.serving import (
 from delever.dashboard.components.frame import PageFrame, favicon, html
 from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.mount import AsgiApp, Receive, Scope, Send
-from delever.dashboard.pages import account, contract, events, fill, lab, overview, pools, replay
+from delever.dashboard.pages import account, contract, events, fill, overview, pools, replay
+from delever.dashboard.pages.lab import crash, study
 
 PATH = "/dashboard"
 """Path of the pages, both beside the server and apart from it."""
@@ -41,7 +42,8 @@ _PAGES: dict[str, PageHandler] = {
     "/fills/{fill}": fill.show,
     "/accounts": account.find,
     "/accounts/{account:path}": account.show,
-    "/lab": lab.show,
+    "/lab": study.show,
+    "/lab/crash": crash.show,
     "/replay": replay.show,
 }
 

@@ -68,6 +68,8 @@ class PageFrame:
         self._url = ""
         self._errors: dict[object, ApiClientError] = {}
         self._names_in_adl: list[str] = []
+        self._is_left = False
+        ui.context.client.on_delete(self._leave)
         ui.page_title(f"{title} · delever")
         ui.add_css(STYLE)
         ui.add_body_html(f'<script type="module">{SCRIPT}</script>{_KEYS_DIALOG}')
@@ -78,6 +80,9 @@ class PageFrame:
             self._as_of = ui.label("").classes("asof")
             self._alert = ui.element("div").props("role=alert")
             self.body = ui.element("div").style("width: 100%")
+
+    def _leave(self) -> None:
+        self._is_left = True
 
     async def connect(self) -> None:
         """Wait for the browser's connection, then apply the key and theme stored for its tab."""
@@ -187,7 +192,8 @@ class PageFrame:
             await self.attempt(work)
 
         await attempt()
-        ui.timer(seconds, attempt, immediate=False)
+        if not self._is_left:
+            ui.timer(seconds, attempt, immediate=False)
 
     def follow(
         self,

@@ -3,6 +3,7 @@
 - `number`: thousands are spaced apart on the screen; copying gives the plain number.
 - `money`: the same, rounded to four digits below 100, to cents below 10,000, to whole units above;
   the exact amount is copied.
+- `interval`: a mean and the bounds of its interval, each to three digits or the unit.
 - `indicator`: an ADL indicator as dots and text.
 - `link`: text that leads to the URL in the row's field `<name>_href`, if it is not empty.
 - `state`: a colored word; its color class is in the row's field `<name>_kind`.
@@ -28,6 +29,7 @@ Kind = Literal[
     "text",
     "number",
     "money",
+    "interval",
     "indicator",
     "link",
     "state",
@@ -60,7 +62,24 @@ _MONEY = (
     r" return [whole.replace(/\B(?=(\d{3})+$)/g, ' ').split(' '), decimals]; })()"
 )
 
+_ESTIMATE = (
+    "(() => { const text = Math.abs(number) >= 1000 ? number.toFixed(0)"
+    " : String(Number(number.toPrecision(3))); const [whole, decimals] = text.split('.');"
+    r" return [whole.replace(/\B(?=(\d{3})+$)/g, ' ').split(' '), decimals]; })()"
+)
+
+_INTERVAL = (
+    '<template v-for="(number, place) in props.value"><i>{{["", " (", " to "][place]}}</i>'
+    f'<template v-for="[groups, decimals] in [{_ESTIMATE}]">'
+    '<span class="number" :title="number"><span v-for="part in groups">{{part}}</span>'
+    '<template v-if="decimals">.{{decimals}}</template></span></template></template><i>)</i>'
+)
+
 _CELLS: dict[str, str] = {
+    "interval": (
+        '<q-td :props="props"><span v-if="props.value === null">-</span>'
+        f'<span v-else class="interval">{_INTERVAL}</span></q-td>'
+    ),
     "money": (
         '<q-td :props="props"><span v-if="props.value === null">-</span>'
         f'<template v-else v-for="[groups, decimals] in [{_MONEY}]">'
@@ -121,7 +140,7 @@ class Column:
 
     def quasar(self) -> dict[str, Any]:
         """Return the column as Quasar's table expects it."""
-        align = "right" if self.kind in {"number", "money"} else "left"
+        align = "right" if self.kind in {"number", "money", "interval"} else "left"
         column = {"name": self.name, "label": self.label, "field": self.name, "sortable": True}
         convert = "Number(value)" if self.kind in _NUMERIC else "value"
         column[":sort"] = _COMPARE.format(name=self.name, convert=convert)

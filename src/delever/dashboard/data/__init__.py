@@ -7,5 +7,5 @@ timeline        contracts, insurance funds and fills over time
 incidents       the ADL of one contract by all of its triggers
 episode_loss    where the loss of an ADL event went, in money
 episode_files   an ADL event as JSON, CSV, Parquet and a workbook
-lab_runs        runs of a scenario under several rule sets
+lab             studies of a book, and runs of a scenario under several rule sets
 """

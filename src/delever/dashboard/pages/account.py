@@ -80,7 +80,7 @@ _WALLETS = (
     Column("maintenance", "Maintenance margin", "number"),
     Column("source", "Margin by"),
     Column("value", "Collateral value", "number"),
-    Column("counted", "after haircut", "number"),
+    Column("counted", "After haircut", "number"),
 )
 
 

@@ -457,11 +457,12 @@ def _round_row(adl_round: RoundResponse) -> dict[str, Any]:
 
 def _fill_row(frame: PageFrame, fill: FillResponse) -> dict[str, Any]:
     cancelled = fill.cancelled_sequence
+    account = frame.account_url(fill.account, contract=fill.contract, side=fill.side)
     return {
         "fill": fill.fill,
-        "fill_href": frame.url(f"/fills/{fill.fill}"),
+        "fill_href": frame.url(f"/fills/{fill.fill}") if account else "",
         "account": fill.account,
-        "account_href": frame.account_url(fill.account, contract=fill.contract, side=fill.side),
+        "account_href": account,
         "quantity": fill.quantity,
         "price": fill.price,
         "realized": fill.realized_pnl,

@@ -17,7 +17,7 @@ from delever.dashboard.charts.contract_history import drawdown_limits
 from delever.dashboard.components.frame import PageFrame, grid, panel
 from delever.dashboard.components.scrubber import ONE_TIMELINE, Scrubber
 from delever.dashboard.data.api_client import ApiClient, ApiClientError
-from delever.dashboard.data.lab_runs import MAX_FILE_BYTES, run_file
+from delever.dashboard.data.lab.crash_runs import MAX_FILE_BYTES, run_file
 from delever.dashboard.data.timeline import Timeline, timeline_of_history, timeline_of_run
 from delever.dashboard.format import utc
 

@@ -1,4 +1,4 @@
-"""Lab: one scenario under several rule sets and policies, side by side and through time."""
+"""One crash under several rule sets and policies, side by side and through time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.scrubber import SEVERAL_TIMELINES, Scrubber
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.api_client import ApiClient
-from delever.dashboard.data.lab_runs import OWN, PRESETS, LabRun, parse_commands, run_preset
+from delever.dashboard.data.lab.crash_runs import OWN, PRESETS, LabRun, parse_commands, run_preset
 from delever.dashboard.data.timeline import timeline_of_run
 from delever.formatting import decimal_text
 from delever.lab.errors import InputError
@@ -73,9 +73,11 @@ async def show(
     at: int = -1,
     speed: float = 1,
 ) -> None:
-    """Build the lab; `preset`, `rules` and `policies` select the runs, the rest the moment."""
-    frame = PageFrame(client, "Lab", "/lab")
+    """Build the page; `preset`, `rules` and `policies` select the runs, the rest the moment."""
+    frame = PageFrame(client, "Lab: one crash", "/lab")
     with frame.body:
+        many = f'<a href="{frame.url("/lab")}">Many scenarios, fund sizes, plans</a>'
+        html(f'<p class="note lead">{many}</p>')
         known = with_own(installed_rule_sets())
         bench = _Bench(frame, preset, _known(rules, known), _known(policies, POLICIES))
         bench.add_scrubber(contract, at, speed)
