@@ -124,8 +124,14 @@ def pool_amended(model: Model, command: m.AmendPool) -> list[Event] | Reason:
     }
     definition = msgspec.structs.replace(pool.definition, **given)
     members = model.members(pool.name)
-    for limits in (definition.limits, *(member.definition.limits for member in members)):
-        if trigger_oracle.ignores_a_limit(limits, definition.rules):
+    if trigger_oracle.ignores_a_limit(definition.limits, definition.rules):
+        return Reason.LIMIT_NOT_SUPPORTED
+    needed = (definition.limits.vault_cap, definition.limits.loss_threshold)
+    is_vault = definition.rules.partition("+")[0] == "hyperliquid"
+    if definition.managed and is_vault and None in needed:
+        return Reason.LIMIT_REQUIRED
+    for member in members:
+        if trigger_oracle.ignores_a_limit(member.definition.limits, definition.rules):
             return Reason.LIMIT_NOT_SUPPORTED
     events: list[Event] = [
         m.AdlStopped(

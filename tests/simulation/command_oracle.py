@@ -596,6 +596,32 @@ def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
     return [m.AdlForced(contract=contract.name, note=command.note)]
 
 
+def _plan_wait(model: Model, command: m.SetPlanWait) -> list[Event]:
+    contract = _contract(model, command.contract)
+    if contract.status == "settled":
+        raise RejectedError(Reason.CONTRACT_SETTLED)
+    return [m.PlanWaitSet(contract=contract.name, wait_ms=command.wait_ms, note=command.note)]
+
+
+def _planned(model: Model, command: m.AllocateAdl) -> list[Event]:
+    """Return the acceptance of a plan that is awaited; its rounds are checked as they run."""
+    for planned in command.rounds:
+        request = _contract(model, planned.contract).plan_requests.get(planned.side)
+        if request is None:
+            raise RejectedError(Reason.PLAN_NOT_AWAITED)
+        if command.time_ms >= request[1]:
+            raise RejectedError(Reason.PLAN_TOO_LATE)
+        if command.book_sequence < request[0]:
+            raise RejectedError(Reason.PLAN_STALE)
+    accepted = m.PlanAccepted(
+        book_sequence=command.book_sequence,
+        certificate=command.certificate,
+        contracts=tuple(dict.fromkeys(planned.contract for planned in command.rounds)),
+        note=command.note,
+    )
+    return [accepted]
+
+
 def _check_pool(model: Model, name: str, asset: str) -> None:
     if name not in model.pools:
         raise RejectedError(Reason.UNKNOWN_POOL)
@@ -778,6 +804,8 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.Compensate: _compensate,
     m.PauseAdl: _paused,
     m.ForceAdl: _forced,
+    m.SetPlanWait: _plan_wait,
+    m.AllocateAdl: _planned,
     m.ConfirmMark: _confirmed,
     m.SetTime: lambda _model, _command: [],
     m.RefreshRatings: lambda _model, _command: [],

@@ -8,7 +8,7 @@ Read the modules in this order:
  4. contract_state  one contract: terms, mark, depth, positions, inventory, PnL, ADL
  5. pool_state      one settle asset; one insurance pool
  6. outstanding     fills, losses and compensations that snapshots may not include yet
- 7. changes         what has changed since the journal last hashed the changes
+ 7. changes         what has changed since the journal last hashed it; new marks
  8. book            the book, and how each event changes it
 """
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
-from delever.core.book.changes import Changes, MonitoredContracts
-from delever.core.book.contract_state import ContractState, NewMarkColumns, NewMarks, contracts_html
+from delever.core.book.changes import REPORTS, Changes, MonitoredContracts, NewMarkColumns, NewMarks
+from delever.core.book.contract_state import ContractState, contracts_html
 from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock
@@ -208,7 +208,7 @@ class Book:
 
         `revision` counts the events that can change the outcome of an ADL round.
         """
-        self.revision += type(event) not in _REPORTS
+        self.revision += type(event) not in REPORTS
         if isinstance(event, m.MarksSet):
             self._marks_set(event, parallel_map)
         else:
@@ -253,6 +253,7 @@ class Book:
         """Leave the book as it is: the event only reports."""
 
     _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _no_change
+    _plan_accepted = _no_change
     _index_price_rejected = _no_change
 
     # --- events: definitions ---
@@ -682,8 +683,20 @@ class Book:
         self.outstanding.add_compensation(event)
         self.last_fill = event.compensation
 
+    def _plan_wait_set(self, event: m.PlanWaitSet) -> None:
+        state = self.contracts[event.contract]
+        state.await_plans(event.wait_ms)
+        self._record_change(state)
+
+    def _plan_requested(self, event: m.PlanRequested) -> None:
+        state = self.contracts[event.contract]
+        state.plan_requests[event.side] = self.sequence, event.until_ms
+        self._record_change(state)
+
     def _round_closed(self, event: m.RoundClosed) -> None:
-        self.contracts[event.contract].exhausted.pop(event.side, None)
+        state = self.contracts[event.contract]
+        if state.close_round(event, self.sequence):
+            self._record_change(state)
 
     def _adl_exhausted(self, event: m.AdlExhausted) -> None:
         self.contracts[event.contract].exhausted[event.side] = event.remaining_lots
@@ -778,20 +791,6 @@ class Book:
                 state.reset_bounds()
                 self._update_bounds(state)
 
-
-_REPORTS = frozenset(
-    {
-        m.Accepted,
-        m.Rejected,
-        m.RowIgnored,
-        m.RowsIgnored,
-        m.CounterpartySkipped,
-        m.AdlForced,
-        m.RatingsSet,
-        m.IndicatorsPublished,
-    }
-)
-"""Events that change nothing that an ADL round reads, except the time."""
 
 _HANDLERS: dict[type[Event], Callable[[Book, Any], None]] = {
     event: getattr(Book, f"_{event.__struct_config__.tag}") for event in get_args(m.AnyEvent)

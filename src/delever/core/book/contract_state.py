@@ -1,6 +1,6 @@
 """The state of one contract: terms, mark, depth, positions, inventory, PnL and ADL."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 
 import numpy as np
@@ -23,19 +23,18 @@ from delever.core.messages import (
     AdlFilled,
     DefineContract,
     LossSocialized,
-    MarksSet,
     PositionColumnsSet,
     PositionsClosed,
     PositionsNetted,
     PositionsSet,
     Rating,
+    RoundClosed,
     Side,
     TakenOver,
     TradingStatus,
 )
 from delever.core.messages.fill_batch import FillBatch
 from delever.core.units import (
-    Bools,
     Ints,
     Mark,
     Ratio,
@@ -58,11 +57,13 @@ class ContractState:
     `realized_pnl` and `injected` are what the contract's inventory and operators have paid into its
     pool, in Cash. `active` maps each trigger that is on to the time of its start; `warned` are the
     triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
-    round of a side left open. `stale` are the positions (side, account, position id) whose newest
-    row was rejected. `is_observed`: an observation of the pool
-    has included the contract. `amendments` counts the amendments of the terms; `price_unit` is the
-    unit of prices where it is not the tick; `former_units` are those before amendments of tick or
-    lot. `fund_pays` is false while the pool takes no part before the settlement.
+    round of a side left open. `plan_wait_ms` is how long rounds wait for a plan, `plan_requests`
+    maps each side whose round has asked for one to the sequence and the end of the wait. `stale`
+    are the positions (side, account, position id) whose newest row was rejected. `is_observed`: an
+    observation of the pool has included the contract. `amendments` counts the amendments of the
+    terms; `price_unit` is the unit of prices where it is not the tick; `former_units` are those
+    before amendments of tick or lot. `fund_pays` is false while the pool takes no part before the
+    settlement.
     """
 
     def __init__(
@@ -105,6 +106,8 @@ class ContractState:
         self.settlement_price = ""
         self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted: dict[Side, int] = {}
+        self.plan_wait_ms = 0
+        self.plan_requests: dict[Side, tuple[int, int]] = {}
         self.rating: Rating | None = None
         self.is_observed = False
         self.largest_holding = 0, 0
@@ -123,6 +126,7 @@ class ContractState:
         self.active.clear()
         self.warned.clear()
         self.exhausted.clear()
+        self.plan_requests.clear()
         self.is_observed = False
 
     def observe_pnl(self, time_ms: int, contract_pnl_cash: int) -> None:
@@ -204,6 +208,7 @@ class ContractState:
         """Set the status before the settlement, and whether the pool takes part."""
         self.status, self.fund_pays = status, fund_pays
         self.exhausted.clear()
+        self.plan_requests.clear()
 
     def settle(self, price: str) -> None:
         """Settle the contract, whose positions and inventory are closed."""
@@ -213,6 +218,7 @@ class ContractState:
         self.depth_insufficient_since_ms = dict.fromkeys(Side)
         self.warned.clear()
         self.exhausted.clear()
+        self.plan_requests.clear()
         self.stale.clear()
         self.mark_unconfirmed = False
         self.update_mark_limits()
@@ -226,10 +232,28 @@ class ContractState:
         self.warned.discard(trigger)
 
     def stop_adl(self, trigger: str) -> None:
-        """Stop the ADL of a trigger; after the last one no side is exhausted any more."""
+        """Stop the ADL of a trigger; after the last one no side is exhausted or awaits a plan."""
         del self.active[trigger]
         if not self.active:
             self.exhausted.clear()
+            self.plan_requests.clear()
+
+    def await_plans(self, wait_ms: int) -> None:
+        """Set how long rounds wait for a plan; without a wait no round does any more."""
+        self.plan_wait_ms = wait_ms
+        if not wait_ms:
+            self.plan_requests.clear()
+
+    def close_round(self, event: RoundClosed, sequence: int) -> bool:
+        """End a side's round; return whether it had a request for a plan.
+
+        The rest of an incomplete round may be in a newer plan, until the wait is over.
+        """
+        self.exhausted.pop(event.side, None)
+        request = self.plan_requests.pop(event.side, None)
+        if request is not None and event.filled_lots < event.wanted_lots:
+            self.plan_requests[event.side] = sequence, request[1]
+        return request is not None
 
     # --- marks and values ---
 
@@ -711,6 +735,8 @@ class ContractState:
             *((self.price_unit, self.definition) if self.amendments else ()),
             *((self.status, self.fund_pays, self.settlement_price) if self.is_delisted else ()),
             *(("paused",) if self.paused else ()),
+            *(("plan_wait", self.plan_wait_ms) if self.plan_wait_ms else ()),
+            *sorted(self.plan_requests.items()),
             *(("mark_rejected",) if self.mark_rejected else ()),
             *((pack_mark(self.last_confirmed_mark),) if self.mark_unconfirmed else ()),
             *(("stale", *sorted(self.stale)) if self.stale else ()),
@@ -719,75 +745,6 @@ class ContractState:
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and tranches of one side that changed since the last call."""
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]
-
-
-class NewMarks:
-    """The marks of an event, which are set and valued one by one."""
-
-    def __init__(self, contracts: Mapping[str, ContractState], event: MarksSet) -> None:
-        self._marks = [(contracts[name], ticks, rest) for name, ticks, rest in event.rows()]
-
-    def set(self, time_ms: int) -> list[ContractState]:
-        """Set the marks; return the contracts whose bounds of equity have to be updated."""
-        return [state for state, *mark in self._marks if state.set_mark(time_ms, *mark)]
-
-    def sides(self, block: PositionBlock, sequence: int) -> dict[str, Ints]:
-        """Return the sides of each asset's contracts as `revalue_sides` takes them; stamp them."""
-        settled: dict[str, list[tuple[int, tuple[int, int, int]]]] = {}
-        for state, ticks, fraction in self._marks:
-            terms = state.terms
-            mark = terms.join_mark(ticks, fraction)
-            settled.setdefault(terms.settle, []).extend(
-                (table.number, terms.value_factor(side, mark))
-                for side, table in state.tables.items()
-            )
-        return {settle: block.sides_of(valued, sequence) for settle, valued in settled.items()}
-
-
-class NewMarkColumns:
-    """The marks of an event, which are set and valued together, as `NewMarks` does one by one."""
-
-    def __init__(
-        self, contracts: Mapping[str, ContractState], marks: MarkTable, event: MarksSet
-    ) -> None:
-        self._contracts, self._names, self._marks = contracts, event.contracts, marks
-        self._rows = marks.rows_of(event.contracts)
-        self._ticks = np.array(event.mark_ticks, np.int64)
-        self._fractions = np.array(event.mark_fractions or 0, np.int64) + 0 * self._ticks
-
-    def set(self, time_ms: int) -> list[ContractState]:
-        """Set the marks; return the contracts whose bounds of equity have to be updated."""
-        minute = div_floor(time_ms, RollingVolatility.MINUTE_MS)
-        for state, mark in self._chosen(self._marks.minutes[self._rows] != minute):
-            state.start_minute(time_ms, mark)
-        self._marks.set(time_ms, self._rows, self._ticks, self._fractions)
-        left = self._marks.has_left_band(self._rows, self._ticks)
-        return [state for state, _ in self._chosen(left)]
-
-    def sides(self, block: PositionBlock, sequence: int) -> dict[str, Ints]:
-        """Return the sides of each asset's contracts as `revalue_sides` takes them; stamp them."""
-        columns = self._rows, self._ticks, self._fractions
-        lot_values, has_values = self._marks.lot_values(*columns)
-        for at in np.flatnonzero(~has_values).tolist():
-            ((state, mark),) = self._chosen(np.arange(len(self._rows)) == at)
-            lot_values[at] = [state.terms.value_factor(side, mark) for side in Side]
-        settles, assets = self._marks.settles[self._rows], self._marks.settle_assets
-        first = settles[0]
-        if (settles == first).all():
-            return {assets[first]: block.sides_at(self._rows, lot_values, sequence)}
-        return {
-            assets[settle]: block.sides_at(
-                self._rows[settles == settle], lot_values[settles == settle], sequence
-            )
-            for settle in np.unique(settles).tolist()
-        }
-
-    def _chosen(self, rows: Bools) -> Iterator[tuple[ContractState, Mark]]:
-        """Yield the contracts of some rows with their marks."""
-        for at in np.flatnonzero(rows).tolist():
-            state = self._contracts[self._names[at]]
-            mark = state.terms.join_mark(self._ticks.item(at), self._fractions.item(at))
-            yield state, mark
 
 
 def contracts_html(title: str, states: Iterable[ContractState]) -> str:
