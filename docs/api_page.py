@@ -241,6 +241,8 @@ async def _exchange(caller: httpx2.AsyncClient, service: Service, name: str) -> 
     if answer.status_code not in {200, 503}:
         raise RuntimeError(f"{name}: {answer.status_code}: {answer.text}")
     request = f"{method} {path}" + (f"\n\n{body}" if body else "")
+    if "octet-stream" in answer.headers["content-type"]:
+        return request, "the book as bytes (application/octet-stream)"
     return request, json.dumps(_cut(answer.json()), indent=1)
 
 

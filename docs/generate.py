@@ -31,6 +31,8 @@ ROWS = (
     messages.BalanceRow,
     messages.MarginTier,
     messages.CollateralTier,
+    messages.PlannedRound,
+    messages.PlannedFill,
     messages.TriggerLimits,
     messages.MarkLimits,
 )

@@ -1,4 +1,4 @@
-"""`delever lab allocate --server` against a real server, and `delever verify --plans` afterwards."""
+"""`delever lab allocate --server` against a real server, then `delever verify --plans`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The events of an amendment of a contract or a pool, predicted, or the reason of its rejection."""
+"""The events of an amendment or a plan, predicted, or the reason of its rejection."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -154,3 +154,22 @@ def pool_amended(model: Model, command: m.AmendPool) -> list[Event] | Reason:
         )
         events.append(haircut)
     return events
+
+
+def plan_accepted(model: Model, command: m.AllocateAdl) -> list[Event] | Reason:
+    """Return the acceptance of a plan that is awaited; its rounds are checked as they run."""
+    for planned in command.rounds:
+        request = model.contracts[planned.contract].plan_requests.get(planned.side)
+        if request is None:
+            return Reason.PLAN_NOT_AWAITED
+        if command.time_ms >= request[1]:
+            return Reason.PLAN_TOO_LATE
+        if command.book_sequence < request[0]:
+            return Reason.PLAN_STALE
+    accepted = m.PlanAccepted(
+        book_sequence=command.book_sequence,
+        certificate=command.certificate,
+        contracts=tuple(dict.fromkeys(planned.contract for planned in command.rounds)),
+        note=command.note,
+    )
+    return [accepted]

@@ -604,22 +604,7 @@ def _plan_wait(model: Model, command: m.SetPlanWait) -> list[Event]:
 
 
 def _planned(model: Model, command: m.AllocateAdl) -> list[Event]:
-    """Return the acceptance of a plan that is awaited; its rounds are checked as they run."""
-    for planned in command.rounds:
-        request = _contract(model, planned.contract).plan_requests.get(planned.side)
-        if request is None:
-            raise RejectedError(Reason.PLAN_NOT_AWAITED)
-        if command.time_ms >= request[1]:
-            raise RejectedError(Reason.PLAN_TOO_LATE)
-        if command.book_sequence < request[0]:
-            raise RejectedError(Reason.PLAN_STALE)
-    accepted = m.PlanAccepted(
-        book_sequence=command.book_sequence,
-        certificate=command.certificate,
-        contracts=tuple(dict.fromkeys(planned.contract for planned in command.rounds)),
-        note=command.note,
-    )
-    return [accepted]
+    return _unless_rejected(amendment_oracle.plan_accepted(model, command))
 
 
 def _check_pool(model: Model, name: str, asset: str) -> None:

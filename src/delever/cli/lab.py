@@ -1,6 +1,7 @@
 """The lab: crashes simulated, rules and policies compared, funds sized, quantities allocated."""
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -467,7 +468,7 @@ def _work_for_server(worker: PlanWorkerOptions, crash: CrashOptions) -> int:
         log=log,
     )
     with plans:
-        accepted = plans.work(once=worker.once)
+        accepted = plans.work(time.sleep, once=worker.once)
     return ExitCode.SUCCESS if accepted else ExitCode.CHECK_FAILED
 
 

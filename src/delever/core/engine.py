@@ -119,9 +119,8 @@ def _run(
 ) -> tuple[Event, ...]:
     """Run the cycle of an admitted command; raise Rejection for a plan that its rounds disprove."""
     accepted = Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)
-    run = _Step(book, accepted, parallel_map)
-    if isinstance(command, AllocateAdl):
-        run.plan = planned_allocations(book, command)
+    plan = planned_allocations(book, command) if isinstance(command, AllocateAdl) else {}
+    run = _Step(book, accepted, parallel_map, plan)
     run.emit(admitted)
     if isinstance(command, Takeover):
         run.emit(take_over_named(book, command, admitted))
@@ -207,13 +206,19 @@ def _run_pools(run: "_Step", forced: str) -> None:
 class _Step:
     """The events of one step; each event, or all fills of a round, is applied before the next."""
 
-    def __init__(self, book: Book, accepted: Accepted, parallel_map: ParallelMap) -> None:
+    def __init__(
+        self,
+        book: Book,
+        accepted: Accepted,
+        parallel_map: ParallelMap,
+        plan: dict[tuple[str, Side], PlannedAllocation],
+    ) -> None:
         self.book = book
+        self.plan = plan
         self.parallel_map = parallel_map
         self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
         self.capped: set[tuple[str, Side]] = set()
-        self.plan: dict[tuple[str, Side], PlannedAllocation] = {}
         book.apply(accepted)
 
     def emit(self, events: Iterable[Event | FillBatch]) -> None:

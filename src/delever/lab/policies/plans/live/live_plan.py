@@ -150,7 +150,8 @@ def _command(
     book: Book, rounds: Sequence[AwaitedRound], plan: Plan, worse: Fraction
 ) -> AllocateAdl:
     certificate = plan.certificate
-    assert certificate is not None  # plans of shadow_prices have one
+    if certificate is None:
+        raise InputError("has no certificate; plans of shadow_prices have", column="plan")
     note = f"expected shortfall {plan.expected_loss:.2f}, no plan below {certificate.lower:.2f}"
     return AllocateAdl(
         time_ms=book.time_ms,

@@ -64,14 +64,14 @@ def _verified(book: Book, command: AllocateAdl, folder: Path) -> dict[str, objec
     }
     try:
         certificate, stored = read_certificate(folder / f"{command.certificate}.npz")
-        upper = _shortfall(book, command, certificate, stored)
+        upper = _expected_loss(book, command, certificate, stored)
     except InputError as error:
         return row | {"finding": str(error)}
     gap = max(upper - certificate.lower, 0.0) / upper if upper > 0 else 0.0
     return row | {"upper": upper, "lower": certificate.lower, "gap": gap, "finding": ""}
 
 
-def _shortfall(
+def _expected_loss(
     book: Book, command: AllocateAdl, certificate: Certificate, stored: Reduction
 ) -> float:
     """Return the expected shortfall after a plan; raise InputError for what is not proved."""

@@ -1,6 +1,5 @@
 """The worker that makes plans for the rounds of a server, over its API."""
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -60,9 +59,10 @@ class PlanWorker:
     ) -> None:
         self._client.close()
 
-    def work(self, *, once: bool) -> bool:
+    def work(self, wait: Callable[[float], object], *, once: bool) -> bool:
         """Make plans until interrupted, or `once`; return whether all of them were accepted.
 
+        `wait` is called with the seconds between two requests to the server, such as `time.sleep`.
         A lost connection is logged and tried again; with `once` it raises InputError.
         """
         while True:
@@ -75,7 +75,7 @@ class PlanWorker:
                 accepted = False
             if once:
                 return accepted
-            time.sleep(POLL_S)
+            wait(POLL_S)
 
     def make_plans(self) -> bool:
         """Submit a plan for each asset with rounds that await one; return whether all passed.
