@@ -22,10 +22,10 @@ import yaml  # type: ignore[import-untyped]
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from websockets.sync.client import connect
 
 from delever.config import parse
 from sources import ROOT
+from stream_clients import connect
 from waiting import PATIENCE_S, wait_until
 
 DEPLOY = ROOT / "deploy"

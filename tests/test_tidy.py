@@ -266,6 +266,15 @@ def test_requests_of_tests_state_their_timeout() -> None:
     report(found)
 
 
+def test_stream_clients_of_tests_wait() -> None:
+    """websockets gives a server ten seconds to answer a handshake; `stream_clients` waits."""
+    direct = re.compile(
+        r"websockets\.connect\(|from websockets\.sync\.client import .*connect$", re.MULTILINE
+    )
+    files = [path for path in python_files(TESTS) if direct.search(source_text(path))]
+    report([f"{location(path)}: import connect from stream_clients" for path in files])
+
+
 def test_every_module_is_used() -> None:
     """Another module imports it, or names it in a string (commands imported on call)."""
     used = {"delever", "delever.__main__", "delever.cli"}

@@ -1,11 +1,13 @@
 """Texts of the screens: numbers, times, states and trigger levels."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from delever.api_types.market import ContractResponse, MarketState, TriggerResponse
+from delever.api_types.market import ContractResponse, MarketState, QueueRow, TriggerResponse
 from delever.core.messages import ContractKind, TradingStatus
+from delever.dashboard.components.queue_table import pnl_percent, reach_ends
 from delever.dashboard.format import (
     banner_text,
     grouped,
@@ -116,3 +118,39 @@ def test_times_and_indicators_have_a_text_for_missing_values() -> None:
     assert utc(None) == "-"
     assert indicator_dots(4) == "●●●●○ 4 of 5"
     assert indicator_dots(None) == "not ranked"
+
+
+@pytest.mark.parametrize(
+    ("is_long", "inverse", "notional", "pnl", "percent"),
+    [
+        (True, False, "110", "10", "10.00"),  # 1 at 100, now 110
+        (False, False, "110", "-10", "-10.00"),
+        (True, True, "0.5", "0.5", "50.00"),  # 100 USD at 100, now 200
+        (False, True, "0.5", "-0.5", "-50.00"),
+        (True, False, "10", "10", None),
+    ],
+)
+def test_pnl_percent_is_of_the_notional_at_entry(
+    is_long: bool, inverse: bool, notional: str, pnl: str, percent: str | None
+) -> None:
+    row = queue_row(notional=notional, unrealized_pnl=pnl)
+    assert pnl_percent(row, is_long=is_long, inverse=inverse) == percent
+
+
+def test_a_quantity_ends_in_the_row_that_reaches_it() -> None:
+    rows = [
+        queue_row(account=name, quantity="10", cumulative_quantity=until)
+        for name, until in (("ann", "10"), ("bob", "20"), ("cyd", None))
+    ]
+    reaches = {"inventory": Decimal(10), "-5 %": Decimal(11), "-10 %": Decimal(20)}
+    reaches["far"] = Decimal(21)
+    assert reach_ends(rows, reaches) == {"ann/0": "inventory", "bob/0": "-5 %, -10 %"}
+
+
+def queue_row(**values: Any) -> QueueRow:
+    row: dict[str, Any] = {
+        "rank": 1, "account": "ann", "position": 0, "quantity": "1", "score": 1.0, "indicator": 5,
+        "quantity_ahead": "0", "cumulative_quantity": "1", "leverage": "1", "margin_mode": "cross",
+        "unrealized_pnl": "0", "equity": "1", "notional": "1", "reason": None,
+    }  # fmt: skip
+    return QueueRow(**row | values)

@@ -125,13 +125,61 @@ def test_queue_table_equals_the_queue_of_the_api_page_by_page(
     assert f"offset={offset - 20}" in page.url
 
 
+def test_price_chart_has_flags_and_the_time_of_adl(
+    browser: BrowserSession, server: DashboardServer
+) -> None:
+    """Ann's 100 long were taken over at 59,500; every ADL fill is counted by a flag."""
+    page = browser.page(f"{server.page}/contracts/BTCUSDT")
+    becomes(lambda: set(chart_flags(page)), {"liquidations", "ADL fills", "fund flows"})
+    (episode,) = server.get("/v1/adl")
+    flagged = chart_flags(page)
+    assert flagged["liquidations"] == ["1 liquidation, 5.95M USDT"]
+    assert sum(int(text.split()[0]) for text in flagged["ADL fills"]) == episode["fills"]
+    prices = server.get("/v1/contracts/BTCUSDT/prices")
+    first = page.evaluate(FIRST_CHART + ".getOption().series[0]")
+    ((begin, end),) = first["markArea"]["data"]
+    assert (begin["xAxis"], end["xAxis"]) == (episode["started_ms"], episode["stopped_ms"])
+    assert [point[1] for point in first["data"]][-1] == float(prices[-1]["mark"])
+
+
+FIRST_CHART = "getElement(Number(document.querySelector('[_echarts_instance_]').id.slice(1))).chart"
+
+
+def chart_flags(page: Page) -> dict[str, list[str]]:
+    """Return the texts of the flags of the page's first chart by their kind."""
+    found: dict[str, list[str]] = page.evaluate(
+        "() => Object.fromEntries("
+        + FIRST_CHART
+        + """.getOption().series.filter((kind) => kind.type === "scatter")
+            .map((kind) => [kind.name, kind.data.map((flag) => flag.text)]))"""
+    )
+    return found
+
+
+def test_queue_names_what_reaches_its_rows(browser: BrowserSession, tmp_path: Path) -> None:
+    """The fund's 100 long close the shorts of dan, cyd and bob; a position's PnL is in percent."""
+    with running_server(tmp_path) as server:
+        server.crash()
+        page = browser.page(f"{server.page}/contracts/BTCUSDT")
+        expect(page.locator(".reaches")).to_contain_text("the fund's inventory, 100")
+        page.wait_for_url("**side=short*")
+        reached = page.locator("tr:has(.reach)", has_text="inventory")
+        queue = server.get("/v1/contracts/BTCUSDT/queue?side=short")["rows"]
+        ahead = next(row for row in queue if Decimal(row["cumulative_quantity"]) >= 100)
+        expect(reached.locator("td").nth(1)).to_have_text(ahead["account"])
+        pnl = 100 * Decimal(ahead["unrealized_pnl"]) / (Decimal(ahead["quantity"]) * 60_000)
+        expect(reached.locator("td").nth(7)).to_have_text(f"{pnl:.2f}")
+        server.submit("delist_contract", contract="BTCUSDT", status="close_only", note="test")
+        expect(page.locator(".banner .state-watch")).to_have_text("close only")
+
+
 def queue_cells(rows: Locator) -> list[tuple[str, ...]]:
     """Return rank, account, indicator, quantity and cumulative quantity, read at one moment."""
     found = rows.evaluate_all("""rows => rows.map(row => [
         ...[...row.cells].map(cell => cell.textContent.trim()),
         row.querySelector(".indicators")?.dataset.indicator
     ])""")
-    return [(row[0], row[1], str(row[-1]), row[3], row[7]) for row in found]
+    return [(row[0], row[1], str(row[-1]), row[3], row[10]) for row in found]
 
 
 def api_cells(row: dict[str, Any]) -> tuple[str, ...]:

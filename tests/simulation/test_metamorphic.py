@@ -26,7 +26,7 @@ from delever.journal.replay import replay_commands, replay_events
 from delever.journal.snapshot import decode_book, encode_book
 
 FACTOR = settings().max_examples // 50
-SEEDS = range(2 * FACTOR)
+SEEDS = range(FACTOR)
 LENGTH = 110
 
 every_session = pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Responses about the history."""
 
+from enum import StrEnum
 from typing import Any
 
 from delever.api_types.market import ApiResponse, PoolResponse
@@ -73,6 +74,28 @@ class PricePoint(ApiResponse, frozen=True, kw_only=True):
     sequence: int
     time_ms: int
     mark: str
+
+
+class MarketActivity(StrEnum):
+    """What happened to a contract: liquidations, ADL fills, or flows of its insurance fund."""
+
+    LIQUIDATION = "liquidation"
+    ADL = "adl"
+    FUND_FLOW = "fund_flow"
+
+
+class ActivityPoint(ApiResponse, frozen=True, kw_only=True):
+    """What happened to a contract in one interval, with the time and record of its last one.
+
+    `amount` is the notional of liquidations and of ADL fills at their prices, or the net flow of
+    the insurance fund, in its asset.
+    """
+
+    kind: MarketActivity
+    sequence: int
+    time_ms: int
+    count: int
+    amount: str
 
 
 class EpisodeResponse(ApiResponse, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from delever.core.book import Book
+    from delever.lab.reports.interactive.recording import Recording
     from delever.lab.runs.market_paths.path import Scenario
     from delever.lab.runs.run import RunResult
 
@@ -58,6 +59,16 @@ Sizes = Annotated[
     list[str] | None, Parameter(name="--size", help="Size of the fund; repeatable, ascending.")
 ]
 Workers = Annotated[int, Parameter(help="Processes that share the book's memory; 0: this one.")]
+
+CrashSource = Annotated[
+    Path, Parameter(help="Journal, scenario (NDJSON), or book directory with a crash to run on it.")
+]
+Page = Annotated[Path, Parameter(name=["--output", "-o"], help="HTML file to write.")]
+OtherRules = Annotated[
+    list[str] | None,
+    Parameter(name="--rules", help="Other rule set to switch to; repeatable. Default: pro_rata."),
+]
+PageTitle = Annotated[str | None, Parameter(help="Title. Default: the name of the source.")]
 
 
 @Parameter(name="*")
@@ -494,6 +505,52 @@ def check(
         write(f"{verdict}: expected shortfall {found.upper:,.4f}, no plan below {found.lower:,.4f}")
         write("\n".join(found.findings) or f"gap {found.gap:.2e}")
     return ExitCode.SUCCESS if found.ok else ExitCode.CHECK_FAILED
+
+
+# --- pages to share ---
+
+
+@app.command(
+    help="Write a crash as one HTML file that plays: price, fund, and the queue as ADL closes it."
+)
+def playback(
+    source: CrashSource,
+    /,
+    *,
+    output: Page,
+    crash: CrashOptions = NO_CRASH,
+    rules: OtherRules = None,
+    policies: Policies = None,
+    fund: Fund = None,
+    title: PageTitle = None,
+) -> None:
+    """Write a crash as one HTML file that plays, with a switch between rule sets and policies."""
+    from delever.lab.reports.interactive.playback import playback_page  # noqa: PLC0415 - slow
+
+    with _warnings():
+        recordings = _recordings(source, crash, rules or (), policies, fund)
+    _write_file(playback_page(recordings, title or f"{source.stem}: the crash"), output)
+
+
+def _recordings(
+    source: Path,
+    crash: CrashOptions,
+    rules: Sequence[str],
+    policies: list[str] | None,
+    fund: dict[str, str] | None,
+) -> "list[Recording]":
+    """Return the recordings of a book and a crash, or of a journal or scenario as it is."""
+    from delever.lab.reports.interactive import recording  # noqa: PLC0415 - slow to import
+    from delever.lab.runs.journal_commands import read_commands  # noqa: PLC0415
+
+    chosen = ["pro_rata"] if policies is None and not rules else policies or []
+    if source.is_dir():
+        book = _read(source)
+        return recording.record_crash(book, _one(crashes(book, crash)), rules, chosen, fund)
+    if crash != NO_CRASH or fund:
+        raise UsageError("a journal or scenario has its own crash and funds: omit --move, --fund")
+    with progress("crash") as report_progress:
+        return recording.record_commands(read_commands(source), rules, chosen, report_progress)
 
 
 # --- progress and reports ---

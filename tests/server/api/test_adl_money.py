@@ -59,3 +59,21 @@ def test_prices_are_the_marks_without_small_changes(desk: httpx2.Client) -> None
     assert prices[-1]["mark"] == "56000"
     last = prices[-1]["time_ms"]
     assert desk.get(f"/v1/contracts/BTCUSDT/prices?from_ms={last + 1}").json() == prices[-1:]
+
+
+def test_activity_sums_liquidations_fills_and_flows_by_interval(desk: httpx2.Client) -> None:
+    def activity(limit: int) -> list[tuple[str, int, str]]:
+        found = desk.get(f"/v1/contracts/BTCUSDT/activity?limit={limit}").json()
+        assert [point["sequence"] for point in found] == sorted(p["sequence"] for p in found)
+        return [(point["kind"], point["count"], point["amount"]) for point in found]
+
+    (taken,) = desk.get("/v1/events?type=taken_over").json()["events"]
+    assert ("adl", 3, "5650000") in activity(1)
+    kinds = {kind: amount for kind, _, amount in activity(1)}
+    assert Decimal(kinds["liquidation"]) == taken["event"]["value_cash"] / Decimal(10**8)
+    (main,) = desk.get("/v1/pools").json()
+    flows = desk.get(f"/v1/pools/{main['pool']}/history").json()["flows"]
+    assert Decimal(kinds["fund_flow"]) == sum(Decimal(flow["amount"]) for flow in flows)
+    until = desk.get("/v1/fills").json()[0]["time_ms"] - 1
+    before = desk.get(f"/v1/contracts/BTCUSDT/activity?until_ms={until}").json()
+    assert "adl" not in {point["kind"] for point in before}

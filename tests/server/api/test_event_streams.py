@@ -14,12 +14,13 @@ import pytest
 from api_clients import CLOSED_CONFIG, SECRET, TIMEOUT_S, add_role_keys, client
 from live_server import LiveServer, live_server
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from delever.config import Config, JournalConfig, ListenConfig
 from delever.core.messages import SetTime
 from delever.journal import Recorder
 from delever.journal.archive import archive, prune
+from stream_clients import connect
 from waiting import wait_until
 
 HEADERS = {"Authorization": f"Bearer read.{SECRET}"}

@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 STREAMS = ["/v1/events/stream", "/v1/events/socket"]
-EXAMPLES = settings().max_examples // 8  # of each operation
+EXAMPLES = settings().max_examples // 12  # of each operation
 ALL = list(HealthCheck)
 KEYS = {"GET": "read", "POST": "operate"}
 LEAST = {

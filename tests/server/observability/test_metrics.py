@@ -18,7 +18,6 @@ from mail_servers import crash_commands, notices_config, running_notifier, webho
 from manual_clock import ManualClock
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
-from websockets.sync.client import connect
 
 from delever.core.messages import AnyCommand, RefreshIndicators, RefreshRatings, SetMarks
 from delever.server.api.requests.authorization import OPERATOR_COMMANDS
@@ -26,6 +25,7 @@ from delever.server.engine.runner import NOW
 from delever.server.observability.metrics import Metrics
 from delever.server.transport.asgi import Asgi
 from delever.server.transport.websockets import ClosedError, Socket
+from stream_clients import connect
 from waiting import PATIENCE_S
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations"

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 from msgspec.structs import replace
-from websockets.sync.client import connect
 
 from delever.server.transport import http_protocol
 from delever.server.transport.http_protocol import MAX_HEADER_BYTES
+from stream_clients import connect
 from waiting import PATIENCE_S, wait_until
 
 FEW = 5

@@ -14,10 +14,10 @@ import pytest
 from api_clients import CLOSED_CONFIG, SECRET, TIMEOUT_S, add_role_keys, client
 from live_server import LiveServer, live_server
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from delever.config import ApiKeyConfig, Config, ConfigError, Role, parse
 from delever.server.transport.api_keys import ApiKey, KeyProblem, Keyring
+from stream_clients import connect
 
 NOW_MS = 1_750_000_000_000
 END = "2025-06-15T15:06:40Z"  # NOW_MS

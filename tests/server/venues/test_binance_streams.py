@@ -12,11 +12,12 @@ from binance_market import SECRET, add_account_keys, fall, opening, submit_to
 from live_server import LiveServer, live_server
 from test_binance_clients import client_at
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from delever.core.messages import CancelAdl, FundingReason, FundPool, SetMarks, SetTime
 from delever.server.engine.runner import NOW
 from delever.server.venues.binance.streams import MAX_STREAMS, VALID_MS
+from stream_clients import connect
 from waiting import PATIENCE_S, wait_until
 
 

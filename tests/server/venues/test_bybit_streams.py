@@ -17,6 +17,7 @@ from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 from delever.server.app import wall_clock_ms
 from delever.server.transport.websockets import POLICY
 from delever.server.venues.bybit.streams import MAX_ARGUMENT_CHARACTERS
+from stream_clients import connect_async
 from waiting import PATIENCE_S
 
 
@@ -55,7 +56,7 @@ def with_connection(
     path: str = "/v5/public/linear",
 ) -> None:
     async def go() -> None:
-        async with websockets.connect(server.ws + path, origin="https://elsewhere") as socket:
+        async with connect_async(server.ws + path, origin="https://elsewhere") as socket:
             await use(Connection(socket))
 
     asyncio.run(go())
@@ -225,7 +226,7 @@ def test_each_subscriber_gets_a_snapshot_of_pools_and_then_their_changes(
         delta = await connection.receive()
         assert (delta["topic"], delta["type"]) == ("insurance.USDT", "delta")
         assert [row["balance"] for row in delta["data"]] == [str(before + 3)]
-        async with websockets.connect(f"{market.ws}/v5/public/inverse") as socket:
+        async with connect_async(f"{market.ws}/v5/public/inverse") as socket:
             later = Connection(socket)
             await later.request(op="subscribe", args=["insurance.USDT"])
             assert (await later.receive())["data"][0]["balance"] == str(before + 3)
@@ -236,7 +237,7 @@ def test_each_subscriber_gets_a_snapshot_of_pools_and_then_their_changes(
 def test_private_topics_have_categories_and_only_the_own_account() -> None:
     async def go(server: LiveServer) -> None:
         private = f"{server.ws}/v5/private"
-        async with websockets.connect(private) as one, websockets.connect(private) as other:
+        async with connect_async(private) as one, connect_async(private) as other:
             dan, hed = Connection(one), Connection(other)
             for connection, key, topics in (
                 (dan, "dan-key", ["execution.linear", "execution.inverse", "position"]),

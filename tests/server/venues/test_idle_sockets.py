@@ -23,6 +23,7 @@ from delever.server.venues.bybit.rest import BybitApi
 from delever.server.venues.fill_log import FillLog
 from delever.server.venues.okx import streams as okx_stream
 from delever.server.venues.okx.rest import OkxApi
+from stream_clients import connect_async
 
 IDLE_S = 600.0
 """Longer than any test runs: only a turned clock gets there."""
@@ -80,9 +81,7 @@ def connected(path: str, use: Callable[[Client], Awaitable[None]]) -> None:
             try:
                 port = listening.getsockname()[1]
                 address = f"ws://127.0.0.1:{port}{path}"
-                async with websockets.connect(
-                    address, ping_interval=None, max_queue=None
-                ) as client:
+                async with connect_async(address, ping_interval=None, max_queue=None) as client:
                     await use(client)
             finally:
                 server.should_exit = True

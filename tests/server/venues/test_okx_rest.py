@@ -13,7 +13,6 @@ from typing import Any
 import ccxt
 import msgspec
 import pytest
-import websockets
 from binance_market import submit_to
 from bybit_market import CONFIG, SECRET, add_account_keys, fall, opening, rescue, run_with_engine
 from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
@@ -30,6 +29,7 @@ from delever.server.venues.okx import payloads
 from delever.server.venues.okx.authentication import FUND, authenticate
 from delever.server.venues.okx.bills import Bill
 from delever.server.venues.okx.rest import OkxApi
+from stream_clients import connect_async
 from table import Row, cases
 from waiting import PATIENCE_S
 
@@ -401,7 +401,7 @@ def test_warnings_are_repeated_during_adl() -> None:
     async def go(server: LiveServer) -> None:
         async with (
             asyncio.timeout(PATIENCE_S),
-            websockets.connect(f"{server.ws}/ws/v5/public") as socket,
+            connect_async(f"{server.ws}/ws/v5/public") as socket,
         ):
 
             async def receive() -> Any:

@@ -10,12 +10,12 @@ from typing import Any
 
 import ccxt.pro
 import pytest
-import websockets
 from binance_market import submit_to
 from bybit_market import SECRET, add_account_keys, fall, opening
 from live_server import ANONYMOUS_CONFIG, LiveServer, live_server
 
 from delever.server.venues.okx.rest import OkxApi
+from stream_clients import connect_async
 from waiting import PATIENCE_S, wait_until
 
 LINEAR = "BTC/USDT:USDT"
@@ -54,7 +54,7 @@ def login(key: str = "bob-key", **changed: str) -> dict[str, str]:
 
 def with_connection(server: LiveServer, use: Use, path: str = "/ws/v5/private") -> None:
     async def go() -> None:
-        async with asyncio.timeout(PATIENCE_S), websockets.connect(server.ws + path) as socket:
+        async with asyncio.timeout(PATIENCE_S), connect_async(server.ws + path) as socket:
             await use(Connection(socket))
 
     asyncio.run(go())

@@ -1,6 +1,7 @@
 """ECharts options of step lines over time, in charts that share one time axis and cursor."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Point = tuple[int, float]
@@ -9,6 +10,9 @@ CHART_HEIGHT = 190
 """Height of one chart, in pixels."""
 
 GRAY, BLUE, RED, GREEN, AMBER = "#8a949e", "#4c8dff", "#e5534b", "#3fb27f", "#d9922e"
+
+INK = "#39a9b5"
+"""Color of prices."""
 
 GRID_COLOR = "rgba(138,148,158,.25)"
 TITLE_STYLE = {"fontSize": 12, "fontWeight": 600, "color": GRAY}
@@ -61,6 +65,39 @@ def with_levels(series: dict[str, Any], levels: Sequence[dict[str, Any]]) -> dic
     return series | {"markLine": {"symbol": "none", "silent": True, "data": list(levels)}}
 
 
+def shaded(series: dict[str, Any], spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Return a series with the times in `spans` shaded, each a first and a last time."""
+    areas = [[{"xAxis": first}, {"xAxis": last}] for first, last in spans]
+    style = {"color": RED, "opacity": 0.14}
+    return series | {"markArea": {"silent": True, "itemStyle": style, "data": areas}}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One mark on a chart: its time and value, its size in pixels, and its text."""
+
+    time_ms: int
+    value: float
+    size: float
+    text: str
+
+
+def flags(name: str, points: Sequence[Flag], color: str, symbol: str) -> dict[str, Any]:
+    """Return flags of one kind; the cursor lists the text of those beside it."""
+    return {
+        "name": name,
+        "type": "scatter",
+        "symbol": symbol,
+        "itemStyle": {"color": color, "opacity": 0.85},
+        "z": 5,
+        "animation": False,
+        "data": [
+            {"value": [flag.time_ms, flag.value], "symbolSize": flag.size, "text": flag.text}
+            for flag in points
+        ],
+    }
+
+
 _TOOLTIP = {
     "trigger": "axis",
     "axisPointer": {"type": "line"},
@@ -88,15 +125,16 @@ def time_charts(
     spans: Sequence[tuple[float, float] | None] = (),
     *,
     time: tuple[int, int] | None = None,
+    height: int = CHART_HEIGHT,
 ) -> dict[str, Any]:
-    """Return charts below one another, each CHART_HEIGHT high, with one time axis and cursor.
+    """Return charts below one another, each `height` pixels, with one time axis and cursor.
 
     `spans` are the lowest and highest value that each chart must include; `time` is the first and
     the last time in milliseconds, by default those of the lines.
     """
     spans = spans or [None] * len(titles)
     count = len(titles)
-    tops = [36 + index * (CHART_HEIGHT + 62) for index in range(count)]
+    tops = [36 + index * (height + 62) for index in range(count)]
     linked = range(count)
     return {
         "useUTC": True,
@@ -120,7 +158,7 @@ def time_charts(
             "textStyle": {"color": GRAY, "lineHeight": 20},  # as high as a name that is not cut
         },
         "dataZoom": [_ZOOM | {"xAxisIndex": list(linked)}],
-        "grid": [{"left": 84, "right": 18, "top": top, "height": CHART_HEIGHT} for top in tops],
+        "grid": [{"left": 84, "right": 18, "top": top, "height": height} for top in tops],
         "xAxis": [
             {
                 "type": "time",
@@ -160,6 +198,6 @@ def _axis_range(span: tuple[float, float] | None) -> dict[str, float]:
     return {"min": low - margin, "max": high + margin}
 
 
-def charts_height(count: int) -> int:
+def charts_height(count: int, height: int = CHART_HEIGHT) -> int:
     """Return the height in pixels of `count` charts below one another."""
-    return 36 + count * (CHART_HEIGHT + 62) - 6
+    return 36 + count * (height + 62) - 6

@@ -120,9 +120,25 @@ window.linesAt = (points) => {
     const color = line.itemStyle?.color ?? "currentColor";
     return [`<tr><td style="color:${color}">■</td><td>${escapeHtml(line.name)}</td><td>${value}</td></tr>`];
   });
+  rows.push(...flagsBeside(chart, timeMs));
   const time = new Date(timeMs).toISOString().replace("T", " ").replace("Z", " UTC");
   return `<div class="lines-at"><b>${time}</b><table>${rows.join("")}</table></div>`;
 };
+
+// The texts of flags at most 6 pixels from the cursor.
+function flagsBeside(chart, timeMs) {
+  const at = { xAxisIndex: 0 };
+  const pixel = chart.convertToPixel(at, timeMs);
+  const [fromMs, untilMs] = [pixel - 6, pixel + 6].map((place) => chart.convertFromPixel(at, place));
+  return chart.getOption().series.flatMap((kind) => {
+    if (kind.type !== "scatter") return [];
+    const color = kind.itemStyle.color;
+    const beside = kind.data.filter(({ value }) => value[0] >= fromMs && value[0] <= untilMs);
+    return beside.map(
+      (flag) => `<tr><td style="color:${color}">●</td><td colspan="2">${escapeHtml(flag.text)}</td></tr>`
+    );
+  });
+}
 
 function escapeHtml(text) {
   const holder = document.createElement("i");

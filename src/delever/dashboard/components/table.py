@@ -8,6 +8,7 @@
 - `state`: a colored word; its color class is in the row's field `<name>_kind`.
 - `trigger`: how much of a trigger is used, in percent, as a bar and a number.
 - `bar`: a share in percent as a bar.
+- `reach`: the name of what ends in this row, with a line below the row.
 - `spark`: an SVG path in a box of 100 x 24, as a small line.
 - `wrapped`, `hash`: text that may take several lines.
 
@@ -31,6 +32,7 @@ Kind = Literal[
     "state",
     "trigger",
     "bar",
+    "reach",
     "spark",
     "wrapped",
     "hash",
@@ -98,6 +100,9 @@ _CELLS: dict[str, str] = {
     ),
     "wrapped": '<q-td :props="props" class="wrapped">{{props.value}}</q-td>',
     "hash": '<q-td :props="props" class="wrapped hash">{{props.value}}</q-td>',
+    "reach": (
+        '<q-td :props="props"><span v-if="props.value" class="reach">{{props.value}}</span></q-td>'
+    ),
     "bar": (
         '<q-td :props="props"><span class="bar" :style="{width: props.value + \'%\'}">'
         "</span></q-td>"

@@ -16,6 +16,7 @@ import msgspec
 
 from delever.api_types.accounts import AccountResponse, ExplanationResponse, WhatIfResponse
 from delever.api_types.history import (
+    ActivityPoint,
     AdlTotalResponse,
     ContractHistoryPoint,
     EpisodeResponse,
@@ -240,6 +241,11 @@ class ApiClient:
         """Return a contract's marks since a time, in about `limit` points."""
         path = f"/v1/contracts/{_part(contract)}/prices"
         return await self._get(path, list[PricePoint], {"from_ms": from_ms, "limit": limit})
+
+    async def activity(self, contract: str, *, from_ms: int, limit: int) -> list[ActivityPoint]:
+        """Return a contract's liquidations and ADL fills, and its fund's flows, since a time."""
+        path = f"/v1/contracts/{_part(contract)}/activity"
+        return await self._get(path, list[ActivityPoint], {"from_ms": from_ms, "limit": limit})
 
     async def check_reads(self) -> None:
         """Raise ApiClientError if the visitor's key lacks the role `read`."""

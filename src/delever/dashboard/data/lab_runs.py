@@ -7,12 +7,11 @@ none in a preset, which is noted. A file, scenario or journal, runs unchanged. R
 own are those that are installed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from delever.core.book import Book
@@ -32,24 +31,18 @@ from delever.core.messages import (
     SetPositions,
     Side,
     Takeover,
-    TriggerLimits,
 )
 from delever.demo.crash_generator import draw_crash, market_commands, opening_commands
 from delever.lab.errors import InputError
 from delever.lab.measures.adl_distribution import AdlDistribution, adl_distributions
-from delever.lab.queries.position_queries import venue_of
 from delever.lab.reports.run_store import StoredRun, stored_run
-from delever.lab.runs.journal_commands import read_journal_commands
-from delever.lab.runs.managed_book import UNCAPPED
+from delever.lab.runs.journal_commands import commands_under, read_commands
 from delever.lab.runs.run import run
-from delever.lab.runs.scenario import lines_of, read_scenario
+from delever.lab.runs.scenario import lines_of
 from delever.rule_registry import installed_rule_sets, registry, with_own
 
 OWN = "own"
 """Name of the preset for the visitor's own text."""
-
-NO_THRESHOLD = 10**9
-"""A loss that no vault of a preset reaches, in whole units."""
 
 CRASH_ACCOUNTS, CRASH_CONTRACTS = 300, 4
 
@@ -58,9 +51,6 @@ MAX_SCENARIO_LENGTH = 2_000_000
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Largest file that can be uploaded."""
-
-SQLITE_HEADER = b"SQLite format 3\0"
-"""First bytes of a journal file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +73,7 @@ def run_preset(preset: str, text: str, rules: str) -> LabRun:
     Pages call this in a worker process. Raises InputError for a text that is not a scenario.
     """
     commands = parse_commands(text) if preset == OWN else PRESETS[preset][1]()
-    under = list(_under(commands, rules))
-    needed = with_own(installed_rule_sets())[rules].managed_limits
-    assumed = [c for c in under if isinstance(c, DefinePool) and _lacks(c, needed)]
-    capped = (uncapped(c) if c in assumed else c for c in under)
-    return _lab_run(rules, capped, UNCAPPED.format(rules=rules) if assumed else "")
-
-
-def _lacks(pool: DefinePool, limits: Sequence[str]) -> bool:
-    """Return whether a managed pool lacks one of the limits."""
-    return pool.managed and any(getattr(pool.limits, name) is None for name in limits)
-
-
-def uncapped(pool: DefinePool) -> DefinePool:
-    """Return a vault that pays until its equity is negative."""
-    limits = msgspec.structs.replace(pool.limits, vault_cap="1", loss_threshold=NO_THRESHOLD)
-    return msgspec.structs.replace(pool, limits=limits)
+    return _lab_run(rules, *commands_under(commands, with_own(installed_rule_sets())[rules]))
 
 
 def run_file(path: Path, name: str) -> LabRun | str:
@@ -107,9 +82,7 @@ def run_file(path: Path, name: str) -> LabRun | str:
     For a file that is neither, return the error as text, with `name` in place of the path.
     """
     try:
-        with path.open("rb") as file:
-            header = file.read(len(SQLITE_HEADER))
-        commands = read_journal_commands(path) if header == SQLITE_HEADER else read_scenario(path)
+        commands = read_commands(path)
     except InputError as error:
         message = str(error).replace(str(path), name)
         return message.replace(path.name, name)
@@ -129,20 +102,6 @@ def parse_commands(text: str) -> list[Command]:
         message = f"has more than {MAX_SCENARIO_LENGTH:,} characters: run it with `delever run`"
         raise InputError(message)
     return [line.command for line in lines_of(BytesIO(text.encode()), "scenario")]
-
-
-def _under(commands: Sequence[Command], rules: str) -> Iterator[Command]:
-    """Yield the commands with every pool under `rules`, without limits of other venues."""
-    venue = venue_of(rules)
-    foreign = {c.pool for c in commands if isinstance(c, DefinePool) and venue_of(c.rules) != venue}
-    for command in commands:
-        if isinstance(command, DefinePool):
-            limits = TriggerLimits() if command.pool in foreign else command.limits
-            yield msgspec.structs.replace(command, rules=rules, limits=limits)
-        elif isinstance(command, DefineContract) and command.pool in foreign:
-            yield msgspec.structs.replace(command, limits=TriggerLimits())
-        else:
-            yield command
 
 
 # --- presets ---

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
 from time import monotonic
-from typing import Any
+from typing import Any, TypedDict
 
 from nicegui import ui
 
@@ -12,6 +12,7 @@ from delever.api_types.market import ContractResponse, PoolResponse, RatingRespo
 from delever.core.messages import OddLots, TradingStatus
 from delever.dashboard.charts.bars import stress_curve
 from delever.dashboard.charts.contract_history import (
+    HEIGHT,
     HISTORY_POINTS,
     RANGE_NAMES,
     ContractHistoryChart,
@@ -23,14 +24,18 @@ from delever.dashboard.components.queue_table import QueueTable
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.format import (
+    NOTHING,
     STATES,
     banner_text,
     grouped,
     headroom,
     humanize,
+    inventory_text,
+    money,
     pairs,
     percent,
     state_of,
+    trigger_level,
     utc,
     window_length,
 )
@@ -38,6 +43,14 @@ from delever.formatting import decimal_text
 from delever.lab.queries.risk_tables import input_value
 
 QUEUE_REFRESH_S, RATING_REFRESH_S, HISTORY_REFRESH_S = 2.0, 30.0, 60.0
+
+ACTIVITY_REFRESH_S = 5.0
+
+FLAGS = 120
+"""Flags of each kind that are requested: the sums of as many intervals."""
+
+EPISODES = 50
+"""Newest ADL events whose time is shaded."""
 
 REDRAW_S = 5.0
 """Interval at which the charts are drawn while their values stay the same."""
@@ -48,20 +61,21 @@ _PARTS = (Column("input", "Input"), Column("value", "Value"), Column("points", "
 async def show(
     client: ApiClient,
     contract: str,
-    side: str = "short",
+    side: str = "",
     offset: int = 0,
     account: str = "",
     range: str = "8h",  # noqa: A002 - its name in the URL
 ) -> None:
     """Build the page of a contract.
 
-    `side`, `offset` and `account` select the page of its ADL queue, `range` that of its charts.
+    `side`, `offset` and `account` select the page of its ADL queue, by default of the side that
+    closes the fund's inventory; `range` is that of its charts.
     """
     frame = PageFrame(client, contract, "/contracts")
     with frame.body:
         head = html()
         with grid():
-            with panel("Insurance fund and contract PnL", "wide", about="one cursor; times in UTC"):
+            with panel("Price, insurance fund, contract PnL", "wide", about="times in UTC"):
                 charts = _Charts(frame, contract, range)
             with panel("Distance to trigger", "slim"):
                 distance = html()
@@ -95,8 +109,8 @@ async def show(
         pool = next(pool for pool in await frame.client.pools() if pool.pool == now.pool)
         frame.as_of(now.as_of, now.time_ms)
         head.set_content(_head(frame, now))
-        distance.set_content(_distance(now, pool))
-        queue.set_asset(now.settle)
+        distance.set_content(_distance(now, pool, charts.rating))
+        queue.set_contract(now)
         await charts.refresh(now, pool)
 
     async def refresh_rating() -> None:
@@ -106,10 +120,20 @@ async def show(
             curve.options.update(stress_curve(_curve_points(rating)))
             curve.update()
             parts.rows = _parts(rating)
+            queue.set_rating(rating)
+            charts.rating = rating
 
     await frame.every(refresh)
-    await frame.every(queue.refresh, QUEUE_REFRESH_S)
     await frame.every(refresh_rating, RATING_REFRESH_S)
+    await frame.every(queue.refresh, QUEUE_REFRESH_S)
+    await frame.every(charts.refresh_activity, ACTIVITY_REFRESH_S)
+
+
+class _Since(TypedDict):
+    """The start of a history, and how many points of it are requested."""
+
+    from_ms: int
+    limit: int
 
 
 class _Charts:
@@ -125,18 +149,21 @@ class _Charts:
                 RANGE_NAMES, value=self._history.range, on_change=self._range_changed
             )
             ranges.props("dense no-caps unelevated")
-        self._chart = ui.echart(time_charts(["", ""], []))
-        self._chart.style(f"height: {charts_height(2)}px")
+        self._from_ms = 0
+        self.rating: RatingResponse | None = None
+        self._chart = ui.echart(time_charts(["", "", ""], [], height=HEIGHT))
+        self._chart.style(f"height: {charts_height(3, HEIGHT)}px")
 
     async def refresh(self, contract: ContractResponse, pool: PoolResponse) -> None:
         """Add the current values, after loading the history if it is due."""
         now_s, history = monotonic(), self._history
         if now_s - self._loaded_s >= HISTORY_REFRESH_S or history.needs_reload:
             self._loaded_s, self._drawn_s = now_s, -HISTORY_REFRESH_S
-            points = await self._frame.client.contract_history(
-                self._contract, from_ms=history.from_ms(contract), limit=HISTORY_POINTS
-            )
-            history.load(contract, points)
+            self._from_ms = history.from_ms(contract)
+            since: _Since = {"from_ms": self._from_ms, "limit": HISTORY_POINTS}
+            points = await self._frame.client.contract_history(self._contract, **since)
+            prices = await self._frame.client.prices(self._contract, **since)
+            history.load(contract, points, prices)
         changed = history.add(contract, pool)
         if changed or now_s - self._drawn_s >= REDRAW_S:
             self._drawn_s = now_s
@@ -144,9 +171,18 @@ class _Charts:
             self._chart.options.update(history.options(contract, pool))
             self._chart.update()
 
+    async def refresh_activity(self) -> None:
+        """Request what is flagged and what is shaded; it is drawn with the next values."""
+        client, name = self._frame.client, self._contract
+        activity = await client.activity(name, from_ms=self._from_ms, limit=FLAGS)
+        if self._history.annotate(activity, await client.episodes(name, limit=EPISODES)):
+            self._drawn_s = -HISTORY_REFRESH_S
+
     async def _range_changed(self, event: Any) -> None:
         self._history, self._loaded_s = ContractHistoryChart(event.value), -HISTORY_REFRESH_S
+        self._from_ms = 0
         self._frame.update_url(range=event.value)
+        await self._frame.attempt(self.refresh_activity)
 
 
 def _actions(contract: str) -> list[OperatorAction]:
@@ -249,7 +285,7 @@ def _head(frame: PageFrame, contract: ContractResponse) -> str:
     state = state_of(contract)
     return (
         f'<div class="banner banner-{state}" data-state="{state}">'
-        f'<b class="state state-{state}">{STATES[state]}</b>'
+        f'<b class="state state-{state}">{STATES[state]}</b>{_status(contract)}'
         f"<span>{escape(banner_text(contract))}</span>"
         f'<span class="quiet">mark {grouped(contract.mark)} at {utc(contract.marked_ms)} · rules '
         f"of {escape(contract.rules)} · insurance fund "
@@ -257,24 +293,53 @@ def _head(frame: PageFrame, contract: ContractResponse) -> str:
     )
 
 
-def _distance(contract: ContractResponse, pool: PoolResponse) -> str:
+def _status(contract: ContractResponse) -> str:
+    """Return the status of a contract that is not traded any more, as a badge."""
+    if contract.status is TradingStatus.TRADING:
+        return ""
+    price = contract.settlement_price
+    at = f" at {grouped(price)} {escape(contract.settle)}" if price else ""
+    return f'<b class="state state-watch">{humanize(contract.status)}{at}</b>'
+
+
+def _distance(contract: ContractResponse, pool: PoolResponse, rating: RatingResponse | None) -> str:
     """Return the gauge of each trigger, and the amounts that the triggers compare."""
     drawdown = contract.trigger("contract_drawdown")
     gauges = [_drawdown(drawdown, contract.settle)] if drawdown else []
     gauges += [_gauge(trigger) for trigger in contract.triggers if trigger is not drawdown]
     peak, asset = f"{window_length(pool.peak_window_ms)} peak", contract.settle
     amounts = {
-        f"contract PnL, {asset}": grouped(contract.contract_pnl),
-        f"{peak} contract PnL": grouped(contract.contract_pnl_peak),
-        f"fund balance, {pool.asset}": grouped(pool.balance),
-        f"{peak} fund balance": grouped(pool.balance_peak),
-        f"fund equity, {pool.asset}": grouped(pool.equity),
-        "inventory long": grouped(contract.inventory_long),
-        "inventory short": grouped(contract.inventory_short),
-        "open interest": grouped(contract.open_interest_long),
+        "move of the mark to ADL, by the stress test": _adl_from(rating),
+        f"contract PnL, {asset}": money(contract.contract_pnl),
+        f"{peak} contract PnL, {asset}": money(contract.contract_pnl_peak),
+        f"fund balance, {pool.asset}": money(pool.balance),
+        f"{peak} fund balance, {pool.asset}": money(pool.balance_peak),
+        f"fund equity, {pool.asset}": money(pool.equity),
+        **_inventory(contract),
+        f"open interest, {asset}": money(contract.open_interest_notional),
         "last ADL": utc(contract.last_adl_ms),
     }
     return f"{''.join(gauges)}{pairs(amounts)}"
+
+
+def _inventory(contract: ContractResponse) -> dict[str, str]:
+    """Return the fund's inventory by side with its notional, or that there is none."""
+    if not inventory_text(contract):
+        return {"fund inventory": "none"}
+    sides = {"long": contract.inventory_long, "short": contract.inventory_short}
+    found = {
+        f"fund inventory, {side}": grouped(quantity)
+        for side, quantity in sides.items()
+        if Decimal(quantity)
+    }
+    return found | {f"its notional, {contract.settle}": money(contract.inventory_notional)}
+
+
+def _adl_from(rating: RatingResponse | None) -> str:
+    """Return the smallest move of the mark at which the stress test starts ADL."""
+    if rating is None:
+        return NOTHING
+    return "none" if rating.adl_from_ppm is None else percent(rating.adl_from_ppm)
 
 
 def _drawdown(trigger: TriggerResponse, asset: str) -> str:
@@ -286,7 +351,10 @@ def _drawdown(trigger: TriggerResponse, asset: str) -> str:
         f"({grouped(numbers['contract_pnl'])} - {grouped(numbers['contract_pnl_peak'])}) ÷ "
         f"{grouped(numbers['balance_peak'])} = <b>{percent(numbers['pnl_ratio_ppm'])}</b>"
     )
-    remaining = {f"headroom to trigger, {asset}": grouped(decimal_text(headroom(trigger)))}
+    remaining = {f"headroom to trigger, {asset}": money(decimal_text(headroom(trigger)))}
+    if trigger.on:
+        missing = trigger_level(trigger, "stop_ppm") - Decimal(numbers["contract_pnl"])
+        remaining = {f"contract PnL to gain until ADL stops, {asset}": money(decimal_text(missing))}
     return (
         "<div>PnL ratio = (contract PnL - its peak) ÷ peak balance of the fund</div>"
         f"<div>{arithmetic}</div>"

@@ -6,4 +6,5 @@ run_plots           pictures of a run, and of a shock under several rule sets
 comparison_plots    pictures of positions ranked under several rule sets
 study_plots         pictures of fund curves and of measures with intervals
 html_report         one HTML file of any of them
+interactive         a crash as pages that people share: the playback of its queue
 """

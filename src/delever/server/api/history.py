@@ -8,7 +8,9 @@ from litestar import get
 from litestar.params import FromPath, QueryParameter
 
 from delever.api_types.history import (
+    ActivityPoint,
     ContractHistoryPoint,
+    MarketActivity,
     PoolDetail,
     PoolFlow,
     PoolHistory,
@@ -152,6 +154,38 @@ async def contract_prices(
     ]
 
 
+@get("/v1/contracts/{contract:str}/activity", guards=[reads_market], tags=["market"])
+async def contract_activity(
+    services: Services,
+    contract: FromPath[str],
+    from_ms: From = 0,
+    until_ms: From = MAX_TIME_MS,
+    limit: Limit = 200,
+) -> list[ActivityPoint]:
+    """Return liquidations and ADL fills of a contract, and the flows of its insurance fund.
+
+    Each kind has at most `limit` points, the sums of as many equal intervals; oldest first.
+    """
+    await services.projector.current()
+    snapshot = services.runner.market_snapshot
+    found = contract_snapshot_of(snapshot, contract)
+    pool = pool_of(snapshot, found.pool)
+    between = from_ms, min(until_ms, snapshot.time_ms)
+    kinds = await services.queries.activity(contract, pool.name, between, limit)
+    points = [
+        ActivityPoint(
+            kind=kind,
+            sequence=row.sequence,
+            time_ms=row.time_ms,
+            count=row.events,
+            amount=format_scaled(int(row.amount_cash), pool.cash_decimals),
+        )
+        for kind, rows in zip(MarketActivity, kinds, strict=True)
+        for row in rows
+    ]
+    return sorted(points, key=lambda point: point.sequence)
+
+
 # --- points ---
 
 
@@ -238,4 +272,4 @@ def _pool_balance(row: Any) -> int:
     return int(row.pool_balance_cash)
 
 
-ROUTES = [pool, pool_history, contract_history, contract_prices]
+ROUTES = [pool, pool_history, contract_history, contract_prices, contract_activity]

@@ -65,6 +65,32 @@ class HistoryQueries:
         points = tables.price_points
         return await self._point_range(points, points.c.contract == contract, from_ms, until_ms)
 
+    async def activity(
+        self, contract: str, pool: str, between: tuple[int, int], intervals: int
+    ) -> list[SqlRows]:
+        """Return liquidations and ADL fills of a contract, and flows of a pool, by interval.
+
+        `between` is the first and the last time; the time from the first row on is divided into
+        `intervals`. A row is the last sequence and time of an interval, the number of events, and
+        the sum of their amounts. Cancelled fills are not counted.
+        """
+        taken, fills, flows = tables.takeovers, tables.fills, tables.flows
+        valid = sa.and_(fills.c.contract == contract, fills.c.cancelled_sequence.is_(None))
+        kinds = [
+            (taken, sa.func.abs(taken.c.value_cash), taken.c.contract == contract),
+            (fills, sa.func.abs(fills.c.value_cash), valid),
+            (flows, flows.c.amount_cash, flows.c.pool == pool),
+        ]
+        limited = [
+            (table, amount, of & table.c.time_ms.between(*between)) for table, amount, of in kinds
+        ]
+        starts = await self._all(
+            *(sa.select(sa.func.min(table.c.time_ms)).where(of) for table, _, of in limited)
+        )
+        first_ms = min((start for ((start,),) in starts if start is not None), default=between[1])
+        width_ms = (between[1] - first_ms) // intervals + 1
+        return await self._all(*(_by_interval(*kind, first_ms, width_ms) for kind in limited))
+
     async def fills_between(self, from_ms: int, until_ms: int, limit: int) -> SqlRows:
         """Return the ADL fills of a time range that are not cancelled, newest first."""
         table = tables.fills
@@ -179,6 +205,25 @@ class HistoryQueries:
 
 def _order(table: sa.Table) -> tuple[sa.Column[Any], sa.Column[Any]]:
     return table.c.sequence, table.c.event_index
+
+
+def _by_interval(
+    table: sa.Table,
+    amount: sa.ColumnElement[int],
+    of: sa.ColumnElement[bool],
+    first_ms: int,
+    width_ms: int,
+) -> sa.Select[Any]:
+    """Return the query of the sums of a table by interval of time, oldest first."""
+    last = sa.func.max(table.c.sequence).label("sequence")
+    sums: list[sa.ColumnElement[Any]] = [
+        last,
+        sa.func.max(table.c.time_ms).label("time_ms"),
+        sa.func.count().label("events"),
+        sa.func.sum(amount).label("amount_cash"),
+    ]
+    interval = (table.c.time_ms - first_ms) // width_ms
+    return sa.select(*sums).where(of).group_by(interval).order_by(last)
 
 
 def _between(
