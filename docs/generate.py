@@ -115,8 +115,8 @@ MEANINGS = {
     "plan's.",
     "plan_exceeds_position": "The plan closes more than the position or its cap allows.",
     "price_beyond_plan_limit": "The ADL price is worse for the accounts than the plan's limit.",
-    "counterparty_ineligible": "ADL may not close the position: it is not ranked, or the fill would "
-    "bankrupt it.",
+    "counterparty_ineligible": "ADL may not close the position: it is not ranked, or the fill "
+    "would bankrupt it.",
     "no_inventory_to_close": "No trigger of the rule set has inventory to close.",
     "adl_queue_not_supported": "The rule set has no ADL; it socializes losses instead.",
     "stale_version": "The row is older than the account's current version.",

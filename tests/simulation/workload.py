@@ -302,7 +302,7 @@ class Workload:
         if waiting and draw.random() < 0.4:
             return self._plan_for(model, *draw.choice(waiting))
         open_ = [c.name for c in model.contracts.values() if c.status != "settled"]
-        if not open_ or draw.random() < 0.95:
+        if not open_ or draw.random() < 0.98:
             return None
         wait_ms = draw.choice([0, 20_000, 60_000, 600_000])
         contract = draw.choice(open_)
@@ -359,7 +359,7 @@ class Workload:
     def _ending(self, draw: random.Random, contract: Contract) -> m.Command:
         """Return a step of a delisting: mostly called off again, sometimes settled."""
         fields = {"time_ms": self.time_ms, "contract": contract.name, "note": "delisted"}
-        if contract.status == "trading" or draw.random() < 0.3:
+        if contract.status == "trading" or draw.random() < 0.15:
             listed = [m.TradingStatus.TRADING, m.TradingStatus.TRADING]
             ending = [m.TradingStatus.CLOSE_ONLY, m.TradingStatus.SETTLING]
             status = draw.choice(ending if contract.status == "trading" else listed + ending)
