@@ -54,8 +54,9 @@ Missed targets, and why:
   positions, so 15 times either is out of reach of one thread.
 - **The median contract**: its two kernels take some 10 us; the rest is Python that validates, makes
   and applies an event, and finds what is stale.
-- **A whole book pickled** has 500 contracts and 1,000 sides with Python objects of their own, at
-  some 14 us a side. Contracts whose whole state is columns would take less, and read worse.
+- **A whole book pickled** has 500 contracts with Python objects of their own (definition, exact
+  terms, inventory, three windows), at 5 us a contract; the rest is pickled by column, and the index
+  copied. Terms and windows as columns would take less, and read worse.
 - **Memory**: 59 bytes of a position are columns, 8 its index, 9 published ranks, 35 its third of an
   account; the rest is memory in reserve.
 - **The ADL round's p99** is that of a shared machine: its kernels alone vary as much. The median is

@@ -10,9 +10,8 @@ from sessions import crash, opening, sessions
 from delever.core.book import Book
 from delever.core.book.account_tables import Accounts, Table, VenueMargins, Wallets
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Inventory
 from delever.core.book.outstanding import Outstanding
-from delever.core.book.pool_state import AssetState, PoolState
+from delever.core.book.pool_state import AssetState, Inventory, PoolState
 from delever.core.book.position_table import PositionTable
 from delever.core.engine import step
 from delever.core.market import mark_table

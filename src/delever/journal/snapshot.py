@@ -14,9 +14,8 @@ import msgspec
 from delever.core.book import Book
 from delever.core.book.account_tables import AccountIndex, Table, VenueMargins, Wallets
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Inventory, Tranche
 from delever.core.book.outstanding import OutstandingLoss
-from delever.core.book.pool_state import AssetState, HeldCollateral, PoolState
+from delever.core.book.pool_state import AssetState, HeldCollateral, Inventory, PoolState, Tranche
 from delever.core.book.position_table import PositionTable
 from delever.core.market.contract_terms import FormerUnits, terms_of
 from delever.core.market.rolling_windows import (

@@ -82,17 +82,15 @@ class StepCheck:
 
     def _post(self, moved: Iterable[Posting]) -> None:
         """Add postings to the totals expected at the end of the step."""
-        expected, unit_sums, book = self._expected, self._unit_sums, self._book
-        for posting in moved:
-            ledger, owner, unit = posting.ledger, posting.owner, posting.unit
-            unit_sums[unit] += posting.amount
-            total = BOOK_TOTALS.get(ledger)
-            if total is None:
+        expected, unit_sums = self._expected, self._unit_sums
+        for ledger, owner, unit, amount in moved:
+            unit_sums[unit] += amount
+            if ledger is LedgerAccount.OUTSIDE:
                 continue
             key = ledger, owner, unit
             if key not in expected:
-                expected[key] = total(book, owner, unit)
-            expected[key] += posting.amount
+                expected[key] = BOOK_TOTALS[ledger](self._book, owner, unit)
+            expected[key] += amount
 
     def close(self) -> None:
         """Raise InvariantBrokenError unless every invariant holds after the step."""

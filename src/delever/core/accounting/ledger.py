@@ -7,15 +7,10 @@ So is a pool's collateral, in the pool's asset; in its own asset it is posted as
 the venue's own books, which submit absolute balances and positions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 
-import msgspec
-
 from delever.core.book import Book
-from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Inventory
-from delever.core.book.position_table import PositionTable
 from delever.core.messages import Side
 
 
@@ -32,19 +27,12 @@ class LedgerAccount(StrEnum):
     OUTSIDE = "outside"
 
 
-class Posting(msgspec.Struct, frozen=True, gc=False):
-    """One entry of a balanced movement, in a unit: a settle asset (Cash) or 'lots of CONTRACT'.
+Posting = tuple[LedgerAccount, str, str, int]
+"""One entry of a balanced movement: ledger account, owner, unit, amount.
 
-    `owner` names what the total is of: an asset (wallets, fees), a contract (margins, positions,
-    inventory) or a pool (pool, collateral). `account` is the venue's account, where there is
-    exactly one.
-    """
-
-    ledger: LedgerAccount
-    owner: str
-    unit: str
-    amount: int
-    account: str = ""
+The owner names what the total is of: an asset (wallets, fees), a contract (margins, positions,
+inventory) or a pool (pool, collateral). The unit is a settle asset (Cash) or 'lots of CONTRACT'.
+"""
 
 
 def lots_unit(contract: str) -> str:
@@ -58,18 +46,16 @@ def _margins(book: Book, contract: str, _unit: str) -> int:
 
 
 def _positions(book: Book, contract: str, unit: str) -> int:
-    return _net(book.contracts[contract], book.contracts[contract].tables, unit)
+    state = book.contracts[contract]
+    long, short = state.tables.values()
+    if unit == state.terms.settle:
+        return -long.total_cost - short.total_cost
+    return long.total_lots - short.total_lots
 
 
 def _inventory(book: Book, contract: str, unit: str) -> int:
-    return _net(book.contracts[contract], book.contracts[contract].inventory, unit)
-
-
-def _net(
-    state: ContractState, sides: Mapping[Side, PositionTable] | Mapping[Side, Inventory], unit: str
-) -> int:
-    """Return the total of both sides: net lots, or negative cost."""
-    long, short = sides.values()
+    state = book.contracts[contract]
+    long, short = state.inventory.values()
     if unit == state.terms.settle:
         return -long.total_cost - short.total_cost
     return long.total_lots - short.total_lots

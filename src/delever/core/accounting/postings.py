@@ -29,9 +29,9 @@ def _against_outside(moved: Iterable[Posting], unit: str) -> Iterator[Posting]:
     """Yield postings, and the posting to OUTSIDE that balances them."""
     total = 0
     for posting in moved:
-        total += posting.amount
+        total += posting[-1]
         yield posting
-    yield Posting(LedgerAccount.OUTSIDE, unit, unit, -total)
+    yield LedgerAccount.OUTSIDE, unit, unit, -total
 
 
 # --- snapshots ---
@@ -42,8 +42,8 @@ def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
         event.accounts, event.assets, event.balance_cash, strict=True
     ):
         moved = balance - book.asset(asset).wallets.balance.item(book.accounts.index[account])
-        yield Posting(LedgerAccount.WALLETS, asset, asset, moved, account)
-        yield Posting(LedgerAccount.OUTSIDE, asset, asset, -moved)
+        yield LedgerAccount.WALLETS, asset, asset, moved
+        yield LedgerAccount.OUTSIDE, asset, asset, -moved
 
 
 def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Posting]:
@@ -51,7 +51,7 @@ def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Pos
     accounts = unpack_column(event.account, "<i4", 0)
     submitted = exact_sum(unpack_column(event.balance_cash, "<i8", len(accounts)))
     known = exact_sum(book.asset(event.asset).wallets.balance[accounts])
-    moved = [Posting(LedgerAccount.WALLETS, event.asset, event.asset, submitted - known)]
+    moved = [(LedgerAccount.WALLETS, event.asset, event.asset, submitted - known)]
     yield from _against_outside(moved, event.asset)
 
 
@@ -84,12 +84,12 @@ def _side_moved(
 ) -> Iterator[Posting]:
     name, asset = event.contract, book.contracts[event.contract].terms.settle
     unit, lots = lots_unit(name), event.side.sign * lots
-    yield Posting(LedgerAccount.POSITIONS, name, asset, -cost)
+    yield LedgerAccount.POSITIONS, name, asset, -cost
     if margin:
-        yield Posting(LedgerAccount.MARGINS, name, asset, margin)
-    yield Posting(LedgerAccount.OUTSIDE, asset, asset, cost - margin)
-    yield Posting(LedgerAccount.POSITIONS, name, unit, lots)
-    yield Posting(LedgerAccount.OUTSIDE, unit, unit, -lots)
+        yield LedgerAccount.MARGINS, name, asset, margin
+    yield LedgerAccount.OUTSIDE, asset, asset, cost - margin
+    yield LedgerAccount.POSITIONS, name, unit, lots
+    yield LedgerAccount.OUTSIDE, unit, unit, -lots
 
 
 # --- pools, takeover, unwinding ---
@@ -97,33 +97,33 @@ def _side_moved(
 
 def _pool_funded(book: Book, event: m.PoolFunded) -> Iterator[Posting]:
     asset = book.pools[event.pool].asset
-    moved = [Posting(LedgerAccount.POOL, event.pool, asset, event.amount_cash)]
+    moved = [(LedgerAccount.POOL, event.pool, asset, event.amount_cash)]
     return _against_outside(moved, asset)
 
 
 def _wallet_settled(_book: Book, event: m.WalletSettled) -> Iterator[Posting]:
     asset, amount = event.asset, event.amount_cash
-    yield Posting(LedgerAccount.WALLETS, asset, asset, -amount, event.account)
-    yield Posting(LedgerAccount.POOL, event.pool, asset, amount)
+    yield LedgerAccount.WALLETS, asset, asset, -amount
+    yield LedgerAccount.POOL, event.pool, asset, amount
 
 
 def _collateral_taken_over(book: Book, event: m.CollateralTakenOver) -> Iterator[Posting]:
     """Yield both movements: the asset to the pool, its value to the account's wallet."""
-    account, settle = event.account, book.pools[event.pool].asset
+    settle = book.pools[event.pool].asset
     asset, amount, value = event.asset, event.amount_cash, event.value_cash
-    yield Posting(LedgerAccount.WALLETS, asset, asset, -amount, account)
-    yield Posting(LedgerAccount.COLLATERAL, event.pool, asset, amount)
-    yield Posting(LedgerAccount.WALLETS, settle, settle, value, account)
-    yield Posting(LedgerAccount.COLLATERAL, event.pool, settle, -value)
+    yield LedgerAccount.WALLETS, asset, asset, -amount
+    yield LedgerAccount.COLLATERAL, event.pool, asset, amount
+    yield LedgerAccount.WALLETS, settle, settle, value
+    yield LedgerAccount.COLLATERAL, event.pool, settle, -value
 
 
 def _collateral_converted(book: Book, event: m.CollateralConverted) -> Iterator[Posting]:
     settle, sold = book.pools[event.pool].asset, event.amount_cash
-    moved = [Posting(LedgerAccount.COLLATERAL, event.pool, event.asset, -sold)]
+    moved = [(LedgerAccount.COLLATERAL, event.pool, event.asset, -sold)]
     yield from _against_outside(moved, event.asset)
     moved = [
-        Posting(LedgerAccount.COLLATERAL, event.pool, settle, event.cost_cash),
-        Posting(LedgerAccount.POOL, event.pool, settle, event.realized_pnl_cash),
+        (LedgerAccount.COLLATERAL, event.pool, settle, event.cost_cash),
+        (LedgerAccount.POOL, event.pool, settle, event.realized_pnl_cash),
     ]
     yield from _against_outside(moved, settle)
 
@@ -131,21 +131,21 @@ def _collateral_converted(book: Book, event: m.CollateralConverted) -> Iterator[
 def _taken_over(book: Book, event: m.TakenOver) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, name = state.terms.settle, event.contract
-    yield Posting(LedgerAccount.POSITIONS, name, asset, event.cost_cash, event.account)
-    yield Posting(LedgerAccount.MARGINS, name, asset, -event.margin_cash, event.account)
-    yield Posting(LedgerAccount.WALLETS, asset, asset, event.to_wallet_cash, event.account)
-    yield Posting(LedgerAccount.POOL, state.pool, asset, event.to_pool_cash)
-    yield Posting(LedgerAccount.INVENTORY, name, asset, -event.value_cash)
+    yield LedgerAccount.POSITIONS, name, asset, event.cost_cash
+    yield LedgerAccount.MARGINS, name, asset, -event.margin_cash
+    yield LedgerAccount.WALLETS, asset, asset, event.to_wallet_cash
+    yield LedgerAccount.POOL, state.pool, asset, event.to_pool_cash
+    yield LedgerAccount.INVENTORY, name, asset, -event.value_cash
     unit, lots = lots_unit(name), event.side.sign * event.lots
-    yield Posting(LedgerAccount.POSITIONS, name, unit, -lots, event.account)
-    yield Posting(LedgerAccount.INVENTORY, name, unit, lots)
+    yield LedgerAccount.POSITIONS, name, unit, -lots
+    yield LedgerAccount.INVENTORY, name, unit, lots
 
 
 def _positions_netted(book: Book, event: m.PositionsNetted) -> Iterator[Posting]:
     asset, name = book.contracts[event.contract].terms.settle, event.contract
     cost = event.long_cost_cash + event.short_cost_cash
-    yield Posting(LedgerAccount.POSITIONS, name, asset, cost, event.account)
-    yield Posting(LedgerAccount.WALLETS, asset, asset, event.realized_pnl_cash, event.account)
+    yield LedgerAccount.POSITIONS, name, asset, cost
+    yield LedgerAccount.WALLETS, asset, asset, event.realized_pnl_cash
 
 
 def _positions_closed(book: Book, event: m.PositionsClosed) -> Iterator[Posting]:
@@ -157,14 +157,14 @@ def _positions_closed(book: Book, event: m.PositionsClosed) -> Iterator[Posting]
     )
     to_wallets = sum(event.realized_pnl_cash) + margin - to_pool
     moved = [
-        Posting(LedgerAccount.POSITIONS, name, asset, cost),
-        Posting(LedgerAccount.MARGINS, name, asset, -margin),
-        Posting(LedgerAccount.WALLETS, asset, asset, to_wallets),
-        Posting(LedgerAccount.POOL, state.pool, asset, to_pool),
+        (LedgerAccount.POSITIONS, name, asset, cost),
+        (LedgerAccount.MARGINS, name, asset, -margin),
+        (LedgerAccount.WALLETS, asset, asset, to_wallets),
+        (LedgerAccount.POOL, state.pool, asset, to_pool),
     ]
     yield from _against_outside(moved, asset)
     signed = -event.side.sign * sum(event.lots)
-    yield from _against_outside([Posting(LedgerAccount.POSITIONS, name, unit, signed)], unit)
+    yield from _against_outside([(LedgerAccount.POSITIONS, name, unit, signed)], unit)
 
 
 def _inventory_closed(book: Book, event: m.InventoryClosed) -> Iterator[Posting]:
@@ -172,28 +172,25 @@ def _inventory_closed(book: Book, event: m.InventoryClosed) -> Iterator[Posting]
     asset, unit = state.terms.settle, lots_unit(event.contract)
     realized = sum(event.realized_pnl_cash)
     moved = [
-        Posting(LedgerAccount.INVENTORY, event.contract, asset, sum(event.cost_cash)),
-        Posting(LedgerAccount.POOL, state.pool, asset, realized),
+        (LedgerAccount.INVENTORY, event.contract, asset, sum(event.cost_cash)),
+        (LedgerAccount.POOL, state.pool, asset, realized),
     ]
     yield from _against_outside(moved, asset)
     signed = -event.side.sign * sum(event.lots)
-    yield from _against_outside(
-        [Posting(LedgerAccount.INVENTORY, event.contract, unit, signed)], unit
-    )
+    yield from _against_outside([(LedgerAccount.INVENTORY, event.contract, unit, signed)], unit)
 
 
 def _contract_settled(book: Book, event: m.ContractSettled) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset = state.terms.settle
-    moved = [Posting(LedgerAccount.POOL, state.pool, asset, event.rounding_cash)]
+    moved = [(LedgerAccount.POOL, state.pool, asset, event.rounding_cash)]
     return _against_outside(moved, asset)
 
 
 def _settlement_loss_shared(book: Book, event: m.SettlementLossShared) -> Iterator[Posting]:
     asset, total = book.contracts[event.contract].terms.settle, sum(event.amount_cash)
-    for account, amount in zip(event.accounts, event.amount_cash, strict=True):
-        yield Posting(LedgerAccount.WALLETS, asset, asset, -amount, account)
-    yield Posting(LedgerAccount.POOL, event.pool, asset, total)
+    yield LedgerAccount.WALLETS, asset, asset, -total
+    yield LedgerAccount.POOL, event.pool, asset, total
 
 
 def _contract_amended(book: Book, event: m.ContractAmended) -> Iterator[Posting]:
@@ -204,28 +201,26 @@ def _contract_amended(book: Book, event: m.ContractAmended) -> Iterator[Posting]
         lots = BOOK_TOTALS[ledger](book, event.contract, unit)
         added = share_floor(lots, *ratio) - lots
         if added:
-            yield from _against_outside([Posting(ledger, event.contract, unit, added)], unit)
+            yield from _against_outside([(ledger, event.contract, unit, added)], unit)
 
 
 def _inventory_netted(book: Book, event: m.InventoryNetted) -> Iterator[Posting]:
     """Yield the postings of money; the lots of both sides have the same ledger account."""
     asset, cost = book.contracts[event.contract].terms.settle, -event.realized_pnl_cash
-    yield Posting(LedgerAccount.INVENTORY, event.contract, asset, cost)
-    yield Posting(LedgerAccount.POOL, event.pool, asset, event.realized_pnl_cash)
+    yield LedgerAccount.INVENTORY, event.contract, asset, cost
+    yield LedgerAccount.POOL, event.pool, asset, event.realized_pnl_cash
 
 
 def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, unit = state.terms.settle, lots_unit(event.contract)
     moved = [
-        Posting(LedgerAccount.INVENTORY, event.contract, asset, event.cost_cash),
-        Posting(LedgerAccount.POOL, state.pool, asset, event.realized_pnl_cash),
+        (LedgerAccount.INVENTORY, event.contract, asset, event.cost_cash),
+        (LedgerAccount.POOL, state.pool, asset, event.realized_pnl_cash),
     ]
     yield from _against_outside(moved, asset)
     signed = -event.side.sign * event.lots
-    yield from _against_outside(
-        [Posting(LedgerAccount.INVENTORY, event.contract, unit, signed)], unit
-    )
+    yield from _against_outside([(LedgerAccount.INVENTORY, event.contract, unit, signed)], unit)
 
 
 # --- ADL ---
@@ -243,7 +238,7 @@ _FILL_AMOUNTS = (
 
 def _filled(book: Book, fill: m.AdlFilled, direction: int = 1) -> Iterator[Posting]:
     amounts = [direction * getattr(fill, name) for name in _FILL_AMOUNTS]
-    return _closed(book, fill, amounts, fill.account)
+    return _closed(book, fill, amounts)
 
 
 def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
@@ -252,37 +247,34 @@ def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
 
 def _compensated(_book: Book, event: m.Compensated) -> Iterator[Posting]:
     asset, amount = event.asset, event.amount_cash
-    yield Posting(LedgerAccount.POOL, event.pool, asset, -amount)
-    yield Posting(LedgerAccount.WALLETS, asset, asset, amount, event.account)
+    yield LedgerAccount.POOL, event.pool, asset, -amount
+    yield LedgerAccount.WALLETS, asset, asset, amount
 
 
-def _closed(
-    book: Book, fill: m.AdlFilled, amounts: Sequence[int], account: str = ""
-) -> Iterator[Posting]:
+def _closed(book: Book, fill: m.AdlFilled, amounts: Sequence[int]) -> Iterator[Posting]:
     """Yield the postings of closing counterparty and inventory, by the _FILL_AMOUNTS."""
     state = book.contracts[fill.contract]
     asset, name = state.terms.settle, fill.contract
     lots, cost, realized_pnl, margin_returned, fee, pool_cost, pool_realized_pnl = amounts
     to_wallet = realized_pnl + margin_returned - fee
-    yield Posting(LedgerAccount.POSITIONS, name, asset, cost, account)
+    yield LedgerAccount.POSITIONS, name, asset, cost
     if margin_returned:
-        yield Posting(LedgerAccount.MARGINS, name, asset, -margin_returned, account)
-    yield Posting(LedgerAccount.WALLETS, asset, asset, to_wallet, account)
+        yield LedgerAccount.MARGINS, name, asset, -margin_returned
+    yield LedgerAccount.WALLETS, asset, asset, to_wallet
     if fee:
-        yield Posting(LedgerAccount.FEES, asset, asset, fee)
-    yield Posting(LedgerAccount.INVENTORY, name, asset, pool_cost)
-    yield Posting(LedgerAccount.POOL, fill.pool, asset, pool_realized_pnl)
+        yield LedgerAccount.FEES, asset, asset, fee
+    yield LedgerAccount.INVENTORY, name, asset, pool_cost
+    yield LedgerAccount.POOL, fill.pool, asset, pool_realized_pnl
     unit, lots = lots_unit(name), fill.side.sign * lots
-    yield Posting(LedgerAccount.POSITIONS, name, unit, -lots, account)
-    yield Posting(LedgerAccount.INVENTORY, name, unit, lots)
+    yield LedgerAccount.POSITIONS, name, unit, -lots
+    yield LedgerAccount.INVENTORY, name, unit, lots
 
 
 def _loss_socialized(book: Book, event: m.LossSocialized) -> Iterator[Posting]:
     state = book.contracts[event.contract]
-    asset = state.terms.settle
-    for account, amount in zip(event.accounts, event.amount_cash, strict=True):
-        yield Posting(LedgerAccount.POSITIONS, event.contract, asset, -amount, account)
-    yield Posting(LedgerAccount.POOL, state.pool, asset, sum(event.amount_cash))
+    asset, total = state.terms.settle, sum(event.amount_cash)
+    yield LedgerAccount.POSITIONS, event.contract, asset, -total
+    yield LedgerAccount.POOL, state.pool, asset, total
 
 
 _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {

@@ -12,15 +12,21 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
-from delever.core.book.changes import REPORTS, Changes, MonitoredContracts, NewMarkColumns, NewMarks
-from delever.core.book.contract_state import ContractState, contracts_html
+from delever.core.book.changes import REPORTS, Changes, MonitoredContracts
+from delever.core.book.contract_state import (
+    ContractState,
+    contracts_html,
+    pack_contracts,
+    unpack_contracts,
+)
+from delever.core.book.new_marks import new_marks
 from delever.core.book.outstanding import Outstanding
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.book.position_table import PositionBlock
 from delever.core.kernels import ParallelMap
 from delever.core.market.collateral import read_index_price, unit_collateral
 from delever.core.market.contract_terms import terms_of
-from delever.core.market.mark_table import COLUMN_THRESHOLD, MarkTable
+from delever.core.market.mark_table import MarkTable
 from delever.core.market.trigger_limits import exact_limits, slippage_ppm
 from delever.core.market.validation import unpack_column
 from delever.core.messages import Event, NoticeKind, Side
@@ -76,12 +82,9 @@ class Book:
         self._changes = Changes()
 
     def __repr__(self) -> str:
-        counted = {
-            "contract": len(self.contracts),
-            "account": self.accounts.size,
-            "pool": len(self.pools),
-        }
-        parts = (f"{count} {noun}{'s' if count != 1 else ''}" for noun, count in counted.items())
+        counts = len(self.contracts), self.accounts.size, len(self.pools)
+        counted = zip(counts, ("contract", "account", "pool"), strict=True)
+        parts = (f"{count} {noun}{'s' if count != 1 else ''}" for count, noun in counted)
         listed = [*self.assumptions[:3], "..."][: len(self.assumptions)]
         return f"<Book: {'; '.join([', '.join(parts), *listed])}>"
 
@@ -119,7 +122,7 @@ class Book:
 
     def monitored(self) -> list[ContractState]:
         """Return the contracts that each step observes, in order of definition."""
-        return self._monitored.in_order()
+        return self._monitored.in_order(self.contracts)
 
     @property
     def has_stale_rows(self) -> bool:
@@ -175,7 +178,7 @@ class Book:
         rest = pickle.dumps(state, protocol=5, buffer_callback=buffers.append)
         copied = Book(self.registry)
         own = pickle.loads(rest, buffers=[np.array(buffer.raw()) for buffer in buffers])  # noqa: S301 - this book's own bytes
-        vars(copied).update(own, registry=copied.registry, superseded=self.superseded)
+        copied.__setstate__(own | {"registry": copied.registry, "superseded": self.superseded})
         return copied
 
     def restore(self, earlier: "Book") -> None:
@@ -199,7 +202,12 @@ class Book:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy takes: all but the caches, which follow from the rest."""
-        return vars(self) | {"publication_cache": None, "idle_rounds": {}}
+        contracts = pack_contracts([*self.contracts.values()])
+        return vars(self) | {"publication_cache": None, "idle_rounds": {}, "contracts": contracts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.contracts = unpack_contracts(state["contracts"], self.positions, self.marks)
 
     # --- apply ---
 
@@ -253,8 +261,7 @@ class Book:
         """Leave the book as it is: the event only reports."""
 
     _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _no_change
-    _plan_accepted = _no_change
-    _index_price_rejected = _no_change
+    _plan_accepted = _index_price_rejected = _no_change
 
     # --- events: definitions ---
 
@@ -449,11 +456,7 @@ class Book:
 
     def _marks_set(self, event: m.MarksSet, parallel_map: ParallelMap = map) -> None:
         self._changes.record_marks(event.contracts)  # they make no contract monitored
-        new: NewMarks | NewMarkColumns = (
-            NewMarks(self.contracts, event)
-            if len(event.contracts) < COLUMN_THRESHOLD
-            else NewMarkColumns(self.contracts, self.marks, event)
-        )
+        new = new_marks(self.contracts, self.marks, event)
         for state in new.set(self.time_ms):
             self.asset_of(state).grow_exposure(state.update_exposure())
         block = self.positions
@@ -556,8 +559,7 @@ class Book:
 
     def _inventory_closed(self, event: m.InventoryClosed) -> None:
         state = self.contracts[event.contract]
-        columns = event.takeovers, event.lots, event.cost_cash
-        for takeover, lots, cost in zip(*columns, strict=True):
+        for takeover, lots, cost in zip(event.takeovers, event.lots, event.cost_cash, strict=True):
             self._reduce_inventory(state, event.side, takeover, lots, cost)
         self._credit_pool(state, sum(event.realized_pnl_cash))
 

@@ -1,17 +1,22 @@
 """The state of one contract: terms, mark, depth, positions, inventory, PnL and ADL."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
 from delever.core.book.account_tables import Accounts, Wallets
-from delever.core.book.inventory import Inventory, Tranche
+from delever.core.book.pool_state import Inventory, Tranche
 from delever.core.book.position_table import (
+    PackedTables,
     PositionBlock,
     PositionBounds,
     PositionColumns,
     PositionTable,
+    pack_tables,
+    unpack_tables,
 )
 from delever.core.kernels import kernels_for
 from delever.core.market.contract_terms import ContractTerms, FormerUnits
@@ -745,6 +750,32 @@ class ContractState:
     def take_changes(self, side: Side) -> list[tuple[object, ...]]:
         """Return the positions and tranches of one side that changed since the last call."""
         return [*self.tables[side].take_changes(), *self.inventory[side].take_changes()]
+
+
+PackedContracts = tuple[tuple[str, ...], tuple[tuple[Any, ...], ...], PackedTables]
+"""Names of attributes, a column of each with an entry a contract, and the tables of positions."""
+
+
+def pack_contracts(states: Sequence[ContractState]) -> PackedContracts:
+    """Return what a copy of all contracts of a book takes, which pickle copies by column."""
+    names = tuple(vars(states[0]).keys() - {"tables", "marks"}) if states else ()
+    columns = tuple(zip(*map(attrgetter(*names), states), strict=True)) if states else ()
+    tables = [table for state in states for table in state.tables.values()]
+    return names, columns, pack_tables(tables)
+
+
+def unpack_contracts(
+    packed: PackedContracts, positions: PositionBlock, marks: MarkTable
+) -> dict[str, ContractState]:
+    """Return the contracts by name that `pack_contracts` packed, with their block and marks."""
+    names, columns, packed_tables = packed
+    tables, states = iter(unpack_tables(packed_tables, positions)), {}
+    for numbers in zip(*columns, strict=True):
+        state = ContractState.__new__(ContractState)
+        of_sides = dict(zip(Side, tables, strict=False))
+        vars(state).update(zip(names, numbers, strict=True), marks=marks, tables=of_sides)
+        states[state.name] = state
+    return states
 
 
 def contracts_html(title: str, states: Iterable[ContractState]) -> str:

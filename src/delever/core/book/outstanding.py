@@ -1,6 +1,6 @@
 """What the venue's snapshots of an account may not include yet: fills, losses, compensations."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -33,6 +33,11 @@ class Outstanding:
         self.losses: dict[str, list[OutstandingLoss]] = {}
         self.compensations: dict[str, list[Compensated]] = {}
         self._fills_of: dict[str, list[int]] = {}
+
+    def __contains__(self, account: object) -> bool:
+        """Return whether an account may have anything outstanding."""
+        fills, losses, compensations = self._fills_of, self.losses, self.compensations
+        return account in fills or account in losses or account in compensations
 
     def fills_of(self, account: str) -> list[AdlFilled]:
         """Return an account's fills, oldest first."""
@@ -67,7 +72,7 @@ class Outstanding:
 
     def acknowledge(self, accounts: Accounts, name: str) -> None:
         """Drop what no snapshot of an account can miss any more."""
-        if not any(name in changes for changes in self._by_account()):
+        if name not in self:
             return
         row = accounts.index[name]
         included, paid = accounts.positions_fill.item(row), accounts.balances_fill.item(row)
@@ -83,15 +88,12 @@ class Outstanding:
 
     def acknowledge_all(self, accounts: Accounts, rows: Ints) -> None:
         """Acknowledge for many accounts, few of which have anything outstanding."""
-        if not any(self._by_account()):
+        if not (self._fills_of or self.losses or self.compensations):
             return
         submitted = set(rows.tolist())
         for name in sorted(self.accounts()):
             if accounts.index[name] in submitted:
                 self.acknowledge(accounts, name)
-
-    def _by_account(self) -> Sequence[Mapping[str, object]]:
-        return self._fills_of, self.losses, self.compensations
 
     def rescale(self, contract: str, lots_ratio: Ratio, price_ratio: Ratio) -> None:
         """Express the fills of a contract in new units, which gives whole numbers."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
@@ -341,22 +341,18 @@ class RowIndex:
     same time at any size.
     """
 
-    __slots__ = ("_last_lookup", "_slots")
+    __slots__ = ("_last_lookup", "slots")
 
     def __init__(self, slots: Ints | None = None) -> None:
-        self._slots: Ints = np.full(FIRST_SLOTS, -1, np.int32) if slots is None else slots
+        self.slots: Ints = np.full(FIRST_SLOTS, -1, np.int32) if slots is None else slots
         self._last_lookup = (-1, -1, -1)
-
-    def __reduce__(self) -> tuple[type["RowIndex"], tuple[Ints]]:
-        """Return what a copy takes, faster than slots do by themselves."""
-        return RowIndex, (self._slots,)
 
     def find(self, table: "PositionTable", account: int, position: int) -> int:
         """Return the row of a position, or -1 where there is none."""
         last_account, last_position, row = self._last_lookup  # a step repeats the same lookup
         if last_account == account and last_position == position:
             return row
-        slots = self._slots
+        slots = self.slots
         slot, last = home_slot(slots, account, position), len(slots) - 1
         while (row := slots.item(slot)) >= 0:
             if table.account.item(row) == account and table.position.item(row) == position:
@@ -371,24 +367,24 @@ class RowIndex:
         columns = table.account, table.position
         # The compiled kernels accept no read-only view, as a broadcast default column is.
         keys = (np.require(key, np.int64, ["C", "W"]) for key in (accounts, positions))
-        found: Ints = kernels.find_rows(self._slots, *columns, *keys)
+        found: Ints = kernels.find_rows(self.slots, *columns, *keys)
         return found
 
     def insert(self, table: "PositionTable", first: int, end: int) -> None:
         """Insert the new rows first..end-1."""
         self._last_lookup = -1, -1, -1
-        if 4 * end > 3 * len(self._slots):
-            size = len(self._slots)
+        if 4 * end > 3 * len(self.slots):
+            size = len(self.slots)
             while 4 * end > 3 * size:
                 size *= 2
-            self._slots = np.full(size, -1, np.int32)
+            self.slots = np.full(size, -1, np.int32)
             first = 0
         if end - first == 1:
-            self._slots[self._free_slot(table, first)] = first
+            self.slots[self._free_slot(table, first)] = first
             return
         columns = table.account, table.position
         kernels = kernels_for(table.book_rows)
-        kernels.insert_rows(self._slots, *columns, first, end)
+        kernels.insert_rows(self.slots, *columns, first, end)
 
     def remove(self, table: "PositionTable", accounts: Ints, positions: Ints) -> Ints:
         """Remove positions one after the other; the table's last row then moves into each gap.
@@ -398,19 +394,19 @@ class RowIndex:
         self._last_lookup = -1, -1, -1
         columns = table.account, table.position
         kernels = kernels_for(table.book_rows)
-        gaps: Ints = kernels.remove_rows(self._slots, *columns, accounts, positions, table.size)
+        gaps: Ints = kernels.remove_rows(self.slots, *columns, accounts, positions, table.size)
         return gaps
 
     def rebuild(self, table: "PositionTable") -> None:
         """Build the index of all rows from scratch."""
-        self._slots = np.full(FIRST_SLOTS, -1, np.int32)
+        self.slots = np.full(FIRST_SLOTS, -1, np.int32)
         self.insert(table, 0, table.size)
 
     def _free_slot(self, table: "PositionTable", row: int) -> int:
         """Return the slot for a new row."""
         key = table.account.item(row), table.position.item(row)
-        slot, last = home_slot(self._slots, *key), len(self._slots) - 1
-        while self._slots.item(slot) >= 0:
+        slot, last = home_slot(self.slots, *key), len(self.slots) - 1
+        while self.slots.item(slot) >= 0:
             slot = (slot + 1) & last
         return slot
 
@@ -494,14 +490,6 @@ class PositionTable(Table):
         """View the range in the block, after it has moved or was copied."""
         vars(self).update(self.block.columns_of(self.number))
         self.start = self.block.starts.item(self.number)
-
-    def __getstate__(self) -> dict[str, object]:
-        """Return what a copy takes: all but the views of the block."""
-        return dict(zip(_STATE, _state_of(self), strict=True))
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        vars(self).update(state)
-        self.block.add_viewer(self)
 
     def _reserve(self, size: int) -> None:
         if size > self.block.capacities.item(self.number):
@@ -765,10 +753,34 @@ class PositionTable(Table):
         self.total_margin = exact_sum(self.margin[:size])
 
 
-_STATE = (
-    *("block", "number", "_size", "index", "total_lots", "total_cost", "total_margin"),
+_PACKED = (
+    *("number", "_size", "total_lots", "total_cost", "total_margin"),
     *("max_lots", "max_cost", "position_ids", "changed", "changed_batches"),
 )
-"""What a copy of a table takes."""
+"""What a copy of a table takes, beside its rows in the block and its index."""
 
-_state_of = attrgetter(*_STATE)
+PackedTables = tuple[tuple[tuple[Any, ...], ...], list[int], Ints]
+"""A column of each number of tables, the sizes of their indices, and all of those in one piece."""
+
+
+def pack_tables(tables: Sequence[PositionTable]) -> PackedTables:
+    """Return what a copy of the tables of a block takes: columns, which pickle copies fast."""
+    columns = tuple(zip(*map(attrgetter(*_PACKED), tables), strict=True))
+    slots = [table.index.slots for table in tables]
+    sizes = [len(each) for each in slots]
+    return columns, sizes, np.concatenate([np.empty(0, np.int32), *slots])
+
+
+def unpack_tables(packed: PackedTables, block: PositionBlock) -> list[PositionTable]:
+    """Return the tables that `pack_tables` packed, on a copy of their block."""
+    columns, sizes, slots = packed
+    tables = []
+    for numbers, size, end in zip(
+        zip(*columns, strict=True), sizes, accumulate(sizes), strict=True
+    ):
+        table = PositionTable.__new__(PositionTable)
+        index = RowIndex(slots[end - size : end])
+        vars(table).update(zip(_PACKED, numbers, strict=True), block=block, index=index)
+        block.add_viewer(table)
+        tables.append(table)
+    return tables

@@ -7,7 +7,7 @@ import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Tranche
+from delever.core.book.pool_state import Tranche
 from delever.core.messages import CounterpartySkipped, PositionsNetted, Reason, Side
 from delever.core.rules.adl_price import Quote
 from delever.core.rules.eligibility import EligibilityFilter, apply_filters

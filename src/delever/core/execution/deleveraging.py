@@ -11,7 +11,7 @@ import numpy as np
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Tranche
+from delever.core.book.pool_state import Tranche
 from delever.core.execution.adl_round import AdlRound, allocate_round, net_reached
 from delever.core.execution.settlement import settle
 from delever.core.messages import AdlExhausted, Event, Reason, RoundClosed, Side

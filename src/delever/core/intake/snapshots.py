@@ -27,9 +27,9 @@ from delever.core.market.validation import (
     reject_unless,
 )
 from delever.core.messages import Event, PositionRow, Reason, Side
-from delever.core.units import COLUMN_LIMIT, Ints, share_floor
+from delever.core.units import COLUMN_LIMIT, share_floor
 from delever.core.valuation.multi_asset import is_pooled
-from delever.core.valuation.numeric_range import ContractSide, Growth, check_range
+from delever.core.valuation.numeric_range import ContractSide, Growth, balances_fit, check_range
 
 Submitted = dict[tuple[str, str, int, Side], bool]
 """The positions of a command's rows so far, and whether each is open."""
@@ -108,9 +108,10 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
     check_version(book, command)
     submitted: set[tuple[str, str]] = set()
     for number, row in enumerate(command.balances):
-        known = _known_version(book, book.accounts.balances_version, row.account)
+        account = book.accounts.index.get(row.account)
+        known = -1 if account is None else book.accounts.balances_version.item(account)
         try:
-            _, cash = _read_balance(book, row, submitted)
+            cash = _read_balance(book, row, account, submitted)
         except Rejection as rejection:
             if command.strict:
                 raise rejection.inside(f"balances[{number}]") from None
@@ -136,16 +137,12 @@ def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
     return [*events, *with_notices(book, sorted(rejected, key=attrgetter("row")))]
 
 
-def _known_version(book: Book, versions: Ints, name: str) -> int:
-    """Return the version of an account's newest snapshot, -1 without one."""
-    account = book.accounts.index.get(name)
-    return -1 if account is None else versions.item(account)
-
-
 def _largest_balances(
     book: Book, columns: list[tuple[str, str, int]], *, strict: bool
 ) -> list[int]:
     """Return the places of the balances that do not fit the numeric range."""
+    if balances_fit(book, columns):
+        return []
 
     def check(taken: Iterable[tuple[str, str, int]]) -> None:
         most: dict[str, int] = {}
@@ -181,23 +178,23 @@ def _balance_rejected(
 
 
 def _read_balance(
-    book: Book, row: m.BalanceRow, submitted: set[tuple[str, str]]
-) -> tuple[int, int]:
-    """Return the account's index and the balance in Cash."""
-    account = _account(book, row.account)
+    book: Book, row: m.BalanceRow, account: int | None, submitted: set[tuple[str, str]]
+) -> int:
+    """Return the balance of an account, by index or None where it is not defined, in Cash."""
+    _existing(account, row.account)
     asset = book.assets.get(row.asset)
     if asset is None:
         raise Rejection("asset", row.asset, Reason.UNKNOWN_ASSET)
     if (row.account, row.asset) in submitted:
         raise Rejection("", row.account, Reason.DUPLICATE_ROW)
     submitted.add((row.account, row.asset))
-    return account, read_cash("balance", row.balance, asset.cash_decimals)
+    return read_cash("balance", row.balance, asset.cash_decimals)
 
 
 def set_account_margin(book: Book, command: m.SetAccountMargin) -> list[Event]:
     """Return the margin submitted, or that it is older than the newest one."""
     version = read_count("version", command.version)
-    account = _account(book, command.account)
+    account = _existing(book.accounts.index.get(command.account), command.account)
     asset = book.assets.get(command.asset)
     if asset is None:
         raise Rejection("asset", command.asset, Reason.UNKNOWN_ASSET)
@@ -260,9 +257,10 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
     submitted: Submitted = {}
     check_version(book, command)
     for number, row in enumerate(command.positions):
-        known = _known_version(book, book.accounts.positions_version, row.account)
+        found = book.accounts.index.get(row.account)
+        known = -1 if found is None else book.accounts.positions_version.item(found)
         try:
-            account = _account(book, row.account)
+            account = _existing(found, row.account)
             position = _read_row(book, row)
             _check_sides(book, row, account, submitted, position.lots > 0)
         except Rejection as rejection:
@@ -516,8 +514,8 @@ def _order_events(book: Book, rows: list[PositionRow]) -> list[Event]:
     ]
 
 
-def _account(book: Book, name: str) -> int:
-    account = book.accounts.index.get(name)
+def _existing(account: int | None, name: str) -> int:
+    """Return an account's index; reject an account that is not defined."""
     if account is None:
         raise Rejection("account", name, Reason.UNKNOWN_ACCOUNT)
     return account
@@ -525,6 +523,8 @@ def _account(book: Book, name: str) -> int:
 
 def paid_since(book: Book, account: str, asset: str, last_fill: int) -> int:
     """Return what fills and compensations after `last_fill` have paid an account, in Cash."""
+    if account not in book.outstanding:
+        return 0
     fills = sum(
         fill.realized_pnl_cash + fill.margin_returned_cash - fill.fee_cash
         for fill in outstanding_fills(book, account, last_fill)
@@ -546,9 +546,9 @@ def outstanding_changes(
     book: Book, account: str, last_fill: int
 ) -> list[m.AdlFilled | OutstandingLoss]:
     """Return the account's fills and socialized losses after `last_fill`, in order."""
-    fills = outstanding_fills(book, account, last_fill)
-    if not fills and account not in book.outstanding.losses:
+    if account not in book.outstanding:
         return []
+    fills = outstanding_fills(book, account, last_fill)
     losses = [loss for loss in book.outstanding.losses.get(account, ()) if loss.fill > last_fill]
     return sorted([*fills, *losses], key=lambda change: change.fill)
 

@@ -1,5 +1,6 @@
 """The limits of a trigger in exact numbers."""
 
+import functools
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
@@ -39,8 +40,9 @@ class Limits:
 _fields_of = attrgetter(*(field.name for field in fields(Limits)))
 
 
+@functools.lru_cache(maxsize=256)
 def exact_limits(limits: TriggerLimits, cash_decimals: int) -> Limits:
-    """Return validated limits in exact numbers."""
+    """Return validated limits in exact numbers; most contracts of a venue share their limits."""
 
     def exact(amount: Amount | None, decimals: int) -> int:
         number = None if amount is None else parse_decimal(amount)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Tranche
+from delever.core.book.pool_state import Tranche
 from delever.core.market.trigger_limits import Limits
 from delever.core.messages import Side
 from delever.core.rules.triggers import limits_of

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Tranche
-from delever.core.book.pool_state import PoolState
+from delever.core.book.pool_state import PoolState, Tranche
 from delever.core.messages import DepthSet, DepthSufficiencySet, Event, PoolObserved, Side, Unwound
 from delever.core.units import PPM, Mark, div_floor, floor_ticks, share_floor
 from delever.core.valuation.multi_asset import collateral_pnl

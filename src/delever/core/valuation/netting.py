@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Tranche
-from delever.core.book.pool_state import PoolState
+from delever.core.book.pool_state import PoolState, Tranche
 from delever.core.messages import Event, InventoryNetted, PositionsNetted, Side, WalletSettled
 from delever.core.units import floor_ticks, share_floor
 from delever.core.valuation.bankruptcy import OpenPosition, cross_positions, settle_pooled

@@ -92,6 +92,15 @@ def check_range(
         reject_unless(fits, field, book.margin_currency, Reason.EXCEEDS_NUMERIC_RANGE)
 
 
+def balances_fit(book: Book, balances: Iterable[tuple[str, str, int]]) -> bool:
+    """Return whether the bounds on equity show that balances (account, asset, Cash) fit."""
+    for _, name, cash in balances:
+        asset = book.assets[name]
+        if asset.exposure + max(asset.wallets.largest, abs(cash)) >= COLUMN_LIMIT:
+            return False
+    return not book.margin_currency
+
+
 def bounds_fit(book: Book, moved: Mapping[str, Mark]) -> bool:
     """Return whether the bounds on equity show that it fits the numeric range at new marks.
 

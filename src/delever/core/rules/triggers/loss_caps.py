@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Tranche
+from delever.core.book.pool_state import Tranche
 from delever.core.market.trigger_limits import UNSET, Limits
 from delever.core.messages import Reason, Side
 from delever.core.rules.triggers.trigger import (

@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Tranche
+from delever.core.book.pool_state import Tranche
 from delever.core.messages import Side
 from delever.core.units import Ticks, div_ceil, ratio_ppm, share_floor
 

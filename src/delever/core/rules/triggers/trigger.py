@@ -7,7 +7,7 @@ from typing import Protocol
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.book.inventory import Tranche
+from delever.core.book.pool_state import Tranche
 from delever.core.market.trigger_limits import UNSET, Limits
 from delever.core.messages import Reason, Side
 
