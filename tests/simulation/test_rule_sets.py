@@ -17,7 +17,7 @@ from delever.core.rules.loss_socialization import WithdrawalHaircut
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.valuation.side_valuation import SideValuation, value_side
 
-SEEDS = range(3)
+SEEDS = range(4)
 MAX_SESSIONS = 40
 LENGTH = 110
 

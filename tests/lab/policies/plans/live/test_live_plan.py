@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from waiting_market import waiting_market
 
 import delever
 from delever.core import messages as m
@@ -15,6 +14,7 @@ from delever.core.messages import Command, Reason
 from delever.lab.errors import InputError
 from delever.lab.policies.plans.live.live_plan import LivePlan, live_plans
 from delever.lab.policies.plans.live.plan_verification import verify_plans
+from waiting_market import waiting_market
 
 MOVES = (("0.1", "0.15"), ("0.3", "0.4"), ("0.6", "0.5"), ("-0.3", "-0.3"))
 SHOCKS = [delever.Shock({"BTC": btc, "ETH": eth}) for btc, eth in MOVES]
