@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from api_page import api_page
 from architecture_picture import pictures
+from bench_page import bench_page
 from config_page import config_page
 from policy_page import policies_page
 from rule_pages import rules_page, venues_filled
@@ -199,6 +200,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "rules.md": rules_page(),
         ROOT / "docs" / "policies.md": policies_page(),
+        ROOT / "docs" / "results" / "adl-bench.md": bench_page(),
         REFERENCE / "commands.md": commands_page(),
         REFERENCE / "api.md": api_page(),
         REFERENCE / "config.md": config_page(),

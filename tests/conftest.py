@@ -4,7 +4,12 @@
 `long` (make slow) searches at random, a hundred times as far, and remembers what it found.
 """
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from brokers import Brokers, running_brokers
 
 EXAMPLES = 50
 
@@ -23,3 +28,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("default")
+
+
+@pytest.fixture(scope="module")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
+    """Three NATS brokers for the tests of a file: each test has a stream of its own."""
+    with running_brokers(tmp_path_factory.mktemp("brokers")) as running:
+        yield running

@@ -20,8 +20,9 @@ The names below are what most programs need; each is imported when it is first u
     print(delever.explain(book, "BTCUSDT", "bob"))
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from delever.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from delever.core.book import Book
@@ -73,17 +74,4 @@ _HOMES = {
     "delever.rule_registry": ("registry",),
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
-    for module, names in _HOMES.items():
-        if name in names:
-            found = getattr(importlib.import_module(module), name)
-            globals()[name] = found
-            return found
-    raise AttributeError(f"module 'delever' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Return all public names, imported or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _HOMES)

@@ -67,13 +67,17 @@ class JournalConfig(_Section, frozen=True, kw_only=True):
     snapshot_every: int = 50_000
     """Records between two snapshots of the book: the most that a restart replays."""
     idempotency_window: int = 100_000
-    """Number of newest command ids within which a repeated id runs only once."""
+    """Newest records within which a repeated command id runs only once; alike at all replicas."""
     batch_limit: int = 5_000
     """Largest number of commands in one commit."""
     queue_limit: int = 100_000
     """Commands that may be queued for the engine; beyond this limit the response is 503."""
     max_time_jump_ms: int = 5 * 60_000
     """How far a command may move the journal's time without an operator's confirmation; 0: any."""
+    log: str = ""
+    """The replicated log, `nats://BROKER,BROKER,BROKER/NAME`; empty: a single process."""
+    replica: str = ""
+    """This replica's name, another one at each; the host's name if empty."""
 
 
 class HistoryConfig(_Section, frozen=True, kw_only=True):
@@ -215,7 +219,7 @@ class NoticesConfig(_Section, frozen=True, kw_only=True):
     retry_max_ms: int = 3_600_000
     """Longest wait between two attempts."""
     give_up_after_ms: int = 3 * 24 * 3_600_000
-    """How long a delivery is retried before it is marked as failed."""
+    """Sum of the waits between attempts after which a delivery is marked as failed."""
     retention_ms: int = 90 * 24 * 3_600_000
     """How long the delivery log retains notices that were delivered or given up."""
     templates: str = ""
@@ -306,6 +310,7 @@ def check(config: Config, where: str) -> None:
         *_names_errors(config),
         *_choices_errors(config),
         *_keys_errors(config),
+        *_log_errors(config.journal),
         *_operators_errors(config.operators),
         *_mail_errors(config.notices.mail),
         *_recipients_errors(config.notices),
@@ -348,6 +353,20 @@ def _names_errors(config: Config) -> list[str]:
             if name and first != contract:
                 found.append(f"contracts.{contract}.{venue} = {name!r}: already belongs to {first}")
     return found
+
+
+_LOG_ADDRESS = re.compile(r"nats://[^/\s,]+(?:,[^/\s,]+)*/[A-Za-z0-9_-]{1,64}")
+_REPLICA_NAME = re.compile(r"[A-Za-z0-9._-]{0,64}")
+
+
+def _log_errors(journal: JournalConfig) -> Iterator[str]:
+    """Yield errors of the address of the replicated log, and of this replica's name."""
+    if journal.log and not _LOG_ADDRESS.fullmatch(journal.log):
+        yield f"journal.log = {journal.log!r}: must be nats://BROKER,BROKER,BROKER/NAME"
+    if journal.log and journal.path == ":memory:":
+        yield "journal.path = ':memory:': a replica needs a file for its journal"
+    if not _REPLICA_NAME.fullmatch(journal.replica):
+        yield f"journal.replica = {journal.replica!r}: letters, digits, ., - and _ only"
 
 
 def _choices_errors(config: Config) -> list[str]:

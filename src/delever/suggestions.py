@@ -3,11 +3,14 @@
 import difflib
 from collections.abc import Iterable
 
+MAX_LISTED = 16
+"""Known names that an error lists, where none of them resembles the given one."""
+
 
 def suggestion(name: object, known: Iterable[str]) -> str:
-    """Return '; did you mean ...?', or up to 12 known names, or nothing."""
+    """Return '; did you mean ...?', or all known names if they are few, or nothing."""
     names = sorted(map(str, known))
     similar = difflib.get_close_matches(str(name), names, n=1)
     if similar:
         return f"; did you mean {similar[0]!r}?"
-    return f"; there is {', '.join(names)}" if 0 < len(names) <= 12 else ""
+    return f"; there is {', '.join(names)}" if 0 < len(names) <= MAX_LISTED else ""

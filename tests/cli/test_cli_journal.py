@@ -62,11 +62,12 @@ def test_old_records_are_archived_pruned_verified_and_restored(
     head = delever("verify", journal)[1].split()[-1]
     code, out, _ = delever("journal", "archive", journal, archive, "--retain", "15")
     assert (code, out.split(";")[0]) == (0, f"{archive}: verified, records up to 40")
+    both = f"verified: 60 records, 60 of them replayed both ways; head {head}\n"
+    assert delever("verify", archive, journal) == (0, both, "")  # 40 of them are in both files
     code, out, _ = delever("journal", "prune", journal, archive, "--retain", "15")
     assert (code, out.split(",")[0]) == (0, f"{journal}: records up to 40 deleted")
     rest = f"verified: 20 records from record 41 on, 20 of them replayed both ways; head {head}\n"
     assert delever("verify", journal) == (0, rest, "")
-    both = f"verified: 60 records, 60 of them replayed both ways; head {head}\n"
     assert delever("verify", archive, journal) == (0, both, "")
     code, out, _ = delever("journal", "restore", whole, archive, journal)
     assert (code, out) == (0, f"{whole}: verified, records up to 60; head {head}\n")

@@ -34,7 +34,7 @@ def test_simulate_writes_json_a_file_and_a_report(delever: Call, tmp_path: Path)
     code, out, err = delever("lab", "simulate", BOOK, *SHOCK, *words)
     answer = json.loads(out)
     assert (code, answer["schema"]) == (ExitCode.SUCCESS, "delever.lab.simulate/1")
-    assert answer["measures"]["haircut_total"] == 21392.3005
+    assert answer["measures"]["USDT"]["haircut_total"] == 21392.3005
     assert len(answer["accounts"]) == pl.read_parquet(file).height == 2
     assert "Deleveraged accounts" in page.read_text()
     assert err.startswith(f"{page}: ")
@@ -114,6 +114,20 @@ def test_allocate_has_a_column_for_each_policy_on_a_terminal(delever: Call, tmp_
     assert "By policy" in page.read_text()
 
 
+def test_the_sides_of_venues_are_taken_by_the_command(delever: Call) -> None:
+    queue = ("rank", BOOK, "--contract", "BTCUSDT", "--json", "--side")
+    assert delever(*queue, "SHORT") == delever(*queue, "Sell") == delever(*queue, "short")
+    code, _, err = delever(*queue, "up")
+    assert (code, "there is no side 'up'; there is long, short" in err) != (0, False)
+
+
+@pytest.mark.parametrize("crash", [("--move.BTCUSDT=-0.1",), ("--model", "gbm")])
+def test_a_crash_of_no_steps_is_an_error(delever: Call, crash: tuple[str, ...]) -> None:
+    code, out, err = delever("lab", "simulate", BOOK, *crash, "--steps", "0")
+    assert (code, out) == (ExitCode.INVALID_INPUT, "")
+    assert "steps '0': must be a whole number, at least 1" in err
+
+
 def test_policies_of_the_literature_are_accepted_by_name(delever: Call) -> None:
     queue = ("--contract", "BTCUSDT", "--side", "short", "--quantity", "3", "--json")
     for command in (
@@ -153,7 +167,7 @@ def test_policies_of_the_literature_are_accepted_by_name(delever: Call) -> None:
         (
             ("allocate", "--contract", "BTCUSDT", "--side", "short", "--quantity", "0.0001"),
             ExitCode.INVALID_INPUT,
-            "quantity '0.0001': invalid lot multiple",
+            "quantity '0.0001': must be a multiple of 0.001, above 0",
         ),
     ],
 )

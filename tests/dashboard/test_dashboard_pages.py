@@ -30,6 +30,8 @@ PAGES = {
     "replay": "/replay",
 }
 
+PNG_HEADER = b"\x89PNG"
+
 WITHOUT_AS_OF = {"accounts", "episode", "episodes", "lab", "replay"}
 """Pages whose data are not of one sequence."""
 
@@ -259,6 +261,11 @@ def test_account_that_was_closed_sees_each_fill_with_its_proof(
     explanation = server.get(f"/v1/fills/{newest['fill']}")
     assert proof.locator("pre").inner_text() == explanation["text"]
     assert f"Record {newest['sequence']}" in proof.inner_text()
+    proof.get_by_role("link", name="Receipt").click()
+    expect(page.locator("img.receipt")).to_have_js_property("naturalWidth", 1200)
+    with page.expect_download() as picture:
+        page.get_by_role("button", name="PNG").click()
+    assert picture.value.path().read_bytes().startswith(PNG_HEADER)
     assert browser.console_errors == []
 
 

@@ -98,6 +98,11 @@ def old_snapshot(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SqliteJournal, "add_snapshot", add_old)
 
 
+def believed_log(patch: pytest.MonkeyPatch) -> None:
+    """What can be read of the log after a failed sync is taken to be on disk."""
+    patch.setattr(SqliteJournal, "_rewrite_log", lambda _journal: None)
+
+
 def unchecked_reads(patch: pytest.MonkeyPatch) -> None:
     """Records are served without comparing them with their hash. (Found by the simulation.)"""
     patch.setattr(SqliteJournal, "intact_records", SqliteJournal.records)
@@ -163,6 +168,7 @@ PLANTED: tuple[PlantedFault, ...] = (
     ignored_write_error,
     forgotten_ids,
     old_snapshot,
+    believed_log,
     unchecked_reads,
     cursor_apart,
     sent_before,

@@ -148,7 +148,8 @@ def _actions(
 
 
 def _disk_fault(rng: random.Random, turns: int) -> list[AnyAction]:
-    kind = rng.choice(["power", "power", "kill", "write", "sync", "read"])
+    kinds = ["power", "power", "kill", "write", "sync", "sync_and_kill", "read"]
+    kind = rng.choice(kinds)
     return [DiskFault(turns=turns, kind=kind, after=rng.choice([1, 2, 5, 10, 30, 80]))]
 
 

@@ -36,7 +36,6 @@ def config_of(path: Path) -> Config:
                 "mail": {"host": "mail.test", "sender": "adl@venue.test"},
                 "recipients": recipients,
                 "retry_max_ms": 4_000,
-                "give_up_after_ms": 10**15,
             },
         },
         Config,

@@ -15,11 +15,15 @@ READ, WRITE, SYNC, OPEN, DELETE, TRUNCATE = "read", "write", "sync", "open", "de
 
 
 class DiskError(Exception):
-    """Raised for an operation that fails; `operation` is its kind, "full" for a full disk."""
+    """Raised for an operation that fails; `operation` is its kind, "full" for a full disk.
 
-    def __init__(self, operation: str) -> None:
+    `fault` is the kind of the fault, "" where the process has ended before.
+    """
+
+    def __init__(self, operation: str, fault: str = "") -> None:
         super().__init__(f"{operation} failed")
         self.operation = operation
+        self.fault = fault
 
 
 @dataclass
@@ -27,13 +31,14 @@ class Fault:
     """A fault at the first fitting operation after some others.
 
     `kind` is `power` or `kill` (at any operation), or `write`, `sync`, `read`: that one fails.
+    After `sync_and_kill` the process is killed before it learns that the sync has failed.
     """
 
     kind: str
     after: int
 
     def fits(self, operation: str) -> bool:
-        return self.kind in {"power", "kill", operation}
+        return self.kind in {"power", "kill"} or self.kind.partition("_")[0] == operation
 
 
 @dataclass
@@ -126,6 +131,17 @@ class SimulatedDisk:
             raise DiskError("full")
         file.write(offset, content)
 
+    def rewrite(self, path: str) -> None:
+        """Write the bytes of a file again, and sync them; raises OSError."""
+        if path not in self.files:
+            return
+        try:
+            file = self.open(path, create=False)
+            self.write(file, 0, self.read(file, 0, len(file.cached)))
+            self.sync(path, file)
+        except DiskError as error:
+            raise OSError(str(error)) from error
+
     def truncate(self, file: SimulatedFile, size: int) -> None:
         self._operate(TRUNCATE)
         file.write(size, None)
@@ -133,8 +149,8 @@ class SimulatedDisk:
     def sync(self, path: str, file: SimulatedFile) -> None:
         try:
             self._operate(SYNC)
-        except DiskError:
-            if not self.halted and path.endswith(self.JOURNAL_FILES):
+        except DiskError as error:
+            if error.fault.startswith(SYNC) and path.endswith(self.JOURNAL_FILES):
                 file.sync_in_part(self._random)
             raise
         file.sync()
@@ -160,9 +176,9 @@ class SimulatedDisk:
             return
         self.faults.remove(due)
         self._count(due.kind)
-        if due.kind in {"power", "kill"}:
-            self.halted = due.kind
-        raise DiskError(operation)
+        if due.kind.endswith(("power", "kill")):
+            self.halted = due.kind.rpartition("_")[2]
+        raise DiskError(operation, due.kind)
 
     def _count(self, kind: str) -> None:
         self.injected[kind] = self.injected.get(kind, 0) + 1

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from simulated_disk import DiskError, SimulatedDisk, SimulatedFile
 
-from delever.journal import SqliteJournal
+from delever.journal import SqliteJournal, sqlite
 
 OK, BUSY, IOERR, FULL, CANTOPEN = 0, 5, 10, 13, 14
 CODES = {
@@ -30,7 +30,7 @@ CODES = {
 SHORT_READ = IOERR | 2 << 8
 NO_SUCH_FILE = IOERR | 23 << 8
 NOT_FOUND = 12
-OPEN_CREATE, DELETE_ON_CLOSE = 0x4, 0x8
+OPEN_READONLY, OPEN_CREATE, DELETE_ON_CLOSE = 0x1, 0x4, 0x8
 POWERSAFE_OVERWRITE = 0x1000
 SHM_UNLOCK, SHM_LOCK, SHM_SHARED, SHM_EXCLUSIVE = 1, 2, 4, 8
 SHARED, RESERVED, PENDING, EXCLUSIVE = 1, 2, 3, 4
@@ -48,6 +48,7 @@ class OpenFile:
     file: SimulatedFile
     generation: int
     delete_on_close: bool = False
+    is_readonly: bool = False
     lock: int = 0
     shm_shared: set[int] = field(default_factory=set)
     shm_exclusive: set[int] = field(default_factory=set)
@@ -177,7 +178,11 @@ class SqliteVfs:
         file = self.disk.open(path, create=bool(flags & OPEN_CREATE))
         self._opened += 1
         self._open[self._opened] = OpenFile(
-            path, file, self.disk.generation, bool(flags & DELETE_ON_CLOSE)
+            path,
+            file,
+            self.disk.generation,
+            delete_on_close=bool(flags & DELETE_ON_CLOSE),
+            is_readonly=bool(flags & OPEN_READONLY),
         )
         place.methods, place.number = ctypes.addressof(self._methods), self._opened
         if out:
@@ -275,6 +280,8 @@ class SqliteVfs:
             return OK
         if others >= (PENDING if level == SHARED else RESERVED):
             return BUSY
+        if own.is_readonly and level > SHARED:  # fcntl(2) does not lock it for writing
+            return BUSY
         if level == EXCLUSIVE and others >= SHARED:
             own.lock = PENDING
             return BUSY
@@ -340,14 +347,15 @@ def mounted(disk: SimulatedDisk, seed: int) -> Iterator[SqliteVfs]:
     """
     vfs = SqliteVfs(disk, seed)
     _in_use[:] = [*(each for each in _in_use if each.has_open_files), vfs]
-    reading = SqliteJournal._rows
+    reading, rewriting = SqliteJournal._rows, sqlite.rewrite_file
+    sqlite.rewrite_file = disk.rewrite
     SqliteJournal._rows = lambda journal, *query: iter(list(reading(journal, *query)))
     usual = library().sqlite3_vfs_find(None)
     library().sqlite3_vfs_register(ctypes.byref(vfs.table), 1)
     try:
         yield vfs
     finally:
-        SqliteJournal._rows = reading
+        SqliteJournal._rows, sqlite.rewrite_file = reading, rewriting
         library().sqlite3_vfs_unregister(ctypes.byref(vfs.table))
         library().sqlite3_vfs_register(pointer(usual), 1)
     if vfs.bugs:

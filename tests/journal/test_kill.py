@@ -3,7 +3,9 @@
 Run as a program, this file is the process that gets killed.
 """
 
+import errno
 import itertools
+import os
 import random
 import signal
 import subprocess
@@ -17,7 +19,7 @@ from sessions import crash
 
 from delever.core import messages as m
 from delever.core.messages import Command
-from delever.journal import Record, Recorder, SqliteJournal, verify
+from delever.journal import JournalError, Record, Recorder, SqliteJournal, sqlite, verify
 
 
 def commands_after(time_ms: int) -> Iterator[Command]:
@@ -101,6 +103,29 @@ def test_two_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
         stored = {record.sequence: record.hash.hex() for record in journal.records()}
     assert list(stored) == list(range(1, len(stored) + 1))
     assert hashes.items() <= stored.items()
+
+
+def refuse_to_sync(_descriptor: int) -> None:
+    raise OSError(errno.EIO, "the disk failed")
+
+
+def test_the_log_of_a_killed_process_is_on_disk_before_it_is_believed(
+    tmp_path: Path, killed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails again ends the opening, and leaves every byte of the log."""
+    log = Path(f"{killed}-wal").read_bytes()
+    path = write_log(tmp_path, killed, log)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse_to_sync)
+        with pytest.raises(JournalError, match="its log cannot be written"):
+            SqliteJournal(path)
+        patch.setattr(sqlite, "REWRITE_BYTES", 100_001)
+        written: list[int] = []
+        patch.setattr(os, "fsync", lambda descriptor: written.append(os.fstat(descriptor).st_ino))
+        with SqliteJournal(path) as journal, SqliteJournal(path, readonly=True) as reader:
+            assert written == [Path(f"{path}-wal").stat().st_ino]
+            assert Path(f"{path}-wal").read_bytes() == log
+            assert journal.head() == reader.head()
 
 
 def write_log(folder: Path, killed: Path, log: bytes) -> Path:

@@ -1,9 +1,9 @@
 """Queries: queues, explanations, what-ifs, ranks under all rules, risk ratings; rule sets."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -13,6 +13,7 @@ from delever.cli.output import (
     TO_STDOUT,
     Output,
     json_text,
+    log,
     progress,
     write,
     write_rows,
@@ -21,9 +22,21 @@ from delever.cli.output import (
 from delever.formatting import humanize
 
 if TYPE_CHECKING:
+    from cyclopts import Token
+
     from delever.core.rules import RuleSet
 
-SideName = Literal["long", "short"]
+
+def _side(_kind: object, tokens: Sequence["Token"]) -> str:
+    """Return a side by delever's or a venue's name, by the mapping of tables."""
+    from delever.lab.queries.position_queries import side_of  # noqa: PLC0415 - slow to import
+
+    return str(side_of(tokens[0].value))
+
+
+SideName = Annotated[Literal["long", "short"], Parameter(converter=_side)]
+"""A side; venues' names (LONG, Buy) are taken, too."""
+
 BookPath = Annotated[
     Path, Parameter(help="Book directory: one CSV or Parquet file for each table.")
 ]
@@ -110,6 +123,9 @@ def explain(
     rules: RulesOption = None,
     journal: Annotated[Path | None, Parameter(help="Journal, for a past ADL fill.")] = None,
     fill: Annotated[int | None, Parameter(help="Fill number in the journal.")] = None,
+    receipt: Annotated[
+        Path | None, Parameter(help="File for the receipt of a past fill: .html, .svg or .png.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Explain an open position's rank in the ADL queue, or a past ADL fill.
@@ -121,8 +137,10 @@ def explain(
             raise UsageError("--journal and --fill cannot be combined with other options")
         if journal is None or fill is None:
             raise UsageError("a past fill needs both --journal and --fill")
-        _explain_fill(journal, fill, json=json)
+        _explain_fill(journal, fill, receipt, json=json)
         return
+    if receipt is not None:
+        raise UsageError("--receipt needs --journal and --fill")
     if book is None or account is None or contract is None:
         raise UsageError("expected BOOK --account A --contract C, or --journal J --fill N")
     from delever.lab.queries import position_queries  # noqa: PLC0415 - slow to import
@@ -140,7 +158,7 @@ def explain(
     _write_answer(str(explanation), explanation.facts(), "delever.explanation/1", json=json)
 
 
-def _explain_fill(journal: Path, fill: int, *, json: bool) -> None:
+def _explain_fill(journal: Path, fill: int, receipt: Path | None, *, json: bool) -> None:
     from delever.lab.queries.fill_explanation import explain_fill  # noqa: PLC0415 - slow
     from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
 
@@ -148,7 +166,25 @@ def _explain_fill(journal: Path, fill: int, *, json: bool) -> None:
         explanation = explain_fill(
             journal, fill, progress=report_progress, rule_sets=installed_rule_sets()
         )
+    if receipt is not None:
+        _write_receipt(explanation.facts(), str(explanation), receipt)
     _write_answer(str(explanation), explanation.facts(), "delever.fill/1", json=json)
+
+
+def _write_receipt(facts: dict[str, Any], text: str, file: Path) -> None:
+    from delever.lab.reports.interactive import receipt  # noqa: PLC0415 - slow to import
+
+    match file.suffix:
+        case ".html":
+            content = receipt.receipt_page(facts, text).encode()
+        case ".svg":
+            content = receipt.receipt_svg(facts).encode()
+        case ".png":
+            content = receipt.receipt_png(facts)
+        case suffix:
+            raise UsageError(f"--receipt {file}: {suffix!r} is none of .html, .svg and .png")
+    file.write_bytes(content)
+    log(f"{file}: {len(content):,} bytes")
 
 
 def _write_answer(text: str, facts: Mapping[str, object], schema: str, *, json: bool) -> None:

@@ -1,6 +1,6 @@
 """Rebuild a book from a journal, and verify the journal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -119,6 +119,20 @@ def _write_plans(journal: Path, folder: Path, *, json: bool) -> int:
     return ExitCode.CHECK_FAILED if (table["finding"] != "").any() else ExitCode.SUCCESS
 
 
+def _distinct(parts: Iterable[tuple[int, int]]) -> int:
+    """Return how many records there are in parts of a journal, (base, records), that may overlap.
+
+    >>> _distinct([(0, 10), (6, 8)])
+    14
+    """
+    counted = reached = 0
+    for base, records in parts:
+        last = base + records
+        counted += max(last - max(reached, base), 0)
+        reached = max(reached, last)
+    return counted
+
+
 def _write_verdict(
     files: Sequence[Path],
     found: Sequence["Verification"],
@@ -138,7 +152,7 @@ def _write_verdict(
         "journal": str(files[-1]),
         "ok": not findings,
         "first_record": first.base.sequence + 1,
-        "records": sum(verification.records for verification in found),
+        "records": _distinct((each.base.sequence, each.records) for each in found),
         "snapshots": sum(verification.snapshots for verification in found),
         "replayed": last.replayed,
         "head": last.head.hash.hex() if last.head else None,
@@ -153,7 +167,9 @@ def _write_verdict(
         log(f"delever: {names} is NOT verified: {rows[0]['detail']}")
         return ExitCode.CHECK_FAILED
     if not json:
-        replayed = sum(max(each.replayed - each.base.sequence, 0) for each in found)
+        replayed = _distinct(
+            (each.base.sequence, each.replayed - each.base.sequence) for each in found
+        )
         after = f" from record {first.base.sequence + 1} on" if first.base.sequence else ""
         counts = f"{metadata['records']} records{after}, {replayed} of them replayed both ways"
         write(f"verified: {counts}; head {metadata['head'] or 'none'}")

@@ -64,6 +64,7 @@ CrashSource = Annotated[
     Path, Parameter(help="Journal, scenario (NDJSON), or book directory with a crash to run on it.")
 ]
 Page = Annotated[Path, Parameter(name=["--output", "-o"], help="HTML file to write.")]
+Film = Annotated[Path, Parameter(name=["--output", "-o"], help="File to write: .html or .gif.")]
 OtherRules = Annotated[
     list[str] | None,
     Parameter(name="--rules", help="Other rule set to switch to; repeatable. Default: pro_rata."),
@@ -151,9 +152,10 @@ def crashes(book: "Book", crash: CrashOptions) -> list["Scenario"]:
     if crash.prices is not None:
         found = [models.historical_path(_prices(crash.prices), name=crash.prices.stem)]
     elif crash.model is None:
-        shock = crash.steps in {None, 1}
-        path = scenario_of(Shock(crash.move)) if shock else None
-        found = [path or models.linear_path(crash.move, steps=crash.steps or 1)]
+        is_shock = crash.steps in {None, 1}
+        steps = 1 if crash.steps is None else crash.steps
+        shock = scenario_of(Shock(crash.move)) if is_shock else None
+        found = [shock or models.linear_path(crash.move, steps=steps)]
     else:
         found = models.scenarios(
             book,
@@ -252,7 +254,7 @@ def _write_run_json(result: "RunResult", accounts: "pl.DataFrame") -> None:
     answer = {
         "schema": "delever.lab.simulate/1",
         "summary": result.summary,
-        "measures": result.measures(),
+        "measures": {asset: result.measures(asset) for asset in result.assets},
         "accounts": accounts.to_dicts(),
     }
     write(json_text(answer).rstrip())
@@ -376,7 +378,8 @@ def fund(
     found = {"fund": best.fund, "low": best.low, "high": best.high, "cost": best.cost}
     log(
         f"optimum: {best.fund:,.0f} ({best.low:,.0f} to {best.high:,.0f}), expected cost "
-        f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f}"
+        f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f} "
+        f"({curve.newsvendor_low:,.0f} to {curve.newsvendor_high:,.0f})"
     )
     if report is not None:
         _write_study_report("Fund size", {"By size": curve.frame}, report, "fund", curve.frame)
@@ -507,13 +510,77 @@ def check(
     return ExitCode.SUCCESS if found.ok else ExitCode.CHECK_FAILED
 
 
+@app.command(help="Score policies on ADL-Bench: twelve frozen instances, a dozen measures.")
+def bench(
+    files: Annotated[
+        list[Path] | None, Parameter(help="Python file with an object `policy`; it is executed.")
+    ] = None,
+    /,
+    *,
+    policies: Annotated[
+        list[str] | None, Parameter(name="--policy", help="Shipped policy; repeatable.")
+    ] = None,
+    shipped: Annotated[bool, Parameter(negative="", help="All shipped policies.")] = False,
+    instances: Annotated[
+        list[str] | None,
+        Parameter(name="--instance", help="Instance; repeatable. Default: all of them."),
+    ] = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each policy and instance, and the mean of each policy."""
+    from delever.lab.studies.bench import submission  # noqa: PLC0415 - slow to import
+
+    names = [*(submission.SHIPPED if shipped else ()), *(policies or ())]
+    chosen = [*names, *map(submission.read_submission, files or ())]
+    if not chosen:
+        raise UsageError("expected FILE.py, --policy NAME or --shipped")
+    with progress("bench") as report_progress:
+        table = submission.bench(chosen, instances, report_progress)
+    write_rows(table, out, schema="delever.lab.bench/1")
+
+
 # --- pages to share ---
 
 
 @app.command(
-    help="Write a crash as one HTML file that plays: price, fund, and the queue as ADL closes it."
+    help="Write a crash that plays, as HTML or GIF: price, fund, and the queue as ADL closes it."
 )
 def playback(
+    source: CrashSource,
+    /,
+    *,
+    output: Film,
+    crash: CrashOptions = NO_CRASH,
+    rules: OtherRules = None,
+    policies: Policies = None,
+    fund: Fund = None,
+    title: PageTitle = None,
+) -> None:
+    """Write a crash that plays: HTML with a switch between rule sets and policies, or a GIF."""
+    from delever.lab.reports.interactive import playback as page  # noqa: PLC0415 - slow to import
+
+    heading = title or f"{source.stem}: the crash"
+    with _warnings():
+        recordings = _recordings(source, crash, rules or (), policies, fund)
+    if output.suffix == ".gif":
+        _write_file(_gif(recordings, heading), output)
+    else:
+        _write_file(page.playback_page(recordings, heading), output)
+
+
+def _gif(recordings: "list[Recording]", title: str) -> bytes:
+    from delever.lab.reports.interactive.playback_gif import playback_gif  # noqa: PLC0415 - slow
+
+    try:
+        return playback_gif(recordings, title)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: install delever[plot]") from None
+
+
+@app.command(
+    help="Write positions by leverage and return, and whom each rule set and policy closes."
+)
+def fairness_map(
     source: CrashSource,
     /,
     *,
@@ -524,12 +591,12 @@ def playback(
     fund: Fund = None,
     title: PageTitle = None,
 ) -> None:
-    """Write a crash as one HTML file that plays, with a switch between rule sets and policies."""
-    from delever.lab.reports.interactive.playback import playback_page  # noqa: PLC0415 - slow
+    """Write one HTML file: positions, whom each variant closes, Lorenz curve and Gini."""
+    from delever.lab.reports.interactive.fairness_map import fairness_page  # noqa: PLC0415 - slow
 
     with _warnings():
         recordings = _recordings(source, crash, rules or (), policies, fund)
-    _write_file(playback_page(recordings, title or f"{source.stem}: the crash"), output)
+    _write_file(fairness_page(recordings, title or f"{source.stem}: whom ADL closes"), output)
 
 
 def _recordings(
@@ -605,6 +672,7 @@ def _html_report() -> Any:
     return html_report
 
 
-def _write_file(text: str, file: Path) -> None:
-    file.write_text(text, encoding="utf-8")
-    log(f"{file}: {len(text.encode()):,} bytes")
+def _write_file(content: str | bytes, file: Path) -> None:
+    encoded = content.encode() if isinstance(content, str) else content
+    file.write_bytes(encoded)
+    log(f"{file}: {len(encoded):,} bytes")

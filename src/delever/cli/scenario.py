@@ -302,14 +302,14 @@ def replay_hyperliquid(
     out: Output = TO_STDOUT,
 ) -> None:
     """Run the ADL of 2025-10-10 on Hyperliquid under each venue's rules and compare the queues."""
-    from delever.lab.studies import hyperliquid_replay  # noqa: PLC0415 - slow to import
+    from delever.lab.studies.hyperliquid import replay  # noqa: PLC0415 - slow to import
 
     if only is None and (
         out.output is not None or out.resolved_format not in ("table", "tsv", "json")
     ):
         raise UsageError("--output and --format need --only coins, rules, formulas or marks")
     with progress("replay") as report_progress:
-        comparison = hyperliquid_replay.replay(file, rules, report_progress)
+        comparison = replay.replay(file, rules, report_progress)
     log(
         f"{count(comparison.positions, 'position')} of {count(comparison.accounts, 'account')}, "
         f"{count(comparison.instants, 'instant')}"

@@ -39,6 +39,10 @@ def serve(
     port: Annotated[
         int | None, Parameter(help="Override [listen] port; 0 picks a free one.")
     ] = None,
+    journal: Annotated[
+        str | None,
+        Parameter(help="Override [journal] log: nats://BROKER,BROKER,BROKER/NAME for a replica."),
+    ] = None,
     demo: Annotated[bool, Parameter(help="Run the demo crash in real time.")] = False,
     seed: Annotated[int, Parameter(help="With --demo: random seed of the crash.")] = 10,
     accounts: Annotated[int, Parameter(help="With --demo: number of accounts.")] = 2_000,
@@ -59,7 +63,7 @@ def serve(
     from delever.server.app import Service  # noqa: PLC0415 - slow to import
     from delever.server.observability.logs import configure_logging, secrets_of  # noqa: PLC0415
 
-    settings = _settings(config, host, port, demo=demo)
+    settings = _settings(config, host, port, journal, demo=demo)
     if speed < 1:
         raise UsageError(f"--speed {speed}: must be at least 1")
     if loop and (not demo or config is not None):
@@ -72,7 +76,7 @@ def serve(
     def service_of(demo_size: DemoSize | None) -> Service:
         service = Service(settings, demo=demo_size, mount_dashboard=dashboard_app)
         service.confirm_time = confirm_time
-        service.read_config = lambda: _settings(config, host, port, demo=demo)
+        service.read_config = lambda: _settings(config, host, port, journal, demo=demo)
         return service
 
     try:
@@ -140,7 +144,9 @@ def _write_demo(url: str) -> None:
     _write_url(DEMO_TEXT.format(url=url, account=DEMO, **names).rstrip())
 
 
-def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bool) -> Config:
+def _settings(
+    path: Path | None, host: str | None, port: int | None, log_address: str | None, *, demo: bool
+) -> Config:
     """Return the configuration of the file with the command line's overrides, validated."""
     import msgspec  # noqa: PLC0415 - slow to import
 
@@ -152,7 +158,8 @@ def _settings(path: Path | None, host: str | None, port: int | None, *, demo: bo
         name: value for name, value in {"host": host, "port": port}.items() if value is not None
     }
     listen = msgspec.structs.replace(settings.listen, **overrides)
-    settings = msgspec.structs.replace(settings, listen=listen)
+    journal = msgspec.structs.replace(settings.journal, log=log_address or settings.journal.log)
+    settings = msgspec.structs.replace(settings, listen=listen, journal=journal)
     try:
         check(settings, "command line")
     except ConfigError as error:

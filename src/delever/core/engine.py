@@ -54,7 +54,7 @@ from delever.core.messages import (
     Takeover,
 )
 from delever.core.messages.fill_batch import FillBatch
-from delever.core.risk.publication.schedule import refresh, rerate
+from delever.core.risk.publication.schedule import REFRESHES, refresh, rerate
 from delever.core.rules import RegisteredRules, rule_set_of, rule_sets_of
 from delever.core.rules.policies.policy import LotPolicy
 from delever.core.rules.ruleset import Case, RuleSet
@@ -68,8 +68,11 @@ WARNING_CLEARED_PPM = WARNING_PPM - 100_000
 """A warning is cleared 10 points below its level, so that it does not come and go."""
 
 
-AMENDMENTS = AmendContract, AmendPool
+AMENDMENTS = frozenset({AmendContract, AmendPool})
 """Commands whose own step takes nobody over: accounts can react to new terms first."""
+
+CLOSING_COMMANDS = frozenset({AmendContract, SettleContract})
+"""Commands that may close positions: new units leave parts of a lot, a settlement leaves none."""
 
 
 def step(
@@ -97,7 +100,7 @@ def step(
     if registry is not None:
         book.use_registry(registry)
     admitted = admit(book, command)
-    if isinstance(command, AllocateAdl) and not isinstance(admitted, Rejected):
+    if type(command) is AllocateAdl and not isinstance(admitted, Rejected):
         admitted = _rehearse(book, command, admitted)
     if isinstance(admitted, Rejected):
         book.apply(admitted)
@@ -118,17 +121,18 @@ def _run(
     book: Book, command: Command, admitted: list[Event], parallel_map: ParallelMap
 ) -> tuple[Event, ...]:
     """Run the cycle of an admitted command; raise Rejection for a plan that its rounds disprove."""
+    kind = type(command)
     accepted = Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)
-    plan = planned_allocations(book, command) if isinstance(command, AllocateAdl) else {}
+    plan = planned_allocations(book, command) if kind is AllocateAdl else {}
     run = _Step(book, accepted, parallel_map, plan)
     run.emit(admitted)
-    if isinstance(command, Takeover):
+    if type(command) is Takeover:
         run.emit(take_over_named(book, command, admitted))
-    run.emit(settle_closed(book, admitted))
-    if isinstance(command, SettleContract):
+    if kind in CLOSING_COMMANDS:
+        run.emit(settle_closed(book, admitted))
         run.emit(share_settlement_loss(book, run.events))
     run.emit(check_ages(book))
-    shares = {} if isinstance(command, AMENDMENTS) else _managed_shares(book)
+    shares = {} if kind in AMENDMENTS else _managed_shares(book)
     if shares:
         run.emit(liquidate_isolated(book, shares))
         nets = {name for name in shares if _nets_hedged_legs(book, name)}
@@ -141,9 +145,10 @@ def _run(
     for unused in run.plan.values():
         contract = unused.planned.contract
         raise Rejection(f"{unused.path}.contract", contract, Reason.PLAN_NOT_AWAITED)
-    if has_work or isinstance(command, AMENDMENTS):
+    if has_work or kind in AMENDMENTS:
         run.emit(rerate(book, run.events))
-    run.emit(refresh(book, command, parallel_map))
+    if kind in REFRESHES:
+        run.emit(refresh(book, command, parallel_map))
     run.check.close()
     return (*run.events, *notices_of(run.events))  # notices change no book
 
@@ -195,7 +200,8 @@ def _run_pools(run: "_Step", forced: str) -> None:
         before = len(run.events)
         run.emit(_watch_depth(book))
         run.emit(observe(book))
-        run.emit(_evaluate_triggers(book))
+        for state in book.monitored():
+            run.evaluate(state)
         _run_rounds(run, forced_now)
         run.emit(_resolve_deficits(book))
         if len(run.events) == before and not forced_now:
@@ -219,6 +225,7 @@ class _Step:
         self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
         self.capped: set[tuple[str, Side]] = set()
+        self._evaluated: dict[str, int] = {}
         book.apply(accepted)
 
     def emit(self, events: Iterable[Event | FillBatch]) -> None:
@@ -232,6 +239,13 @@ class _Step:
                 self.check.before(event)
                 self.book.apply(event, self.parallel_map)
                 self.events.append(event)
+
+    def evaluate(self, state: ContractState) -> None:
+        """Evaluate a contract's triggers, unless the book is as at their last evaluation."""
+        before = len(self.events)
+        if self._evaluated.get(state.name) != before:
+            self._evaluated[state.name] = before
+            self.emit(_evaluate_all(self.book, state))
 
     def run_round(self, state: ContractState, side: Side, *, forced: bool) -> None:
         """Run the round of one side, unless it has had one under a cap in this step, or waits."""
@@ -282,13 +296,8 @@ def _watch_depth(book: Book) -> Iterator[Event]:
             yield from watch_depth(book, state)
 
 
-def _evaluate_triggers(book: Book) -> Iterator[Event]:
-    """Yield the starts and stops of ADL, and warnings before a start."""
-    for state in book.monitored():
-        yield from _evaluate_all(book, state)
-
-
 def _evaluate_all(book: Book, state: ContractState) -> Iterator[Event]:
+    """Yield the starts and stops of a contract's ADL, and warnings before a start."""
     if state.mark_unconfirmed:
         return
     for case in rule_set_of(book, state).cases:
@@ -349,7 +358,7 @@ def _run_rounds(run: "_Step", forced: str) -> None:
             if state.name == forced or _closes_at_once(book, state):
                 run.run_round(state, side, forced=True)
             elif state.active and not state.paused:
-                run.emit(_evaluate_all(book, state))
+                run.evaluate(state)
                 run.run_round(state, side, forced=False)
             run.emit(observe(book, changed_only=True))
 

@@ -212,7 +212,7 @@ def ceil_ticks(mark: Mark, part_ppm: int = PPM) -> Ticks:
 
 def pack_mark(mark: Mark) -> int | str:
     """Return a mark as stored: an integer, or the text of a fraction."""
-    return str(mark) if isinstance(mark, Fraction) else mark
+    return mark if isinstance(mark, int) else str(mark)
 
 
 def unpack_mark(stored: int | str) -> Mark:

@@ -64,9 +64,9 @@ def expected_seconds(accounts: int, contracts: int) -> int:
     """Return about how long a crash takes on two idle cores, fitted to measured runs.
 
     >>> expected_seconds(50_000, 20), expected_seconds(500, 4)
-    (23, 3)
+    (19, 3)
     """
-    return round(2 + contracts * (0.2 + accounts / 60_000))
+    return round(2 + contracts * (0.16 + accounts / 72_000))
 
 
 def _ignore_progress(_done: int, _total: int) -> None:

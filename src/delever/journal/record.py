@@ -140,7 +140,7 @@ def seal_record(
 
 def _hash_content(content: tuple[int | bytes, ...]) -> bytes:
     """Return the hash of the content as MessagePack, without copying long fields."""
-    if sum(len(part) for part in content if isinstance(part, bytes)) < LONG_BYTES:
+    if sum([len(part) for part in content if isinstance(part, bytes)]) < LONG_BYTES:
         return digest(_encoder.encode(content))
     hashed = hashlib.blake2b(bytes([0x90 + len(content)]), digest_size=32)
     for part in content:

@@ -105,6 +105,7 @@ class Recorder:
         self._max_time_jump_ms = max_time_jump_ms
         self._terms = _newest_terms(journal)
         self._checkpoint: tuple[Book, Head] | None = None
+        self._uncommitted: list[Record] = []
         self._stopped = False
 
     @classmethod
@@ -141,27 +142,53 @@ class Recorder:
         Raises msgspec.MsgspecError, before anything runs, for a command with a value that no
         command can have, such as a float.
         """
+        outcomes = self.run(commands)
+        self.commit()
+        return outcomes
+
+    def run(self, commands: Iterable[Command]) -> list[tuple[Event, ...]]:
+        """Run commands and return the events of each, which `commit` makes durable.
+
+        Raises as `submit` does.
+        """
         self._check_running()
         bodies = [encode_command(command) for command in commands]
         # The engine gets the decoded bytes, so that a replay starts from the same values.
         decoded = [decode_command(body) for body in bodies]
         self._stopped = True
         outcomes: list[tuple[Event, ...]] = []
-        records: list[Record] = []
         for body, command in zip(bodies, decoded, strict=True):
-            events, record = self._run(records, body, command)
+            events, record = self._run(self._uncommitted, body, command)
             outcomes.append(events)
-            records.append(record)
+            self._uncommitted.append(record)
             self.book.use_segment(self._max_time_jump_ms, {})
-        if records:
-            self._append(records)
-        if self.head.sequence - self._snapshot_sequence >= self._snapshot_every:
-            self._add_snapshot_or_report()
         self._stopped = False
         return outcomes
 
-    def _append(self, records: Sequence[Record]) -> None:
+    def commit(self, log_sequence: int | None = None) -> None:
+        """Append the records of all commands that have run, in one commit, and durably.
+
+        A replica names the last message of the log that it has run. A snapshot is added where due.
+        """
+        self._check_running()
+        self._stopped = True
+        if self._uncommitted or log_sequence is not None:
+            self._append(self._uncommitted, log_sequence)
+            self._uncommitted = []
+        if self.head.sequence - self._snapshot_sequence >= self._snapshot_every:
+            self._add_snapshot_or_report()
+        self._stopped = False
+
+    @property
+    def last_sequence(self) -> int:
+        """The sequence of the last command that has run, committed or not."""
+        return self.head.sequence + len(self._uncommitted)
+
+    def _append(self, records: Sequence[Record], log_sequence: int | None) -> None:
         """Append records, as the first of a new segment where the terms have changed."""
+        if not records:
+            self.journal.append((), log_sequence=log_sequence)
+            return
         terms = SegmentTerms(
             engine=ENGINE_VERSION,
             schema=SCHEMA_VERSION,
@@ -169,7 +196,8 @@ class Recorder:
             max_time_jump_ms=self._max_time_jump_ms,
         )
         changed = terms != self._terms
-        self.journal.append(records, seal_segment(self.head, terms) if changed else None)
+        segment = seal_segment(self.head, terms) if changed else None
+        self.journal.append(records, segment, log_sequence)
         self.head, self._terms = records[-1].head, terms
 
     def _run(

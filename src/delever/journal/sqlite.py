@@ -3,12 +3,19 @@
 Write-ahead log with `synchronous=FULL`: a commit ends with the log on disk, and a process killed
 at any moment leaves the records of whole commits. Many records share one commit. The head, the
 newest sequence and hash, is written in the same commit, so that a lost tail is noticed.
+
+After a failed fsync the system may return bytes that are not on disk, and report success for the
+next fsync (https://wiki.postgresql.org/wiki/Fsync_Errors). A process that is killed then leaves a
+log whose end can be read and is lost with the power, together with every commit that follows it.
+Opening a journal for writing therefore writes its log again, byte by byte in place, and syncs it
+before anything else: only then is what was read on disk.
 """
 
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +34,9 @@ PAGE_BYTES = 16_384
 
 CACHE_KIB = 65_536
 """Page cache: a larger commit spills into the log page by page."""
+
+REWRITE_BYTES = 1 << 20
+"""Bytes of the log that are written again at one time."""
 
 MAX_SEQUENCE = 2**63 - 1
 """Upper bound on any sequence."""
@@ -68,6 +78,12 @@ _BASE_TABLE = """CREATE TABLE IF NOT EXISTS base (
         hash BLOB NOT NULL
     ) STRICT"""
 """The last record before the first one of the file; the records up to it are in archives."""
+
+_LOG_POSITION_TABLE = """CREATE TABLE IF NOT EXISTS log_position (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        log_sequence INTEGER NOT NULL
+    ) STRICT"""
+"""The last message of the replicated log whose commands are in the file; 0 for none, or no log."""
 
 _RECORDS = "SELECT sequence, time_ms, command, events, previous_hash, book_hash, hash FROM records"
 _SNAPSHOTS = "SELECT sequence, record_hash, body, hash FROM snapshots"
@@ -121,9 +137,11 @@ class SqliteJournal:
         if not readonly:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
+            self._rewrite_log()
             self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             self._connection.execute(_SEGMENTS_TABLE)
             self._connection.execute(_BASE_TABLE)
+            self._connection.execute(_LOG_POSITION_TABLE)
 
     def _create(self) -> None:
         self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -134,23 +152,54 @@ class SqliteJournal:
                 connection.execute(table)
             connection.execute("INSERT INTO head VALUES (1, ?, ?)", EMPTY_HEAD)
 
+    def _rewrite_log(self) -> None:
+        """Make durable what the log of an ended process has, before any of it is believed.
+
+        The transaction excludes other writers; checkpoints, which it does not exclude, only read
+        the log. Raises JournalError where the disk fails again.
+        """
+        file = self._connection.execute("PRAGMA database_list").fetchone()[2]
+        if not file:  # in memory
+            return
+        try:
+            with self._transaction():
+                rewrite_file(f"{os.fsdecode(file)}-wal")
+        except OSError as error:
+            self._close_without_checkpoint()
+            raise JournalError(f"{self.path}: its log cannot be written: {error}") from error
+
+    def _close_without_checkpoint(self) -> None:
+        """Close the file and leave its log; SQLite checkpoints with the last writing connection."""
+        with closing(_connect(self.path, readonly=True)) as reader:
+            reader.execute("SELECT sequence FROM head").fetchone()
+            self.close()
+
     def _pragma(self, name: str) -> object:
         return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
 
     # --- writing ---
 
-    def append(self, records: Sequence[Record], segment: Segment | None = None) -> None:
+    def append(
+        self,
+        records: Sequence[Record],
+        segment: Segment | None = None,
+        log_sequence: int | None = None,
+    ) -> None:
         """Append records that follow the head in one commit; on return they are on disk.
 
-        With a segment, it begins with the first of them.
+        With a segment, it begins with the first of them. A replica names the last message of the
+        log that it has run, with or without records.
 
         Raises JournalError, with no record written, if another writer has moved the head or the
         write fails.
         """
-        if not records:
-            return
-        first, last = records[0], records[-1]
         with self._transaction() as connection:
+            if log_sequence is not None:
+                position = (1, log_sequence)
+                connection.execute("INSERT OR REPLACE INTO log_position VALUES (?, ?)", position)
+            if not records:
+                return
+            first, last = records[0], records[-1]
             moved = connection.execute(
                 "UPDATE head SET sequence = ?, hash = ? WHERE sequence = ? AND hash = ?",
                 (*last.head, first.sequence - 1, first.previous_hash),
@@ -258,6 +307,11 @@ class SqliteJournal:
         row = next(self._rows("SELECT sequence, hash FROM base"), None)
         return EMPTY_HEAD if row is None else Head(*row)
 
+    def log_sequence(self) -> int:
+        """Return the last message of the replicated log whose commands the file has, or 0."""
+        row = next(self._rows("SELECT log_sequence FROM log_position"), None)
+        return 0 if row is None else int(row[0])
+
     def head_at(self, sequence: int) -> Head | None:
         """Return a record, or the base, as a head; None where the file does not have it."""
         record, base = self.record(sequence), self.base()
@@ -269,6 +323,11 @@ class SqliteJournal:
         """Return the records with after < sequence <= until, in order."""
         query = f"{_RECORDS} WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
         return map(Record._make, self._rows(query, after, until))
+
+    def hashes(self, after: int, until: int) -> list[bytes]:
+        """Return the hashes of the records with after < sequence <= until, in order."""
+        query = "SELECT hash FROM records WHERE sequence > ? AND sequence <= ? ORDER BY sequence"
+        return [row[0] for row in self._rows(query, after, until)]
 
     def record(self, sequence: int) -> Record | None:
         """Return one record, or None if it does not exist."""
@@ -335,6 +394,27 @@ class SqliteJournal:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def rewrite_file(path: str) -> None:
+    """Write the bytes of a file again, in place, and sync them; do nothing without the file.
+
+    Interrupted at any byte it leaves the same file. Raises OSError.
+    """
+    try:
+        opened = open(path, "r+b")  # noqa: PTH123, SIM115 - a path of SQLite
+    except FileNotFoundError:
+        return
+    with opened as file:
+        for offset in count(0, REWRITE_BYTES):
+            file.seek(offset)
+            content = file.read(REWRITE_BYTES)
+            if not content:
+                break
+            file.seek(offset)
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _connect(path: str, *, readonly: bool) -> sqlite3.Connection:

@@ -17,11 +17,12 @@ when they are first used:
     lab.simulate(book, lab.linear_path({"BTCUSDT": "-0.20"}))
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from delever.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from delever.lab.measures.intervals import intervals
+    from delever.lab.measures.intervals import intervals, regret
     from delever.lab.policies.plans.book_plan import plan_reduction
     from delever.lab.policies.plans.check import check
     from delever.lab.policies.plans.reduction import Reduction
@@ -63,6 +64,7 @@ __all__ = [
     "my_odds",
     "newsvendor_size",
     "plan_reduction",
+    "regret",
     "scenarios",
     "shadow_prices",
     "simulate",
@@ -72,7 +74,7 @@ __all__ = [
 
 _HOMES = {
     "delever.lab.queries.allocation": ("allocate",),
-    "delever.lab.measures.intervals": ("intervals",),
+    "delever.lab.measures.intervals": ("intervals", "regret"),
     "delever.lab.policies.plans.book_plan": ("plan_reduction",),
     "delever.lab.policies.plans.check": ("check",),
     "delever.lab.policies.plans.reduction": ("Reduction",),
@@ -92,17 +94,4 @@ _HOMES = {
     "delever.lab.studies.slippage_at_risk": ("SlippageAtRisk", "slippage_at_risk"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
-    for module, names in _HOMES.items():
-        if name in names:
-            found = getattr(importlib.import_module(module), name)
-            globals()[name] = found
-            return found
-    raise AttributeError(f"module 'delever.lab' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Return all public names, imported or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _HOMES)

@@ -10,7 +10,6 @@ if TYPE_CHECKING:  # the command line imports these errors without the engine's 
 
 
 FLOAT = 'must be exact text: write "{text}"'
-"""The error about a float, which is not exact, with the text to write instead."""
 
 
 class InputError(ValueError):
@@ -59,6 +58,19 @@ class InputError(ValueError):
         if self.column or value:
             place.append(f"{self.column}{value}".strip())
         return f"{', '.join(place)}: {self.why}" if place else self.why
+
+
+def check_exact(column: str, amount: object) -> None:
+    """Raise InputError for a float, which is not exact, with the text to write instead."""
+    if isinstance(amount, float):
+        raise InputError(FLOAT.format(text=amount), column=column, value=amount)
+
+
+def check_book(book: object) -> None:
+    """Raise InputError for what is no book, such as the path of one."""
+    if not hasattr(book, "contracts"):
+        why = f"must be a book, such as delever.read_book({str(book)!r})"
+        raise InputError(why, column="book", value=book)
 
 
 class UnknownNameError(LookupError):

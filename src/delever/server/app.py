@@ -30,6 +30,7 @@ from delever.demo.served_crash import SECRET as DEMO_SECRET
 from delever.demo.served_crash import DemoSize, ServedCrash
 from delever.journal import JournalError
 from delever.server.api.app import native_app
+from delever.server.engine.replica import Replica
 from delever.server.engine.runner import NOW, SERVER, Committed, DuplicateIdError, Runner
 from delever.server.notifications.notifier import Notifier, senders_of
 from delever.server.observability.logs import RequestLog
@@ -38,7 +39,15 @@ from delever.server.storage.database import migrate, open_database
 from delever.server.storage.projector import HistoryProjector
 from delever.server.transport.api_keys import ApiKey, Keyring
 from delever.server.transport.api_limits import ApiRateLimit
-from delever.server.transport.asgi import Asgi, Receive, Reply, Scope, Send, send_reply
+from delever.server.transport.asgi import (
+    Asgi,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    send_reply,
+    with_headers,
+)
 from delever.server.transport.browser_protection import BrowserProtection
 from delever.server.transport.http_protocol import ConnectionLimits
 from delever.server.transport.router import Router, VenueApi
@@ -94,7 +103,7 @@ class Service:
     ) -> None:
         self.config = config
         self.keyring = Keyring(config.keys)
-        self.runner = Runner(config, now_ms)
+        self.runner = _runner_of(config, now_ms)
         self.database = open_database(config)
         senders = senders_of(config.notices, now_ms)
         self.notifier = Notifier(config, self.runner, self.database, now_ms, senders)
@@ -276,6 +285,26 @@ class Service:
         await self.database.dispose()
 
 
+def _runner_of(config: Config, now_ms: Callable[[], int]) -> Runner:
+    """Return the engine: a replica where the configuration names a log, else the only one."""
+    if not config.journal.log:
+        return Runner(config, now_ms)
+    try:
+        from delever.replication.jetstream import JetStreamLog, parse_address  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"journal.log: {error.name} is missing: install delever[nats]") from None
+    return Replica(config, now_ms, partial(JetStreamLog.open, parse_address(config.journal.log)))
+
+
+def _served_app(service: Service) -> Asgi:
+    """Return the app of a service; that of a replica adds its name and lag to every response."""
+    runner = service.runner
+    if not isinstance(runner, Replica):
+        return service.app
+    name = (b"delever-replica", runner.name.encode())
+    return with_headers(service.app, lambda: [name, (b"delever-lag", b"%d" % runner.lag)])
+
+
 def bind(config: Config) -> socket.socket:
     """Return the listening socket; raise OSError where the address is in use."""
     family = socket.AF_INET6 if ":" in config.listen.host else socket.AF_INET
@@ -313,7 +342,7 @@ def http_server(service: Service) -> uvicorn.Server:
     return _Server(
         service,
         uvicorn.Config(
-            service.app,
+            _served_app(service),
             interface="asgi3",
             http=cast("Any", ConnectionLimits(per_address).protocol),
             ws="websockets-sansio",

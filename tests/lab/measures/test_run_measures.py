@@ -1,5 +1,6 @@
 """Measures, each computed by hand: on vectors of the papers, and on runs small enough to follow."""
 
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import delever
 from delever import lab
 from delever.lab.errors import InputError, UnknownNameError
+from delever.lab.measures.account_outcomes import _average
 from delever.lab.measures.run_measures import (
     MEASURES,
     AccountVectors,
@@ -167,6 +169,108 @@ def test_the_price_of_an_inverse_position_is_averaged_in_coins() -> None:
     assert row["notional_closed"] == Decimal("1.25")
 
 
+def test_the_prices_of_an_inverse_position_are_those_of_its_fills() -> None:
+    """3 and 4 lots are worth 5,000 units of cash: one unit is 12 USD, and no price is off by it."""
+    book = delever.book_of(
+        {
+            "account": ["ann", "bob", "cyd"], "contract": ["I"] * 3,
+            "side": ["long", "short", "short"], "quantity": [7, 3, 4], "leverage": [10, 1, 1],
+            "entry_price": ["60000.5", "61234.5", "60000.5"],
+        },
+        {"I": "60000.5"},
+        contracts=[{"contract": "I", "kind": "inverse", "settle": "BTC", "tick_size": "0.1"}],
+    )  # fmt: skip
+    path = lab.given_path({"I": ["60000.5", "54001.3", "52000.7"]})
+    result = lab.simulate(book, path, rules="binance")
+    prices = dict(result.fills.select("account", "price").rows())
+    for row in result.accounts.rows(named=True):
+        assert (row["mark"], row["price"]) == (Decimal("54001.3"), prices[row["account"]])
+    # Fills at several prices: the harmonic mean, 2 / (1 / 50 + 1 / 40) and not 45.
+    assert _average(Counter({Decimal(50): 1, Decimal(40): 1}), linear=False) == pytest.approx(
+        Decimal(2) / (Decimal("0.02") + Decimal("0.025"))
+    )
+    assert _average(Counter({Decimal(50): 1, Decimal(40): 1}), linear=True) == 45
+    assert _average(Counter({Decimal(50): 0}), linear=False) is None
+
+
+@pytest.mark.parametrize("entry", ["61234.5", "8.2", "99999.9"])
+@pytest.mark.parametrize("quantity", [1_000, 30_000])
+def test_the_entry_price_of_an_inverse_position_is_the_price_that_was_paid(
+    entry: str, quantity: int
+) -> None:
+    mark = str(Decimal(entry) * Decimal("0.9"))
+    book = delever.book_of(
+        {
+            "account": ["ann", "bob"], "contract": ["I"] * 2, "side": ["long", "short"],
+            "quantity": [quantity] * 2, "leverage": [20, 1], "entry_price": [entry] * 2,
+        },
+        {"I": entry},
+        contracts=[{"contract": "I", "kind": "inverse", "settle": "BTC", "tick_size": "0.01",
+                    "multiplier": "100"}],
+    )  # fmt: skip
+    result = lab.simulate(book, lab.given_path({"I": [entry, mark]}), rules="binance")
+    assert result.accounts["entry_price"].to_list() == [Decimal(entry)]
+
+
+TWO_ASSETS = delever.book_of(
+    {
+        "account": ["ann", "bob"] * 2, "contract": ["X", "X", "I", "I"],
+        "side": ["long", "short"] * 2, "quantity": [10, 10, 100, 100],
+        "entry_price": [100] * 4, "leverage": [10, 1, 10, 1],
+    },
+    {"X": "100.00", "I": "100.00"},
+    contracts=[{"contract": "X", "kind": "linear", "settle": "USDT"},
+               {"contract": "I", "kind": "inverse", "settle": "BTC"}],
+)  # fmt: skip
+
+
+def test_measures_of_a_run_in_two_assets_need_the_name_of_one() -> None:
+    both = lab.simulate(TWO_ASSETS, lab.Shock({"X": "-0.2", "I": "-0.2"}), rules="binance")
+    assert both.assets == ["BTC", "USDT"]
+    with pytest.raises(InputError, match='several assets: give one, "BTC" or "USDT"'):
+        both.measures()
+    assert both.measures("USDT")["haircut_total"] == 100
+    coin = lab.simulate(TWO_ASSETS, lab.Shock({"I": "-0.2"}), rules="binance")
+    assert coin.assets == ["BTC"]
+    assert coin.measures() == coin.measures("BTC") == both.measures("BTC")
+    assert 0 < (coin.measures()["haircut_total"] or 0) < 1
+
+
+def test_a_markout_can_be_taken_some_time_after_each_fill() -> None:
+    """10 lots are closed at 90 with the mark at 80; the marks after it are 70, 85 and 60.
+
+    As -(value of the lots then - value paid): 10 x (mark - 90).
+    """
+    path = lab.given_path({"X": [100, 80, 70, 85, 60]})
+    result = lab.simulate(BOOK, path, rules="binance")
+    found = {
+        delay: result.measures(markout_ms=delay)["markout_total"]
+        for delay in (0, 999, 1_000, 2_500, 10**9)
+    }
+    assert found == {0: -100, 999: -100, 1_000: -200, 2_500: -50, 10**9: -300}
+    assert result.measures()["markout_total"] == -300
+    assert result.measures(markout_ms=1_000)["markout_opportunity"] == -100
+    with pytest.raises(InputError, match="markout_ms '-1': must be a whole number, at least 0"):
+        result.measures(markout_ms=-1)
+
+
+def test_regret_is_against_the_best_on_the_same_scenarios() -> None:
+    """q is best in a, p in b; over both q costs 5, p 7 and r 16, so q is the best single one."""
+    frame = pl.DataFrame(
+        {
+            "scenario": ["a"] * 3 + ["b"] * 3 + ["c"] * 3, "fund": [""] * 9,
+            "rules": ["q", "p", "r"] * 3, "x": [1.0, 4.0, 8.0, 4.0, 3.0, 8.0, 1.0, None, 1.0],
+        }
+    )  # fmt: skip
+    rows = {row["rules"]: row for row in lab.regret(frame, "x").rows(named=True)}
+    assert {name: row["mean"] for name, row in rows.items()} == {"q": 0.5, "p": 1.5, "r": 6.0}
+    assert {name: row["static"] for name, row in rows.items()} == {"q": 0, "p": 1.0, "r": 5.5}
+    assert {name: row["best"] for name, row in rows.items()} == {"q": 0.5, "p": 0.5, "r": 0}
+    assert all(row["n"] == 2 and row["low"] <= row["mean"] <= row["high"] for row in rows.values())
+    with pytest.raises(UnknownNameError, match="no column 'y'"):
+        lab.regret(frame, "y")
+
+
 def test_losses_are_the_negative_equities_of_buckets() -> None:
     """bob and cyd are short with 400 and 630 of margin: at 250 they lack 200 and 240."""
     losses = losses_after(BOOK, [lab.Shock({"X": "1.5"}), lab.Shock({})], "USDT")
@@ -198,7 +302,7 @@ def test_intervals_are_seeded_and_leave_out_missing_values() -> None:
     assert (rows["b", "x"]["n"], rows["b", "x"]["mean"]) == (0, None)
     assert (rows["b", "y"]["low"], rows["b", "y"]["sd"]) == (1.0, None)
     with pytest.raises(UnknownNameError, match="no column 'rule'; did you mean 'rules'"):
-        lab.intervals(frame, ["rule"])
+        lab.intervals(frame, "rule")
     with pytest.raises(InputError, match="level"):
         lab.intervals(frame, ["rules"], level=1)
 

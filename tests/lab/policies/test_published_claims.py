@@ -138,6 +138,61 @@ def test_a_queue_jumps_where_two_scores_are_equal() -> None:
     assert np.abs(taken[0] - taken[1]).sum() == 12.0
 
 
+@pytest.mark.parametrize("rounds", [2, 5, 20])
+def test_a_queue_alternates_where_pro_rata_stays(rounds: int) -> None:
+    """O7: 2 T unit accounts of alternating slope, T rounds: (T - 1)(max - min) against 0 (P2, 11).
+
+    The slope of a round is that of the accounts it takes from, by what it takes.
+    """
+    slopes = np.tile([3.0, 0.5], rounds)
+    for take, variation in (
+        (fill_in_order, (rounds - 1) * 2.5),
+        (lambda budget, left: WealthProRata().haircuts(Winners.of(left, left), budget), 0.0),
+    ):
+        left, found = np.ones(2 * rounds), []
+        for _ in range(rounds):
+            taken = take(1.0, left)
+            left = left - taken
+            found.append(float(slopes @ taken))
+        assert np.abs(np.diff(found)).sum() == pytest.approx(variation, abs=1e-9)
+
+
+# --- oracles of severity: theta is the part of the deficit that a round takes from winners ---
+
+
+@given(st.integers(1, 50), st.floats(0, 1), st.floats(0.01, 1))
+def test_every_static_severity_has_the_same_regret_on_alternating_losses(
+    pairs: int, part: float, most: float
+) -> None:
+    """O8: losses theta, most - theta, theta, ...: T / 2 most for each theta, and 0 at best (P1)."""
+
+    def loss(theta: Floats) -> float:
+        return float(theta[::2].sum() + (most - theta[1::2]).sum())
+
+    best = loss(np.tile([0.0, most], pairs))
+    assert loss(np.full(2 * pairs, part * most)) - best == pytest.approx(pairs * most)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.01, 1_000), st.floats(0, 1)), min_size=1, max_size=60),
+    st.floats(0, 1),
+)
+def test_online_gradient_descent_has_the_regret_of_its_bound(
+    rounds: list[tuple[float, float]], start: float
+) -> None:
+    """O10: of losses D |theta - needed|, at most sqrt((1 + 2 P) sum D^2) with the step of P2, 1.
+
+    P is how far the needed severity moves over all rounds.
+    """
+    deficit, needed = np.array(rounds).T
+    freedom, scale = 1 + 2 * np.abs(np.diff(needed)).sum(), (deficit**2).sum()
+    step, theta, regret = sqrt(freedom / scale), start, 0.0
+    for d, target in rounds:
+        regret += d * abs(theta - target)
+        theta = min(max(theta - step * d * np.sign(theta - target), 0.0), 1.0)
+    assert regret <= sqrt(freedom * scale) * (1 + 1e-9)
+
+
 def test_the_worked_example_of_p1() -> None:
     """P1: e = (10, 5, 1), w = (8, 4, 0.5), B = 7.5."""
     winners = Winners.of([8, 4, 0.5], [10, 5, 1])
@@ -255,6 +310,20 @@ def test_f5_the_difference_of_ptsr_has_no_factor_theta() -> None:
     gap = (by_share[0] - queue[0]) / haircut
     assert gap == pytest.approx(1 - 8 / 12.5)
     assert gap != pytest.approx(theta * (1 - 8 / 12.5))
+
+
+def test_f6_the_published_overshoot_is_the_signed_sum() -> None:
+    """P2, 5.1: [H - B]+ summed over waves is 49.4 M; 45.0 M is the sum of H - B.
+
+    Of any waves, the signed sum is twice the positive one less the absolute one.
+    """
+    paid, needed = np.array([5.0, 1.0, 4.0]), np.array([2.0, 3.0, 4.0])
+    over = paid - needed
+    signed, positive, absolute = over.sum(), np.maximum(over, 0).sum(), np.abs(over).sum()
+    assert (signed, positive, absolute) == (1.0, 3.0, 5.0)
+    assert signed == 2 * positive - absolute
+    published = 2 * 49_405_578.12 - 53_782_490.53
+    assert published == pytest.approx(45_028_665.72, abs=0.02)
 
 
 def test_f7_an_absolute_fairness_regret_penalizes_what_is_fairer() -> None:

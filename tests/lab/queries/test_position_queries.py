@@ -2,9 +2,11 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from delever import lab
 from delever.core.rules import RULE_SETS
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.queries.position_queries import explain, rank, what_if
@@ -50,6 +52,39 @@ def test_the_queue_is_a_frame_with_exact_numbers() -> None:
     assert queue["leverage"].to_list() == [25, 20, 10, 20, 3]
     assert queue["reason"].to_list() == [None] * 4 + ["exempt_account"]
     assert {"return_on_entry", "effective_leverage"} < set(queue.columns)
+
+
+@pytest.mark.parametrize("name", ["SHORT", "short", "Sell", "SELL"])
+def test_every_function_with_a_side_takes_the_names_of_venues(name: str) -> None:
+    assert rank(BOOK, "BTCUSDT", name).equals(rank(BOOK, "BTCUSDT", "short"))
+    assert str(explain(BOOK, "BTCUSDT", "eve", side=name)).startswith(WHY_EVE)
+    assert str(what_if(BOOK, "BTCUSDT", "bob", side=name, close="1.5")) == WHAT_IF_BOB
+    assert lab.allocate(BOOK, "BTCUSDT", name, "3")["reduced"].sum() == 3
+    shocks = [lab.Shock({"BTCUSDT": "0.1"})]
+    plan = lab.plan_reduction(BOOK, {("BTCUSDT", name): "3"}, scenarios=shocks)
+    assert plan.frame["side"].unique().to_list() == ["short"]
+
+
+@pytest.mark.parametrize("name", ["up", "", None, 1])
+def test_what_is_no_side_is_rejected(name: Any) -> None:
+    with pytest.raises(UnknownNameError, match=r"there is no side .*; there is long, short"):
+        rank(BOOK, "BTCUSDT", name)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ("bybit+x", "rule set 'bybit+x': there is no option 'x'; there is both_legs, cap_per_acc"),
+        ("bybit+pro_rate", "there is no option 'pro_rate'; did you mean 'pro_rata'"),
+        ("bybit+both_legs+cap_per_account=2", "no option 'cap_per_account=2'; did you mean"),
+        ("bybt+pro_rata", "there is no rule set 'bybt'; did you mean 'bybit'"),
+        ("drift+pro_rata", "rule set 'drift' has no queue, so it has no options"),
+    ],
+)
+def test_an_unknown_rule_set_names_the_part_that_is_wrong(rules: str, message: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        rank(BOOK, "BTCUSDT", "short", rules=rules)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("rules", RULE_SETS)

@@ -52,6 +52,35 @@ def test_a_sweep_has_a_row_for_each_combination(serial: Path) -> None:
     assert frame["cvar_after"].min() >= 0  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rules": ["bybit", "binance", "bybit"]}, "rules 'bybit': is given 2 times: give it once"),
+        ({"rules": []}, "rules: is empty"),
+        ({"funds": "1000"}, "funds '1000': must be a list of balances"),
+        ({"funds": [0, 0]}, "funds '0': is given 2 times"),
+        ({"funds": [{"main": 1.5}]}, "pool main '1.5': must be exact text: write \"1.5\""),
+        ({"funds": [1.5]}, "pool '1.5': must be exact text: write \"1.5\""),
+        ({"alpha": "0.9"}, "alpha '0.9': must be a number, at least 0 and below 1"),
+        ({"book": "examples/book"}, "must be a book, such as delever.read_book('examples/book')"),
+        ({"folder": "/dev/null/rows"}, "/dev/null/rows: cannot be written: Not a directory; give"),
+    ],
+)
+def test_inputs_that_no_sweep_can_have_are_rejected(
+    arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        lab.sweep(**{"book": BOOK, "scenarios": PATHS, **arguments})
+    assert message in str(caught.value)
+
+
+def test_a_sweep_can_be_measured_in_another_asset() -> None:
+    coin = lab.sweep(BOOK, [lab.Shock({"BTCUSD": "-0.4"})], rules="binance", asset="BTC")
+    assert (coin["asset"][0], coin["fund_before"][0]) == ("BTC", 0.4)
+    with pytest.raises(UnknownNameError, match="no asset 'ETH'"):
+        lab.sweep(BOOK, PATHS, asset="ETH")
+
+
 def test_processes_give_the_same_bytes(serial: Path, tmp_path: Path) -> None:
     lab.sweep(BOOK, PATHS, folder=tmp_path, workers=2, **ARGUMENTS)
     assert files(tmp_path) == files(serial)

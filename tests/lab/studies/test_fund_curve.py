@@ -62,6 +62,7 @@ def test_the_curve_of_a_book_that_arithmetic_can_follow() -> None:
     assert rows["cost"].to_list() == pytest.approx([50, 40, 25, 30])
     assert (curve.optimum.fund, curve.optimum.cost) == (100, pytest.approx(25))
     assert curve.newsvendor == 100
+    assert (curve.newsvendor_low, curve.newsvendor_high) == (0, 100)
     assert (curve.optimum.low, curve.optimum.high) == (0, 100)
     assert (rows["haircut_total_low"][0], rows["haircut_total_high"][0]) == (0, 100)
     dear = lab.fund_curve(BOOK, [CALM, CRASH], [0, 100], rules="binance", capital_cost="0.9")
@@ -73,6 +74,8 @@ def test_the_curve_of_a_book_that_arithmetic_can_follow() -> None:
     [
         ({"funds": []}, InputError, "funds '[]': must be different sizes, ascending"),
         ({"funds": [2, 1]}, InputError, "ascending"),
+        ({"funds": "1000"}, InputError, "funds '1000': must be a list of sizes, such as"),
+        ({"level": "0.9"}, InputError, "level '0.9': must be a number between 0 and 1"),
         ({"funds": [0.5]}, InputError, "funds '0.5': must be exact text: write \"0.5\""),
         ({"pool": "main"}, UnknownNameError, "there is no pool 'main'"),
         ({"capital_cost": "-1"}, InputError, "capital_cost"),
@@ -87,6 +90,15 @@ def test_invalid_arguments_of_a_curve_are_rejected(
     assert message in str(caught.value)
     with pytest.raises(InputError, match="name one of the pools: main, coin"):
         lab.fund_curve(delever.read_book("examples/book"), [CALM], [0])
+
+
+def test_a_curve_is_in_the_asset_of_its_pool() -> None:
+    """The coin pool of the example book: nothing of the main pool's losses is in the curve."""
+    book = delever.read_book("examples/book")
+    crash = lab.Shock({"BTCUSDT": "-0.3", "BTCUSD": "-0.3"})
+    curve = lab.fund_curve(book, [crash], ["0", "100"], pool="coin")
+    assert curve.runs["asset"].unique().to_list() == ["BTC"]
+    assert curve.frame["haircut_total"][0] < 10 < curve.runs["fund_before"][1]
 
 
 def test_slippage_at_risk_walks_the_order_book() -> None:
@@ -116,7 +128,8 @@ def test_slippage_at_risk_walks_the_order_book() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"alpha": 1}, "alpha '1': must be between 0 and 1"),
+        ({"alpha": 1}, "alpha '1': must be a number between 0 and 1"),
+        ({"alpha": "0.9"}, "alpha '0.9': must be a number between 0 and 1"),
         ({"stress": "0"}, "stress '0': must be above 0, at most 1"),
         ({"stress": 0.1}, 'write "0.1"'),
         ({"asset": "USDC"}, "has no contract with a mark and an order book"),
@@ -142,6 +155,9 @@ def test_the_odds_of_an_account_are_counted_over_scenarios() -> None:
     assert (shared["part"], shared["part_at_risk"]) == pytest.approx((1 / 4, 1 / 2))
     assert (queue["haircut"], shared["haircut"]) == (25, 15)
     assert (queue["reduced_low"], queue["reduced_high"]) == (0, 1)
+    assert (queue["haircut_low"], queue["haircut_high"]) == (0, 50)
+    assert (shared["part_low"], shared["part_high"], shared["part_at_risk_low"]) == (0, 0.5, 0)
+    assert (queue["closed_low"], queue["closed_high"]) == (0, 0)
 
 
 def test_the_odds_of_an_unknown_or_empty_account_are_rejected() -> None:
@@ -149,6 +165,8 @@ def test_the_odds_of_an_unknown_or_empty_account_are_rejected() -> None:
         lab.my_odds(BOOK, "bo", [CALM])
     with pytest.raises(InputError, match="scenarios: is empty"):
         lab.my_odds(BOOK, "bob", [])
+    with pytest.raises(InputError, match="rules: is empty"):
+        lab.my_odds(BOOK, "bob", [CALM], rules=[])
     closed = lab.simulate(BOOK, CRASH, rules="binance").book
     with pytest.raises(InputError, match="account 'bob': has no position"):
         lab.my_odds(closed, "bob", [CALM])

@@ -9,19 +9,19 @@ import pytest
 
 from delever.core.messages import Side
 from delever.lab.errors import InputError, UnknownNameError
-from delever.lab.studies.hyperliquid_dataset import read_recorded_adl
-from delever.lab.studies.hyperliquid_replay import (
+from delever.lab.studies.hyperliquid.dataset import read_recorded_adl
+from delever.lab.studies.hyperliquid.rank_correlation import (
+    ClosedPosition,
+    fit_formulas,
+    longest_nonincreasing_subsequence,
+    spearman,
+)
+from delever.lab.studies.hyperliquid.replay import (
     QUEUE_RULE_SETS,
     HyperliquidStudy,
     build,
     closed_position,
     replay,
-)
-from delever.lab.studies.rank_correlation import (
-    ClosedPosition,
-    fit_formulas,
-    longest_nonincreasing_subsequence,
-    spearman,
 )
 
 NAME = "hyperliquid-2025-10-10/adl_wave1_excerpt.csv"

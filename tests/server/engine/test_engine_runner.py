@@ -151,7 +151,7 @@ def test_a_restart_replays_the_journal_to_listeners_first(
 def test_the_idempotency_window_limits_ids_before_and_after_a_restart(
     tmp_path: Path, clock: ManualClock
 ) -> None:
-    settings = config(tmp_path / "j.db", idempotency_window=2)
+    settings = config(tmp_path / "j.db", idempotency_window=4)
     commands = [SetTime(time_ms=NOW, id=f"t-{number}") for number in range(3)]
 
     async def submit_all(runner: Runner) -> None:

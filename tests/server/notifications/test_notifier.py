@@ -20,13 +20,14 @@ from mail_servers import (
 from manual_clock import ManualClock
 
 from delever.config import Config, ConfigError, parse
-from delever.core.messages import CancelAdl
+from delever.core.messages import CancelAdl, SetTime
 from delever.server.app import wall_clock_ms
 from delever.server.engine.runner import NOW
 from delever.server.notifications.delivery_worker import RetryPolicy
 from delever.server.notifications.outbox import DeliveryState
 
 START_MS = 1_700_000_000_000
+DAY_MS = 24 * 3_600_000
 
 
 @pytest.fixture
@@ -227,15 +228,43 @@ def test_a_delivery_without_a_server_is_given_up_after_the_timeout(
     with_notifier(settings, clock, tmp_path, use)
 
 
+def test_a_clock_that_jumps_gives_up_no_delivery(tmp_path: Path, clock: ManualClock) -> None:
+    """A year ahead at each attempt: the delivery ends after as many attempts as without."""
+    settings = notices_config(
+        tmp_path,
+        [{"account": "bob", "mail": "bob@mail.test"}],
+        mail_port=free_port(),
+        give_up_after_ms=10_000,
+    )
+
+    async def use(opened: RunningNotifier) -> None:
+        await play(opened)
+        states = []
+        for _ in range(4):
+            clock.ms += 365 * DAY_MS
+            await opened.notifier.deliver()
+            (delivery,) = await opened.notifier.deliveries_of("bob", 10)
+            states.append((delivery.attempts, delivery.state))
+        waiting = [(attempts, DeliveryState.WAITING) for attempts in (1, 2, 3)]
+        assert states == [*waiting, (4, DeliveryState.FAILED)]
+
+    with_notifier(settings, clock, tmp_path, use)
+
+
 def test_old_deliveries_are_deleted_after_the_retention_time(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     async def use(opened: RunningNotifier) -> None:
         await play(opened)
         await opened.notifier.deliver()
+        clock.ms += 365 * DAY_MS  # a jump that nobody has confirmed
+        await opened.notifier.delete_old()
+        assert len(await opened.notifier.deliveries_of("bob", 9)) == 1
+        clock.ms -= 365 * DAY_MS
         left = []
         for later_ms in (1_000, 1):
             clock.ms += later_ms
+            await opened.runner.submit([SetTime(time_ms=clock.ms, confirmed=True, note="day")])
             await opened.notifier.delete_old()
             left.append(len(await opened.notifier.deliveries_of("bob", 9)))
         assert left == [1, 0]

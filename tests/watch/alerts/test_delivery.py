@@ -1,6 +1,7 @@
 """Alerts to real receivers: an SMTP server, a webhook, a service of apprise."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -134,7 +135,11 @@ def test_a_failed_delivery_is_retried_with_backoff_and_fails_after_a_day(
     )  # every attempt has the same id
     stub.set_answer("/hook", {}, 500)
     send(settings, store, NOW)
-    retry(settings, store, NOW + 24 * 3_600_000)
+    waits_ms = [5_000 << doubling for doubling in range(8)]
+    waits_ms += [900_000] * ((24 * 3_600_000 - sum(waits_ms)) // 900_000)
+    for due_ms in itertools.accumulate(waits_ms, initial=NOW):
+        assert store.deliveries(1)[0].state == "waiting"
+        retry(settings, store, due_ms)
     assert store.deliveries(1)[0].state == "failed"
 
 

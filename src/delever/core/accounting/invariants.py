@@ -62,11 +62,11 @@ class StepCheck:
         """Record the postings of an event that is about to be applied."""
         if moved := postings(self._book, event):
             self._post(moved)
-            if isinstance(event, TakenOver):
+            if type(event) is TakenOver:
                 self._record_reduced(event)
-            elif isinstance(event, FillCancelled):
+            elif type(event) is FillCancelled:
                 self._record_reduced(event.fill)
-        elif isinstance(event, RoundClosed):
+        elif type(event) is RoundClosed:
             ensure(event.rounding_residual_cash >= 0, "the pool is beyond its limit", event)
 
     def before_fills(self, fills: FillBatch) -> None:

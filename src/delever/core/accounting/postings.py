@@ -55,8 +55,8 @@ def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Pos
     yield from _against_outside(moved, event.asset)
 
 
-def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
-    """Yield the change of the table's totals: a command is one movement."""
+def _positions_set(book: Book, event: m.PositionsSet) -> list[Posting]:
+    """Return the change of the table's totals: a command is one movement."""
     table, index = book.contracts[event.contract].tables[event.side], book.accounts.index
     cost, margin, lots = sum(event.cost_cash), sum(event.margin_cash), sum(event.lots)
     for account, position in zip(event.accounts, event.positions, strict=True):
@@ -67,7 +67,7 @@ def _positions_set(book: Book, event: m.PositionsSet) -> Iterator[Posting]:
     return _side_moved(book, event, cost, margin, lots)
 
 
-def _position_columns_set(book: Book, event: m.PositionColumnsSet) -> Iterator[Posting]:
+def _position_columns_set(book: Book, event: m.PositionColumnsSet) -> list[Posting]:
     table = book.contracts[event.contract].tables[event.side]
     columns, accounts = PositionColumns.of_event(event), unpack_column(event.account, "<i4", 0)
     rows = table.find_all(accounts, unpack_column(event.position, "<i4", len(accounts)))
@@ -81,15 +81,16 @@ def _position_columns_set(book: Book, event: m.PositionColumnsSet) -> Iterator[P
 
 def _side_moved(
     book: Book, event: m.PositionsSet | m.PositionColumnsSet, cost: int, margin: int, lots: int
-) -> Iterator[Posting]:
+) -> list[Posting]:
     name, asset = event.contract, book.contracts[event.contract].terms.settle
     unit, lots = lots_unit(name), event.side.sign * lots
-    yield LedgerAccount.POSITIONS, name, asset, -cost
-    if margin:
-        yield LedgerAccount.MARGINS, name, asset, margin
-    yield LedgerAccount.OUTSIDE, asset, asset, cost - margin
-    yield LedgerAccount.POSITIONS, name, unit, lots
-    yield LedgerAccount.OUTSIDE, unit, unit, -lots
+    moved = [
+        (LedgerAccount.POSITIONS, name, asset, -cost),
+        (LedgerAccount.OUTSIDE, asset, asset, cost - margin),
+        (LedgerAccount.POSITIONS, name, unit, lots),
+        (LedgerAccount.OUTSIDE, unit, unit, -lots),
+    ]
+    return [*moved, (LedgerAccount.MARGINS, name, asset, margin)] if margin else moved
 
 
 # --- pools, takeover, unwinding ---
@@ -277,7 +278,7 @@ def _loss_socialized(book: Book, event: m.LossSocialized) -> Iterator[Posting]:
     yield LedgerAccount.POOL, state.pool, asset, total
 
 
-_POSTINGS: dict[type[Event], Callable[[Book, Any], Iterator[Posting]]] = {
+_POSTINGS: dict[type[Event], Callable[[Book, Any], Iterable[Posting]]] = {
     m.BalancesSet: _balances_set,
     m.BalanceColumnsSet: _balance_columns_set,
     m.PositionsSet: _positions_set,

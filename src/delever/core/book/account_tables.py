@@ -425,6 +425,8 @@ class VenueMargins(Table):
 
     def take_changes(self) -> list[tuple[object, ...]]:
         """Return the margins that changed since the last call, as they are now."""
+        if not self.changed:
+            return []
         changes: list[tuple[object, ...]] = [
             ("margin", account, self.version.item(account), self.margin_of(account))
             for account in sorted(self.changed)

@@ -217,7 +217,7 @@ class Book:
         `revision` counts the events that can change the outcome of an ADL round.
         """
         self.revision += type(event) not in REPORTS
-        if isinstance(event, m.MarksSet):
+        if type(event) is m.MarksSet:
             self._marks_set(event, parallel_map)
         else:
             _HANDLERS[type(event)](self, event)

@@ -84,7 +84,7 @@ class ContractState:
         self.marks = marks
         self.definition = definition
         self.tables = {side: PositionTable(positions) for side in Side}
-        self.terms = terms
+        self.set_terms(terms)
         self.price_unit = ""
         self.former_units: list[FormerUnits] = []
         self.amendments = 0
@@ -169,7 +169,8 @@ class ContractState:
         if (lots_ratio, price_ratio) != (UNCHANGED, UNCHANGED):
             self._rescale(lots_ratio, price_ratio)
         self.definition, self.price_unit = definition, price_unit
-        self.terms, self.limits = terms, limits
+        self.set_terms(terms)
+        self.limits = limits
         scaled = [scale_mark(mark, price_ratio) for mark in marks]
         self.mark, self.previous_mark, self.last_confirmed_mark = scaled
         self.update_mark_limits()
@@ -262,14 +263,9 @@ class ContractState:
 
     # --- marks and values ---
 
-    @property
-    def terms(self) -> ContractTerms:
-        """The exact terms; factor and tiers are also columns of the block of positions."""
-        return self._terms
-
-    @terms.setter
-    def terms(self, terms: ContractTerms) -> None:
-        self._terms = terms
+    def set_terms(self, terms: ContractTerms) -> None:
+        """Set the exact terms; factor and tiers are also columns of the block of positions."""
+        self.terms = terms
         for side, table in self.tables.items():
             factor = side.sign * terms.factor if terms.linear else 0
             table.block.set_terms(table.number, factor, terms.tier_bytes)
@@ -286,7 +282,7 @@ class ContractState:
         """The newest mark; 0 before the first."""
         row, marks = self.definition_order, self.marks
         ticks, fraction = marks.ticks.item(row), marks.fractions.item(row)
-        return self._terms.join_mark(ticks, fraction) if fraction else ticks
+        return self.terms.join_mark(ticks, fraction) if fraction else ticks
 
     @mark.setter
     def mark(self, mark: Mark) -> None:
@@ -312,11 +308,11 @@ class ContractState:
 
     def _joined(self, ticks: Ints, fractions: Ints) -> Mark:
         row = self.definition_order
-        return self._terms.join_mark(ticks.item(row), fractions.item(row))
+        return self.terms.join_mark(ticks.item(row), fractions.item(row))
 
     def _set_columns(self, mark: Mark, ticks: Ints, fractions: Ints) -> None:
         row = self.definition_order
-        ticks[row], fractions[row] = self._terms.split_mark(mark)
+        ticks[row], fractions[row] = self.terms.split_mark(mark)
 
     @property
     def marked_ms(self) -> int:
@@ -368,7 +364,7 @@ class ContractState:
         The book values the positions of all marked contracts together.
         """
         row, marks = self.definition_order, self.marks
-        mark = self._terms.join_mark(ticks, fraction)
+        mark = self.terms.join_mark(ticks, fraction)
         if div_floor(time_ms, RollingVolatility.MINUTE_MS) != marks.minutes.item(row):
             self.start_minute(time_ms, mark)
         self.previous_mark = self.confirmed_mark or mark
@@ -424,7 +420,7 @@ class ContractState:
         )
         table.set_row(row, lots, cost, margin)
         table.isolated[row], table.leverage[row], table.under_liquidation[row] = flags
-        pnl, maintenance, mark, terms = 0, 0, self.mark, self._terms
+        pnl, maintenance, mark, terms = 0, 0, self.mark, self.terms
         if mark:
             value = terms.value_cash(side.sign * lots, mark)
             pnl, maintenance = value - cost, terms.maintenance_of(abs(value))
@@ -625,7 +621,7 @@ class ContractState:
         inventory = self.inventory[side]
         if not inventory.total_lots or (mark := self.confirmed_mark) == 0:
             return inventory.total_cost
-        return self._terms.value_cash(side.sign * inventory.total_lots, mark)
+        return self.terms.value_cash(side.sign * inventory.total_lots, mark)
 
     def inventory_pnl(self, side: Side) -> int:
         """Return the unrealized PnL of inventory of one side at the mark, in Cash."""
@@ -634,6 +630,8 @@ class ContractState:
     @property
     def unrealized_pnl(self) -> int:
         """Unrealized PnL of the inventory of both sides, in Cash."""
+        if not self.has_inventory:
+            return 0
         return self.inventory_pnl(Side.LONG) + self.inventory_pnl(Side.SHORT)
 
     @property
@@ -676,7 +674,7 @@ class ContractState:
     def exposures(self, mark: Mark, bounds: Mapping[Side, PositionBounds]) -> tuple[int, int]:
         """Return the bounds of `exposure` and `exposure_at_mark` for the whole band of a mark."""
         low, high = band_of(mark) if mark >= 1 else (mark, mark)
-        if self._terms.linear:
+        if self.terms.linear:
             exposure = self.exposure(high, bounds)
             return exposure, exposure
         return self.exposure(mark, bounds), self.exposure_at_mark(low, bounds)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import compress
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,8 +92,8 @@ def check_version(book: Book, command: Any) -> None:
     """Validate the version and the last included fill of a snapshot; reject an unknown fill."""
     read_count("version", command.version)
     read_count("last_fill", command.last_fill)
-    unknown = command.last_fill > book.last_fill
-    reject_unless(not unknown, "last_fill", command.last_fill, Reason.UNKNOWN_FILL)
+    if command.last_fill > book.last_fill:
+        raise Rejection("last_fill", command.last_fill, Reason.UNKNOWN_FILL)
 
 
 def set_balances(book: Book, command: m.SetBalances) -> list[Event]:
@@ -230,8 +230,7 @@ def _given(amount: m.Amount | None) -> m.Amount:
     return "" if amount is None else str(amount)
 
 
-@dataclass(frozen=True, slots=True)
-class TakenRow:
+class TakenRow(NamedTuple):
     """A row of a command that is taken, its number, and the notices that it causes."""
 
     number: int

@@ -280,7 +280,7 @@ class ContractTerms:
 
     def divides_exactly(self, mark: Mark) -> bool:
         """Return whether `mul_div_floor` is exact at a mark, for any lots in range."""
-        if not isinstance(mark, Fraction):
+        if isinstance(mark, int):
             return True
         return self.value_factor(Side.LONG, mark)[2] * self._max_error < COLUMN_LIMIT
 
@@ -320,7 +320,7 @@ class ContractTerms:
 
         The second number is in units of the last of the mark's decimals (10^-`mark_decimals`).
         """
-        if not isinstance(mark, Fraction):
+        if isinstance(mark, int):
             return mark, 0
         ticks = floor_ticks(mark)
         return ticks, int((mark - ticks) * self._tick_units)

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
-from delever.core.rules.policies import POLICIES, LotPolicy, policy_named
+from delever.core.rules.policies import POLICIES, POLICY_ALIASES, LotPolicy, policy_named
 from delever.core.rules.ranking import IndicatorScale
 from delever.core.rules.ruleset import Case, OrderScope, RegisteredRules, Rule, RuleSet
 from delever.core.rules.venues.aevo import AEVO
@@ -110,6 +110,10 @@ def _with_option(rules: RuleSet, option: str) -> RuleSet | None:
         return replace(rules, ranking=replace(rules.ranking, both_legs=True))
     policy = policy_named(option)
     return replace(rules, policy=policy) if policy else None
+
+
+RULE_OPTIONS = (*POLICIES, *POLICY_ALIASES, NET_EXPOSURE, BOTH_LEGS, f"{CAP_PER_ACCOUNT}=0.25")
+"""What may follow the `+` of a rule set's name; the cap is any part above 0, at most 1."""
 
 
 def _cap_ppm(text: str) -> int:
@@ -223,6 +227,7 @@ def rules_digest(book: Book, name: str) -> str:
 
 __all__ = [
     "GENERAL",
+    "RULE_OPTIONS",
     "RULE_SETS",
     "Case",
     "IndicatorScale",

@@ -136,6 +136,8 @@ def absorb(
     It reaches as far as depth and the pool's money do: what the pool cannot pay for stays open, to
     be closed by ADL. `beyond_balance`: the pool unwinds whatever it has.
     """
+    if not state.inventory[side].tranches:
+        return
     usable = len(usable_depth(state, side, pool.max_slippage_ppm))
     levels = list(state.bids if side is Side.LONG else state.asks)
     consumed = 0

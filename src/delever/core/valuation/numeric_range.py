@@ -75,6 +75,8 @@ def check_range(
             raise Rejection("positions", name, Reason.EXCEEDS_NUMERIC_RANGE)
         if table.is_exceeded_by(grown.bounds):
             new_bounds.setdefault(name, {})[side] = grown.bounds
+    if not (new_bounds or marks or max_balance) and bounds_fit(book, {}):
+        return
     equity, at_mark = _bounds_after(book, marks, new_bounds, max_balance)
     field = "positions" if growth else "marks" if marks else "balances"
     for name, bound in equity.items():
@@ -106,6 +108,9 @@ def bounds_fit(book: Book, moved: Mapping[str, Mark]) -> bool:
 
     `moved` are the marks that leave the bands of their contracts: only those change a bound.
     """
+    if not (moved or book.margin_currency):
+        bounds = [asset.equity_bound for asset in book.assets.values()]
+        return max(bounds, default=0) < COLUMN_LIMIT
     equity, at_mark = _bounds_after(book, moved, {}, {})
     return max(equity.values(), default=0) < COLUMN_LIMIT and pooled_fits(book, at_mark, {})
 
@@ -307,8 +312,10 @@ def _worth_bound(book: Book, pool: str, prices: Mapping[str, Mark] | None = None
     bound = abs(owner.balance) + sum(abs(held.cost) for held in owner.collateral.values())
     for state in book.monitored():
         if state.pool == pool:
-            reached = _prices(state, owner, (prices or {}).get(state.name, 0))
-            bound += _inventory_bound(state, reached) + abs(state.realized_pnl + state.injected)
+            bound += abs(state.realized_pnl + state.injected)
+            if state.has_inventory:
+                reached = _prices(state, owner, (prices or {}).get(state.name, 0))
+                bound += _inventory_bound(state, reached)
     return bound
 
 

@@ -17,7 +17,7 @@ from delever.dashboard.apps.serving import bind, serve_request, url_of, uvicorn_
 from delever.dashboard.components.frame import PageFrame, favicon, html
 from delever.dashboard.data.api_client import ApiClient
 from delever.dashboard.mount import AsgiApp, Receive, Scope, Send
-from delever.dashboard.pages import account, contract, events, lab, overview, pools, replay
+from delever.dashboard.pages import account, contract, events, fill, lab, overview, pools, replay
 
 PATH = "/dashboard"
 """Path of the pages, both beside the server and apart from it."""
@@ -32,6 +32,7 @@ _PAGES: dict[str, PageHandler] = {
     "/pools/{pool:path}": pools.show,
     "/events": events.show_all,
     "/events/{episode}": events.show,
+    "/fills/{fill}": fill.show,
     "/accounts": account.find,
     "/accounts/{account:path}": account.show,
     "/lab": lab.show,

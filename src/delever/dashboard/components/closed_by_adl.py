@@ -72,7 +72,8 @@ class ClosedByAdl:
             self._proof.set_content(
                 f'<div class="proof" data-fill="{fill}"><b>Fill {fill}: recomputed from the '
                 f"journal, {escape(found.recomputed)}</b><pre>{escape(found.text)}</pre>"
-                f'<p class="note">Record {found.record}. Check it with the venue\'s journal: '
+                f'<p class="note"><a href="{self._frame.url(f"/fills/{fill}")}">Receipt</a> as a '
+                f"page and picture. Record {found.record}. Check it with the venue's journal: "
                 f"<code>delever explain --journal JOURNAL --fill {fill}</code></p></div>"
             )
 

@@ -3,9 +3,9 @@
 Amounts are exact until they are divided; averages are rounded to 10 decimals.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from delever.core.book import Book
+from delever.core.market.contract_terms import ContractTerms
 from delever.core.messages import (
     Accepted,
     AdlFilled,
@@ -100,15 +101,18 @@ _EXACT = ("quantity", "notional_closed", "mark", "price", "entry_price", "haircu
 def accounts_frame(book: Book, events: Iterable[Event], marks: Mapping[str, Mark]) -> pl.DataFrame:
     """Return a row for each position with ADL or a socialized loss.
 
-    `quantity` is what ADL closed, `notional_closed` its value at the marks of the fills, `mark`,
-    `price` and `entry_price` the averages over it. `haircut` is what the counterparty lost against
-    the mark, `pnl_kept` its realized PnL: PnL at the mark less the haircut, without fees.
+    `quantity` is what ADL closed, `notional_closed` its value at the marks of the fills. `mark` and
+    `price` are the averages of the fills, of their prices and never of rounded cash: by quantity
+    for a linear contract, harmonic for an inverse one. `entry_price` is the price on the tick that
+    has the entry cost of the fills, or else their average. `haircut` is what the counterparty lost
+    against the mark, `pnl_kept` its realized PnL: PnL at the mark less the haircut, without fees.
     `haircut_ratio` is the haircut in percent of the PnL at the mark, None where that is not
     positive. `closed` is true if nothing of the position is left.
     """
-    rows = [
-        _row(book, key, outcome) for key, outcome in position_outcomes(book, events, marks).items()
-    ]
+    listed = list(events)
+    closings = _closings(book, listed, marks)
+    found = position_outcomes(book, listed, marks)
+    rows = [_row(book, key, outcome, closings[key]) for key, outcome in found.items()]
     places = {
         name: max(
             (-row[name].as_tuple().exponent for row in rows if row[name] is not None), default=0
@@ -121,7 +125,41 @@ def accounts_frame(book: Book, events: Iterable[Event], marks: Mapping[str, Mark
     return pl.DataFrame(rows, schema={**named, "position": pl.Int64, **exact, **rest})
 
 
-def _row(book: Book, key: PositionKey, outcome: PositionOutcome) -> dict[str, Any]:
+@dataclass(slots=True)
+class Closings:
+    """The lots that ADL closed of one position by price and by mark, and how many fills closed."""
+
+    by_price: Counter[Decimal] = field(default_factory=Counter)
+    by_mark: Counter[Decimal] = field(default_factory=Counter)
+    fills: int = 0
+
+
+def _closings(
+    book: Book, events: Iterable[Event], marks: Mapping[str, Mark]
+) -> defaultdict[PositionKey, Closings]:
+    """Return the closings of each position, without cancelled fills."""
+    totals = EventTotals(book, marks)
+    marks_of: dict[int, Decimal | None] = {}
+    found: defaultdict[PositionKey, Closings] = defaultdict(Closings)
+    for event in events:
+        if isinstance(event, AdlFilled | FillCancelled):
+            is_new = isinstance(event, AdlFilled)
+            fill = event if isinstance(event, AdlFilled) else event.fill
+            price, mark = totals.price_and_mark(fill)
+            mark = marks_of.setdefault(fill.fill, mark)
+            lots, closings = fill.lots if is_new else -fill.lots, found[_key(fill)]
+            closings.fills += 1 if is_new else -1
+            closings.by_price[price] += lots
+            if mark is not None:
+                closings.by_mark[mark] += lots
+        elif isinstance(event, Accepted | MarksSet | ContractAmended):
+            totals.add(event)
+    return found
+
+
+def _row(
+    book: Book, key: PositionKey, outcome: PositionOutcome, closings: Closings
+) -> dict[str, Any]:
     account, contract, side, position = key
     state = book.contracts[contract]
     formatter = ContractFormatter.of(book, state)
@@ -135,9 +173,9 @@ def _row(book: Book, key: PositionKey, outcome: PositionOutcome) -> dict[str, An
         "position": position,
         "quantity": formatter.exact_quantity(outcome.lots),
         "notional_closed": formatter.exact_cash(abs(outcome.mark_cash)),
-        "mark": _average(book, contract, outcome.lots, outcome.mark_cash),
-        "price": _average(book, contract, outcome.lots, outcome.value_cash),
-        "entry_price": _average(book, contract, outcome.lots, outcome.cost_cash),
+        "mark": _average(closings.by_mark, linear=state.terms.linear),
+        "price": _average(closings.by_price, linear=state.terms.linear),
+        "entry_price": _entry_price(state.terms, outcome, closings.fills),
         "haircut": formatter.exact_cash(outcome.haircut_cash),
         "pnl_kept": formatter.exact_cash(realized),
         "haircut_ratio": 100 * outcome.haircut_cash / at_mark if at_mark > 0 else None,
@@ -145,12 +183,33 @@ def _row(book: Book, key: PositionKey, outcome: PositionOutcome) -> dict[str, An
     }
 
 
-def _average(book: Book, contract: str, lots: int, value_cash: int) -> Decimal | None:
-    """Return the price at which lots have a value; None without lots."""
-    terms = book.contracts[contract].terms
-    if not lots or not value_cash:
+def _average(lots_at: Counter[Decimal], *, linear: bool) -> Decimal | None:
+    """Return the average price of lots, harmonic where a lot is worth 1 / price; None without."""
+    lots = lots_at.total()
+    if not lots:
         return None
-    size = abs(Fraction(value_cash, lots * terms.factor))
-    ticks = size if terms.linear else 1 / size
-    price = ticks * Fraction(terms.tick[0], 10 ** terms.tick[1])
+    if linear:
+        worth = sum((Fraction(price) * n for price, n in lots_at.items()), Fraction(0))
+        return _rounded(worth / lots)
+    coins = sum((n / Fraction(price) for price, n in lots_at.items()), Fraction(0))
+    return _rounded(lots / coins)
+
+
+def _entry_price(terms: ContractTerms, outcome: PositionOutcome, fills: int) -> Decimal | None:
+    """Return the entry price: on the tick, where one on the tick has the cost of the fills.
+
+    The cost of a position is rounded once, and that of each fill is a floored part of it.
+    """
+    size, cost = abs(outcome.lots * terms.factor), abs(outcome.cost_cash)
+    if not size or not cost:
+        return None
+    ticks = Fraction(cost, size) if terms.linear else Fraction(size, cost)
+    nearest = max(round(ticks), 1)
+    exact = Fraction(nearest * size) if terms.linear else Fraction(size, nearest)
+    on_tick = abs(exact - cost) <= fills + Fraction(1, 2)
+    price = Fraction(nearest) if on_tick else ticks
+    return _rounded(price * Fraction(terms.tick[0], 10 ** terms.tick[1]))
+
+
+def _rounded(price: Fraction) -> Decimal:
     return Decimal(round(price * 10**AVERAGE_DECIMALS)).scaleb(-AVERAGE_DECIMALS).normalize()

@@ -175,6 +175,17 @@ class EventTotals:
         terms = self._formatter(fill.contract).terms.at(self._sequence)
         return terms.trade_cash(fill.side.sign * fill.lots, mark) - fill.value_cash if mark else 0
 
+    def price_and_mark(self, fill: AdlFilled) -> tuple[Decimal, Decimal | None]:
+        """Return the price of a fill and the mark of its moment, None without a mark."""
+        formatter = self._formatter(fill.contract).at(self._sequence)
+        return formatter.exact_price(fill.price_ticks), self.mark_price(fill.contract)
+
+    def mark_price(self, contract: str) -> Decimal | None:
+        """Return the mark of a contract after the events so far, None without one."""
+        formatter = self._formatter(contract).at(self._sequence)
+        mark = self._marks.get(contract, 0)
+        return formatter.exact_price(mark) if mark else None
+
     def _add_fill(self, fill: AdlFilled, direction: int) -> None:
         """Add a fill, or subtract a cancelled one."""
         sums = self._sums[fill.contract]

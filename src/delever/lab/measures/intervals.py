@@ -14,8 +14,8 @@ RESAMPLES = 2_000
 
 def intervals(
     frame: pl.DataFrame,
-    by: Sequence[str],
-    measures: Sequence[str] = (),
+    by: str | Sequence[str],
+    measures: str | Sequence[str] = (),
     *,
     level: float = 0.95,
     resamples: int = RESAMPLES,
@@ -23,10 +23,10 @@ def intervals(
 ) -> pl.DataFrame:
     """Return a row for each group and measure: n, mean, sd, and the bootstrap interval of the mean.
 
-    `frame` has a row for each run; `by` names the columns of a group, `measures` those to summarize
-    (all other floats by default). Missing values are left out and counted in `n`. The interval is
-    the percentile bootstrap of the mean (Efron 1979); the same seed gives the same interval. sd is
-    of the sample, None for one run.
+    `frame` has a row for each run; `by` names the column or columns of a group, `measures` those to
+    summarize (all other floats by default). Missing values are left out; `n` counts the others. The
+    interval is the percentile bootstrap of the mean (Efron 1979); the same seed gives the same
+    interval. sd is of the sample, None for one run.
 
         >>> import polars as pl
         >>> from delever import lab
@@ -35,6 +35,7 @@ def intervals(
         >>> row["n"], row["mean"], round(row["sd"], 3), row["low"] <= 2.5 <= row["high"]
         (4, 2.5, 1.291, True)
     """
+    by, measures = ([names] if isinstance(names, str) else names for names in (by, measures))
     if not 0 < level < 1:
         raise InputError("must be between 0 and 1", column="level", value=level)
     for name in (*by, *measures):
@@ -51,6 +52,49 @@ def intervals(
     numbers = dict.fromkeys(("mean", "sd", "low", "high"), pl.Float64)
     columns = {**schema, "measure": pl.String, "n": pl.Int64, **numbers}
     return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def regret(
+    frame: pl.DataFrame,
+    measure: str = "haircut_total",
+    by: str | Sequence[str] = "rules",
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Return how much worse each group of a sweep is than the best, on the same scenarios.
+
+    `by` names the columns that are compared; all runs with equal `scenario` and `fund` are paired,
+    and a smaller `measure` is better. `mean`, `sd`, `low` and `high` are those of the measure less
+    the smallest of its scenario (the dynamic regret of P2, section 3), `static` is the mean of the
+    measure less that of the best single group (policy-class regret), `best` the part of the
+    scenarios in which the group is the best or equal to it. A run in which the measure is missing
+    leaves its scenario out. Raises UnknownNameError for a column that there is not.
+
+        >>> import polars as pl
+        >>> from delever import lab
+        >>> runs = pl.DataFrame({"scenario": ["a", "a", "b", "b"], "rules": ["q", "p"] * 2,
+        ...                      "fund": [""] * 4, "haircut_total": [3.0, 1.0, 2.0, 6.0]})
+        >>> lab.regret(runs).select("rules", "mean", "static", "best").rows()
+        [('q', 1.0, 0.0, 0.5), ('p', 2.0, 1.0, 0.5)]
+    """
+    by = [by] if isinstance(by, str) else by
+    pair = [name for name in ("scenario", "fund") if name not in by]
+    for name in (*by, measure, *pair):
+        if name not in frame.columns:
+            raise unknown("column", name, frame.columns)
+    value = pl.col(measure)
+    paired = frame.with_columns(
+        (value - value.min().over(pair)).alias("regret"),
+        (value.is_null() | value.is_nan()).any().over(pair).alias("is_missing"),
+    ).filter(~pl.col("is_missing"))
+    of_groups = paired.group_by(by, maintain_order=True).agg(
+        value.mean().alias("static"), (pl.col("regret") == 0).mean().alias("best")
+    )
+    table = intervals(paired, by, ["regret"], level=level, seed=seed).drop("measure")
+    return table.join(of_groups, on=by, maintain_order="left").with_columns(
+        pl.col("static") - pl.col("static").min()
+    )
 
 
 def _summary(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from delever.core.book import Book
-from delever.core.messages import Event, Side, TakenOver
+from delever.core.messages import AdlFilled, Event, LossSocialized, Side, TakenOver
 from delever.core.units import Floats
 from delever.core.valuation.insurance import pool_equity
 from delever.lab.measures.account_outcomes import PositionKey, PositionOutcome
@@ -32,7 +32,8 @@ class AccountVectors:
     it lost. Notionals and equity are at the last marks; those `before` add what ADL closed.
     `positions_touched` and `positions_closed` count its positions that ADL reduced and closed.
     `markout` is the value of what ADL closed at the last marks, less what it was closed for: what
-    the account would have had, had it not been deleveraged. `deficit` is what the funds lost before
+    the account would have had, had it not been deleveraged (or at the marks some time after each
+    fill). `deficit` is what the funds lost before
     haircuts (takeovers and unwinding, inventory at the last marks), `largest_deficit` the largest
     negative equity of a liquidated margin bucket, `budget` the deficit beyond the funds.
     """
@@ -109,18 +110,30 @@ def full_close_share(v: AccountVectors) -> float | None:
 
 def gini_of_haircuts(v: AccountVectors) -> float | None:
     """Return sum((2 i - n - 1) x_(i)) / (n H) over accounts with PnL, x ascending, i from 1."""
-    return _gini(v.haircut[(v.endowment > 0) | (v.haircut > 0)])
+    return gini_coefficient(v.haircut[(v.endowment > 0) | (v.haircut > 0)])
 
 
 def gini_of_notional(v: AccountVectors) -> float | None:
     """Return the Gini coefficient of the notional closed over accounts with PnL."""
-    return _gini(v.closed_notional[(v.endowment > 0) | (v.closed_notional > 0)])
+    return gini_coefficient(v.closed_notional[(v.endowment > 0) | (v.closed_notional > 0)])
 
 
 def top_tenth_share(v: AccountVectors) -> float | None:
     """Return the part of H that the tenth of the accounts with the largest haircuts paid."""
     curve = lorenz(v.haircut[(v.endowment > 0) | (v.haircut > 0)])
     return None if curve is None else float(1 - np.interp(0.9, *curve))
+
+
+def gini_coefficient(values: Floats) -> float | None:
+    """Return sum((2 i - n - 1) x_(i)) / (n sum(x)), x ascending, i from 1; None if the sum is 0.
+
+    >>> import numpy as np
+    >>> gini_coefficient(np.array([1.0, 3.0]))
+    0.25
+    """
+    size, total = len(values), float(values.sum())
+    weights = 2 * np.arange(1, size + 1) - size - 1
+    return _ratio(float(weights @ np.sort(values)), size * total)
 
 
 def lorenz(values: Floats) -> tuple[Floats, Floats] | None:
@@ -198,7 +211,10 @@ def markout_immediate(v: AccountVectors) -> float:
 
 
 def markout_opportunity(v: AccountVectors) -> float:
-    """Return C_opp = sum Q (M_end - M_0): what the counterparties gained by being closed early."""
+    """Return C_opp = sum Q (M_end - M_0): what the counterparties gained by being closed early.
+
+    M_end is the last mark, or the one in force `markout_ms` after the fill.
+    """
     return markout_total(v) - markout_immediate(v)
 
 
@@ -277,17 +293,18 @@ def _largest_survivor(v: AccountVectors) -> float:
     return float(np.maximum(v.endowment - v.haircut, 0).max(initial=0))
 
 
-def _gini(values: Floats) -> float | None:
-    size, total = len(values), float(values.sum())
-    weights = 2 * np.arange(1, size + 1) - size - 1
-    return _ratio(float(weights @ np.sort(values)), size * total)
-
-
 def _ratio(numerator: float, denominator: float) -> float | None:
     return numerator / denominator if denominator else None
 
 
 # --- a run -> vectors ---
+
+
+def assets_of(book: Book, events: Iterable[Event]) -> list[str]:
+    """Return the settle assets of takeovers, ADL fills and socialized losses, by name."""
+    kinds = TakenOver | AdlFilled | LossSocialized
+    names = {event.contract for event in events if isinstance(event, kinds)}
+    return sorted({book.contracts[name].terms.settle for name in names})
 
 
 def main_asset(book: Book) -> str:

@@ -44,6 +44,12 @@ def _loss_after(book: Book, shock: Shock, asset: str) -> float:
     return loss / float(10 ** book.cash_decimals(asset))
 
 
+def check_alpha(alpha: object) -> None:
+    """Raise InputError unless alpha is a number of at least 0 and below 1."""
+    if not isinstance(alpha, float | int) or not 0 <= alpha < 1:
+        raise InputError("must be a number, at least 0 and below 1", column="alpha", value=alpha)
+
+
 def cvar(losses: Floats, alpha: float = 0.0) -> float:
     """Return the mean of the worst 1 - alpha of equally likely losses: ES_alpha; 0 is the mean.
 
@@ -56,8 +62,7 @@ def cvar(losses: Floats, alpha: float = 0.0) -> float:
     >>> cvar(np.array([0.0, 10.0, 20.0, 40.0]), 0.6)
     32.5
     """
-    if not 0 <= alpha < 1:
-        raise InputError("must be at least 0 and below 1", column="alpha", value=alpha)
+    check_alpha(alpha)
     worst = np.sort(losses)[::-1]
     tail = (1 - alpha) * len(worst)
     weights = np.clip(tail - np.arange(len(worst)), 0, 1)

@@ -19,9 +19,15 @@ from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import Ints, Ticks, floor_ticks
 from delever.core.valuation.side_valuation import value_side
 from delever.formatting import ContractFormatter, rejection_text
-from delever.lab.errors import InputError
+from delever.lab.errors import InputError, check_exact
 from delever.lab.policies.catalog import AnyPolicy, lot_policy
-from delever.lab.queries.position_queries import contract_of, quantities, rules_named, side_of
+from delever.lab.queries.position_queries import (
+    contract_of,
+    lots_of,
+    quantities,
+    rules_named,
+    side_of,
+)
 
 
 def allocate(
@@ -54,7 +60,7 @@ def allocate(
     """
     state = contract_of(book, contract)
     chosen = rules_named(rules, book, state)
-    wanted, ticks = _wanted(state, quantity), _price(state, price)
+    wanted, ticks = lots_of(state, "quantity", quantity), _price(state, price)
     queue = rank_side(value_side(book, state, side_of(side)), chosen.ranking)
     if not chosen.cases:
         raise InputError("has no ADL queue", column="rules", value=chosen.name)
@@ -83,23 +89,12 @@ def allocate(
     return pl.concat(found)
 
 
-def _wanted(state: ContractState, quantity: Amount) -> int:
-    try:
-        lots = int(state.terms.read_lots("quantity", quantity))
-    except Rejection as rejection:
-        raise InputError(
-            rejection_text(rejection.reason), column="quantity", value=quantity
-        ) from None
-    if lots <= 0:
-        raise InputError("must be above 0", column="quantity", value=quantity)
-    return lots
-
-
 def _price(state: ContractState, price: Amount | None) -> Ticks:
     if not state.mark:
         raise InputError("has no mark", column=state.name)
     if price is None:
         return floor_ticks(state.mark)
+    check_exact("price", price)
     try:
         return state.terms.read_ticks("price", price)
     except Rejection as rejection:

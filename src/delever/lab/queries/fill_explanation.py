@@ -178,6 +178,7 @@ def _explain(
     value = state.terms.value_cash(fill.side.sign * fill.lots, state.mark)
     return FillExplanation(
         sequence=located.record.sequence,
+        record_hash=located.record.hash,
         replayed_from=began_after + 1,
         explanation=explanation,
         fill=fill,

@@ -17,7 +17,8 @@ class FillExplanation:
     """Why a position was deleveraged, from the journal; its text is numbered arithmetic.
 
     `explanation` is that of the position when the round began, replayed from the record
-    `replayed_from` up to `sequence`, the record of the fill. `differences` names the numbers that
+    `replayed_from` up to `sequence`, the record of the fill; `record_hash` is that record's in the
+    journal's chain. `differences` names the numbers that
     differ from the fill when computed again. `filled_before` are the fills of the round before this
     one, `skipped` the counterparties of a better rank that were skipped as ineligible. `start` is
     the event that set the trigger on, `also_on` names other triggers that were on, and `forced` is
@@ -27,6 +28,7 @@ class FillExplanation:
     """
 
     sequence: int
+    record_hash: bytes
     replayed_from: int
     explanation: Explanation
     fill: AdlFilled
@@ -78,6 +80,7 @@ class FillExplanation:
         return {
             "fill": fill.fill,
             "record": self.sequence,
+            "record_hash": self.record_hash.hex(),
             "time_ms": explanation.time_ms,
             "replayed_from": self.replayed_from,
             "recomputed": self.recomputed,

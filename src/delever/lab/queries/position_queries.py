@@ -25,13 +25,15 @@ from delever.core.explain.what_if import (
     PartialClose,
     SetLeverage,
 )
+from delever.core.market.contract_terms import ContractTerms
+from delever.core.market.validation import Rejection
 from delever.core.messages import Amount, Reason, Side
-from delever.core.rules import RULE_SETS, RuleSet, rule_set_of, rule_sets_of
+from delever.core.rules import RULE_OPTIONS, RULE_SETS, RuleSet, rule_set_of, rule_sets_of
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.units import Ints, Mark, format_scaled, parse_decimal, scaled, steps
 from delever.core.valuation.side_valuation import value_side
 from delever.formatting import ContractFormatter, exact_decimal, html_table, rejection_text
-from delever.lab.errors import InputError, UnknownNameError, unknown
+from delever.lab.errors import InputError, UnknownNameError, check_book, check_exact, unknown
 from delever.lab.queries.explanation_text import (
     change_text,
     explanation_facts,
@@ -43,7 +45,8 @@ from delever.lab.queries.explanation_text import (
     what_if_rows,
     what_if_text,
 )
-from delever.lab.tables.table import as_floats
+from delever.lab.tables.table import as_floats, side_name
+from delever.suggestions import suggestion
 
 LEVERAGE_DECIMALS = 2
 LEVERAGE_RANGE = "must be from 0.01 to 10000, in steps of 0.01"
@@ -243,16 +246,43 @@ def what_if(
 
 def contract_of(book: Book, contract: str) -> ContractState:
     """Return a contract by name; raises UnknownNameError."""
+    check_book(book)
     if contract not in book.contracts:
         raise unknown("contract", contract, book.contracts)
     return book.contracts[contract]
 
 
 def side_of(side: str) -> Side:
-    """Return a side by name; raises UnknownNameError."""
-    if side not in set(Side):
+    """Return a side by name, delever's or a venue's (LONG, Buy); raises UnknownNameError."""
+    name = side_name(side) if isinstance(side, str) else side
+    if name not in set(Side):
         raise unknown("side", side, Side)
-    return Side(side)
+    return Side(name)
+
+
+def lots_of(state: ContractState, column: str, quantity: Amount) -> int:
+    """Return a quantity above 0 in lots; raises InputError, with the lot where it is no multiple.
+
+    >>> import delever
+    >>> book = delever.read_book("examples/book")
+    >>> lots_of(book.contracts["BTCUSDT"], "quantity", "1.5")
+    1500
+    """
+    check_exact(column, quantity)
+    try:
+        lots = int(state.terms.read_lots(column, quantity))
+    except Rejection as rejection:
+        why = rejection_text(rejection.reason)
+        if rejection.reason is Reason.INVALID_LOT_MULTIPLE:
+            why = _no_multiple(state.terms)
+        raise InputError(why, column=column, value=quantity) from None
+    if lots <= 0:
+        raise InputError("must be above 0", column=column, value=quantity)
+    return lots
+
+
+def _no_multiple(terms: ContractTerms) -> str:
+    return f"must be a multiple of {format_scaled(*terms.lot)}, above 0"
 
 
 def rules_named(rules: str | RuleSet | None, book: Book, state: ContractState) -> RuleSet:
@@ -267,8 +297,20 @@ def rule_set(rules: str | RuleSet, known: Mapping[str, RuleSet] = RULE_SETS) -> 
     if isinstance(rules, RuleSet):
         return rules
     if rules not in known:
-        raise unknown("rule set", rules, known)
+        raise _unknown_rule_set(rules, known)
     return known[rules]
+
+
+def _unknown_rule_set(name: str, known: Mapping[str, RuleSet]) -> UnknownNameError:
+    """Return the error for a rule set, which names the venue or the option that does not exist."""
+    venue, *options = name.split("+") if isinstance(name, str) else [name]  # no name: 5
+    if not options or venue not in known:
+        return unknown("rule set", venue, known)
+    if not known[venue].cases:
+        return UnknownNameError(f"{name!r}: rule set {venue!r} has no queue, so it has no options")
+    wrong = next(option for option in options if f"{venue}+{option}" not in known)
+    why = f"there is no option {wrong!r}{suggestion(wrong, RULE_OPTIONS)}"
+    return UnknownNameError(f"rule set {name!r}: {why}")
 
 
 def venue_of(rules: str) -> str:
@@ -296,6 +338,7 @@ def _position_side(
 
 def _change(why: PositionExplanation, name: str, amount: Amount) -> AnyChange:
     """Return a change in exact numbers; raises InputError."""
+    check_exact(name, amount)
     number = parse_decimal(amount) if isinstance(amount, str | int) else None
     if number is None:
         raise InputError("must be an exact decimal, such as '2.5'", column=name, value=amount)
@@ -313,8 +356,7 @@ def _change(why: PositionExplanation, name: str, amount: Amount) -> AnyChange:
             return AddMargin(amount_cash=cash)
     lots = steps(number, formatter.terms.lot)
     if lots is None:
-        lot = format_scaled(*formatter.terms.lot)
-        raise InputError(f"must be a multiple of {lot}, above 0", column=name, value=amount)
+        raise InputError(_no_multiple(formatter.terms), column=name, value=amount)
     return PartialClose(lots=lots) if name == "close" else OpenHedge(lots=lots)
 
 

@@ -4,7 +4,7 @@ Totals are by contract and by pool, each in its own asset; quantities and money 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -26,7 +26,7 @@ from delever.core.messages import (
 from delever.core.units import Mark, format_scaled
 from delever.core.valuation.insurance import pool_equity
 from delever.formatting import ContractFormatter, humanize, moment
-from delever.lab.errors import unknown
+from delever.lab.errors import InputError, unknown
 from delever.lab.measures.account_outcomes import (
     PositionKey,
     PositionOutcome,
@@ -34,7 +34,14 @@ from delever.lab.measures.account_outcomes import (
     position_outcomes,
 )
 from delever.lab.measures.contract_totals import ContractTotal, EventTotals
-from delever.lab.measures.run_measures import AccountVectors, account_vectors, main_asset, measure
+from delever.lab.measures.markout import markouts
+from delever.lab.measures.run_measures import (
+    AccountVectors,
+    account_vectors,
+    assets_of,
+    main_asset,
+    measure,
+)
 from delever.lab.measures.time_series import (
     ObservedPool,
     contracts_frame,
@@ -42,6 +49,7 @@ from delever.lab.measures.time_series import (
     pools_frame,
 )
 from delever.lab.runs.command_runner import CommandRunner
+from delever.lab.runs.market_paths.path import check_whole
 
 Submit = Callable[[Command], Sequence[Event]]
 Progress = Callable[[int, int], None]
@@ -181,12 +189,17 @@ class RunResult:
         """Return what ADL and socialized losses did to each position, in Cash and Lots."""
         return position_outcomes(self.book, self.events, self.marks)
 
-    def measures(self, asset: str = "") -> dict[str, float | None]:
-        """Return the measures in a settle asset; without one, in that of most open positions.
+    def measures(
+        self, asset: str = "", *, markout_ms: int | None = None
+    ) -> dict[str, float | None]:
+        """Return the measures in a settle asset, by name.
 
-        ADL in contracts of other assets is not in them.
-
-        `delever.lab.measures.run_measures` defines each, with its formula.
+        The asset may be omitted where takeovers, ADL and socialized losses of the run are in one;
+        ADL in contracts of other assets is not in the measures. Markouts are to the last marks of
+        the run, or to those in force `markout_ms` after each fill.
+        `delever.lab.measures.run_measures` defines each measure, with its formula. Raises
+        InputError for a run in several assets without a name, UnknownNameError for one that there
+        is not.
 
             >>> import delever
             >>> book = delever.read_book("examples/book")
@@ -197,7 +210,25 @@ class RunResult:
         """
         if asset and asset not in self.book.assets:
             raise unknown("asset", asset, self.book.assets)
-        return measure(self.vectors(asset or main_asset(self.book)))
+        chosen = asset or self._only_asset()
+        vectors = self.vectors(chosen)
+        if markout_ms is not None:
+            check_whole("markout_ms", markout_ms, 0)
+            cash = markouts(self.book, self.events, self.marks, markout_ms, chosen)
+            vectors = replace(vectors, markout=cash / 10 ** self.book.cash_decimals(chosen))
+        return measure(vectors)
+
+    @property
+    def assets(self) -> list[str]:
+        """The settle assets in which the run has taken over or deleveraged, by name."""
+        return assets_of(self.book, self.events)
+
+    def _only_asset(self) -> str:
+        """Return the asset of the run; without any takeover, that of most open positions."""
+        if len(self.assets) > 1:
+            named = " or ".join(f'"{asset}"' for asset in self.assets)
+            raise InputError(f"the run is in several assets: give one, {named}", column="asset")
+        return self.assets[0] if self.assets else main_asset(self.book)
 
     @property
     def pools(self) -> pl.DataFrame:

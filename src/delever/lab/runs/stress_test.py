@@ -22,7 +22,7 @@ from delever.core.messages import Amount, Command, Event, MarkUnconfirmed, Rejec
 from delever.core.rules import RULE_SETS, RuleSet, rule_sets_of, with_policy
 from delever.core.rules.policies import LotPolicy, policy_named
 from delever.formatting import rejection_text
-from delever.lab.errors import InputError
+from delever.lab.errors import InputError, check_book
 from delever.lab.measures.adl_distribution import PLACES, AdlDistribution, adl_distributions
 from delever.lab.measures.contract_totals import ContractTotal
 from delever.lab.policies.catalog import AnyPolicy, lot_policy
@@ -34,7 +34,7 @@ from delever.lab.runs.market_paths.commands import (
     rounding_notes,
     scenario_commands,
 )
-from delever.lab.runs.market_paths.path import Scenario, Shock, scenario_of
+from delever.lab.runs.market_paths.path import Scenario, Shock, check_distinct, scenario_of
 from delever.lab.runs.run import RunResult, Submit, run_commands
 from delever.lab.tables.book_reader import Locate, depth_commands
 from delever.lab.tables.defaults import Pool
@@ -94,6 +94,7 @@ def simulate(
         >>> later.summary.pools[0].rules
         'bybit'
     """
+    check_book(book)
     scenario = scenario_of(crash)
     check_scenario(book, scenario)
     caps = given_caps(vault_cap=vault_cap, loss_threshold=loss_threshold)
@@ -196,6 +197,7 @@ def compare(
     rows: list[dict[str, Any]] = []
     caps = given_caps(vault_cap=vault_cap, loss_threshold=loss_threshold)
     known, compared = with_variants(book, rules, policies)
+    check_distinct("rules", compared)
     check_read(caps, [rule_set(name, rule_sets_of(known)) for name in compared])
     for name in compared:
         needed = rule_set(name, rule_sets_of(known)).managed_limits
@@ -271,6 +273,7 @@ def with_variants(
 
     Raises UnknownNameError and InputError for policies that do not exist or cannot be named.
     """
+    check_book(book)
     chosen = [rules] if isinstance(rules, str | RuleSet) else rules
     known = book.copy()
     own = own_registry(one for one in chosen if isinstance(one, RuleSet))

@@ -1,6 +1,6 @@
 """The odds of one account: how likely ADL is to close its positions, under each rule set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,11 @@ import polars as pl
 from delever.core.book import Book
 from delever.core.messages import Side
 from delever.core.rules import RuleSet
-from delever.lab.errors import InputError, unknown
+from delever.core.units import Floats, Ints
+from delever.lab.errors import InputError, check_book, unknown
 from delever.lab.measures.account_outcomes import PositionOutcome
 from delever.lab.measures.intervals import RESAMPLES
+from delever.lab.runs.market_paths.path import check_distinct, check_list, check_part
 from delever.lab.runs.stress_test import Crash, Policies, simulate, with_variants
 from delever.lab.tables.defaults import Pool
 
@@ -30,10 +32,11 @@ def my_odds(
     """Return a row for each position of an account and each rule set and policy.
 
     `rules` and `policies` are those of `compare`. `reduced` is the probability that ADL closes
-    any of it, with a bootstrap interval over scenarios; `closed` that it closes all; `part` the
-    expected part closed, `part_at_risk` the part that is not exceeded with a probability of
-    `level`; `haircut` the expected loss against the mark. Scenarios are equally likely. Raises
-    InputError and UnknownNameError.
+    any of it, `closed` that it closes all; `part` the expected part closed, `part_at_risk` the part
+    that is not exceeded with a probability of `level`; `haircut` the expected loss against the
+    mark. Each has a percentile bootstrap interval over scenarios, `_low` and `_high`, paired: the
+    same draw for every measure and rule set. Scenarios are equally likely. Raises InputError and
+    UnknownNameError.
 
         >>> import delever
         >>> from delever import lab
@@ -43,11 +46,15 @@ def my_odds(
         >>> odds.select("rules", "contract", "side").row(0)
         ('bybit', 'BTCUSDT', 'short')
     """
+    check_book(book)
     if account not in book.accounts.index:
         raise unknown("account", account, book.accounts.index)
+    check_list("scenarios", scenarios, "shocks and paths")
+    check_part("level", level)
     if not scenarios:
         raise InputError("is empty", column="scenarios")
     known, names = with_variants(book, rules, policies)
+    check_distinct("rules", names)
     positions = list(_positions(book, account))
     if not positions:
         raise InputError("has no position", column="account", value=account)
@@ -94,15 +101,35 @@ def _odds(
     haircuts = np.array([outcome.haircut_cash for outcome in found]) / 10 ** book.cash_decimals(
         settle
     )
-    reduced = (parts > 0).astype(float)
     draws = np.random.default_rng(seed).integers(len(found), size=(RESAMPLES, len(found)))
-    low, high = np.quantile(reduced[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+
+    def at_risk(values: Floats) -> Floats:
+        found: Floats = np.quantile(values, level, axis=-1, method="inverted_cdf")
+        return found
+
     return {
-        "reduced": float(reduced.mean()),
-        "reduced_low": float(low),
-        "reduced_high": float(high),
-        "closed": float((parts >= 1).mean()),
-        "part": float(parts.mean()),
-        "part_at_risk": float(np.quantile(parts, level, method="inverted_cdf")),
-        "haircut": float(haircuts.mean()),
+        **_with_interval("reduced", (parts > 0).astype(float), draws, level),
+        **_with_interval("closed", (parts >= 1).astype(float), draws, level),
+        **_with_interval("part", parts, draws, level),
+        **_with_interval("part_at_risk", parts, draws, level, at_risk),
+        **_with_interval("haircut", haircuts, draws, level),
     }
+
+
+def _mean(values: Floats) -> Floats:
+    means: Floats = values.mean(axis=-1)
+    return means
+
+
+def _with_interval(
+    name: str,
+    values: Floats,
+    draws: Ints,
+    level: float,
+    statistic: Callable[[Floats], Floats] = _mean,
+) -> dict[str, float]:
+    """Return a statistic of scenarios, and its bootstrap interval over them."""
+    bounds = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(statistic(values[draws]), bounds, method="inverted_cdf")
+    found = float(statistic(values))
+    return {name: found, f"{name}_low": float(low), f"{name}_high": float(high)}

@@ -17,9 +17,9 @@ from delever.core.book import Book
 from delever.core.messages import Amount
 from delever.core.rules import RuleSet
 from delever.core.units import Floats
-from delever.lab.errors import InputError, unknown
+from delever.lab.errors import InputError, check_book, unknown
 from delever.lab.measures.intervals import RESAMPLES
-from delever.lab.runs.market_paths.path import exact_fraction
+from delever.lab.runs.market_paths.path import check_list, check_part, exact_fraction
 from delever.lab.runs.stress_test import Crash
 from delever.lab.runs.sweeps.sweep import sweep
 
@@ -45,7 +45,8 @@ class FundCurve:
 
     Columns: `fund`, `runs`, and mean, `_low` and `_high` of `adl` (the probability of ADL),
     `haircut_total`, `unfunded` and `cost`. `newsvendor` is the closed form on the deficits of the
-    largest fund; `runs` are the rows of the sweep.
+    largest fund, `newsvendor_low` and `newsvendor_high` its interval over scenarios; `runs` are the
+    rows of the sweep.
 
         >>> import delever
         >>> from delever import lab
@@ -59,6 +60,8 @@ class FundCurve:
     frame: pl.DataFrame
     optimum: FundOptimum
     newsvendor: float
+    newsvendor_low: float
+    newsvendor_high: float
     runs: pl.DataFrame
 
 
@@ -78,8 +81,9 @@ def fund_curve(
     """Return what each fund size of one pool leaves under equally likely scenarios.
 
     `pool` may be omitted where the book has one; other pools have their own balances.
-    `capital_cost` is what a unit of fund costs over the horizon of the scenarios, `damage_per_unit`
-    what a unit of haircut or of unfunded loss costs the venue. Intervals are percentile bootstraps
+    Money is in the asset of the pool. `capital_cost` is what a unit of fund costs over the horizon
+    of the scenarios, `damage_per_unit` what a unit of haircut or of unfunded loss costs the venue.
+    Intervals are percentile bootstraps
     over scenarios, paired: the same draw for every size. `sweep_arguments` are those of `sweep`
     (`workers`, `folder`, `progress` and others). Raises InputError and UnknownNameError.
 
@@ -91,13 +95,17 @@ def fund_curve(
         >>> curve.frame["adl"].is_sorted(descending=True)
         True
     """
+    check_book(book)
     name = pool_named(book, pool)
+    check_list("funds", funds, 'sizes, such as ["0", "10000"]')
+    check_part("level", level)
     sizes = [float(exact_fraction(fund, "funds")) for fund in funds]
     cost, damage = _costs(capital_cost, damage_per_unit)
     if not sizes or sorted(set(sizes)) != sizes:
         raise InputError("must be different sizes, ascending", column="funds", value=list(funds))
     grid = [{name: fund} for fund in funds]
-    runs = sweep(book, scenarios, rules=rules, funds=grid, **sweep_arguments)
+    asset = book.pools[name].asset
+    runs = sweep(book, scenarios, rules=rules, funds=grid, asset=asset, **sweep_arguments)
     columns = _columns(runs, len(scenarios), np.array(sizes), cost, damage)
     draws = np.random.default_rng(seed).integers(len(scenarios), size=(RESAMPLES, len(scenarios)))
     bounds = [(1 - level) / 2, (1 + level) / 2]
@@ -111,7 +119,10 @@ def fund_curve(
         )
     optimum = _optimum(columns["cost"], np.array(sizes), draws, bounds)
     deficits = runs["deficit"].to_numpy().reshape(len(scenarios), len(sizes))[:, -1]
-    return FundCurve(frame, optimum, newsvendor_size(deficits, cost, damage), runs)
+    size = newsvendor_size(deficits, cost, damage)
+    sizes_drawn = [newsvendor_size(each, cost, damage) for each in deficits[draws]]
+    least, most = np.quantile(sizes_drawn, bounds, method="inverted_cdf")
+    return FundCurve(frame, optimum, size, float(least), float(most), runs)
 
 
 def newsvendor_size(deficits: Floats, capital_cost: float, damage_per_unit: float) -> float:

@@ -21,8 +21,8 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.messages import Amount, Side
 from delever.core.units import PPM
-from delever.lab.errors import InputError
-from delever.lab.runs.market_paths.path import exact_fraction
+from delever.lab.errors import InputError, check_book
+from delever.lab.runs.market_paths.path import check_part, exact_fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def slippage_at_risk(
         >>> risk.tsar == risk.frame.filter("in_tail")["cost"].sum()
         True
     """
-    if not 0 < alpha < 1:
-        raise InputError("must be between 0 and 1", column="alpha", value=alpha)
+    check_book(book)
+    check_part("alpha", alpha)
     part = float(exact_fraction(stress, "stress"))
     if not 0 < part <= 1:
         raise InputError("must be above 0, at most 1", column="stress", value=stress)

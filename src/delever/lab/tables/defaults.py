@@ -10,7 +10,7 @@ from fractions import Fraction
 from delever.core.book.book import DEFAULT_CASH_DECIMALS
 from delever.core.messages import Amount, ContractKind
 from delever.core.units import format_scaled, parse_decimal
-from delever.lab.errors import FLOAT, InputError, unknown
+from delever.lab.errors import InputError, check_exact, unknown
 from delever.lab.tables.table import SCHEMAS, Cells, TextTable
 
 SOURCE = " (inferred)"
@@ -189,12 +189,12 @@ def pool_balances(balance: Pool, assets: Mapping[str, str]) -> dict[str, Amount]
     there is not.
     """
     if isinstance(balance, Mapping):
-        for name in balance:
+        for name, amount in balance.items():
             if name not in assets:
                 raise unknown("pool", name, assets)
+            check_exact(f"pool {name}", amount)
         return dict(balance)
-    if isinstance(balance, float):
-        raise InputError(FLOAT.format(text=balance), column="pool", value=balance)
+    check_exact("pool", balance)
     if len(set(assets.values())) > 1 and str(balance) != "0":
         names = ", ".join(f'"{name}": ...' for name in assets)
         units = " and ".join(sorted(set(assets.values())))

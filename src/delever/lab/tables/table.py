@@ -313,7 +313,16 @@ SIDE_ALIASES = {"long": "long", "buy": "long", "short": "short", "sell": "short"
 
 def _side(text: str | None) -> str | None:
     """Return the side that a venue's name means; other text is left for the engine to reject."""
-    return None if text is None else SIDE_ALIASES.get(text.casefold(), text)
+    return None if text is None else side_name(text)
+
+
+def side_name(text: str) -> str:
+    """Return the side that a venue's name means, by the one mapping; other text as it is.
+
+    >>> side_name("LONG"), side_name("Sell"), side_name("up")
+    ('long', 'short', 'up')
+    """
+    return SIDE_ALIASES.get(text.casefold(), text)
 
 
 def _rounded(cell: float, decimals: int) -> str:

@@ -101,6 +101,8 @@ def _table(body: bytes) -> pa.Table:
     try:
         with pa.ipc.open_stream(body) as stream:
             table = stream.read_all()
+        if table.num_rows > len(body):  # no columns, or of a type that needs no bytes for a row
+            raise invalid_request("body", str(table.num_rows), "has more rows than bytes")
         table.validate(full=True)  # offsets beyond a buffer would be read as memory
         names = table.column_names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -118,13 +120,15 @@ def _columns(table: pa.Table, header: dict[str, Any]) -> SetPositionColumns:
     names: dict[str, list[str]] = {}
     columns: dict[str, Any] = {}
     for name in table.column_names:
-        column = table.column(name).combine_chunks()
+        chunks, is_text = table.column(name), name in {"account", "contract", "side"}
+        if not (_is_text(chunks.type) if is_text else _is_integer(chunks.type)):
+            wanted = "is not text" if is_text else "is not of integers"
+            raise invalid_request(f"columns.{name}", str(chunks.type), wanted)
+        column = chunks.combine_chunks()  # not implemented for some of the other types
         if column.null_count:
             raise invalid_request(f"columns.{name}", "null", "every row needs a value")
-        if name in {"account", "contract", "side"}:
-            names[name], column = _encoded(name, column)
-        elif not (pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)):
-            raise invalid_request(f"columns.{name}", str(column.type), "is not of integers")
+        if is_text:
+            names[name], column = _encoded(column)
         columns[name] = column.to_numpy(zero_copy_only=False)
     try:
         sides = np.array([SIDES.index(Side(side)) for side in names["side"]], np.uint8)
@@ -137,19 +141,49 @@ def _columns(table: pa.Table, header: dict[str, Any]) -> SetPositionColumns:
         raise invalid_request("columns", "", str(error)) from None
 
 
-def _encoded(name: str, column: Any) -> tuple[list[str], Any]:
+def _is_integer(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Return whether a column is of text, dictionary-encoded or not."""
+    text = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(text) or pa.types.is_large_string(text))
+
+
+def _encoded(column: Any) -> tuple[list[str], Any]:
     """Return the distinct names of a text column, and the index of each row's name."""
-    is_encoded = pa.types.is_dictionary(column.type)
-    kind = column.type.value_type if is_encoded else column.type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise invalid_request(f"columns.{name}", str(column.type), "is not text")
-    if not is_encoded:
+    if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     return column.dictionary.to_pylist(), column.indices
 
 
+PLAIN_TYPES = (
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_null,
+)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Return whether a row may have a value of a type; pyarrow cannot return those of all types."""
+    has_values = pa.types.is_dictionary, pa.types.is_list, pa.types.is_large_list
+    if any(is_type(kind) for is_type in has_values):
+        return _is_plain(kind.value_type)
+    return any(is_type(kind) for is_type in PLAIN_TYPES)
+
+
 def _rows(table: pa.Table, kind: type[RowT]) -> list[RowT]:
     """Return the rows of a table; raise RequestError for the first invalid one."""
+    for column in table.schema:
+        if not _is_plain(column.type):
+            raise invalid_request(
+                f"columns.{column.name}", str(column.type), "is not a type of rows"
+            )
     rows = list(map(_without_nulls, table.to_pylist()))
     try:
         return msgspec.convert(rows, list[kind])  # type: ignore[valid-type]

@@ -6,5 +6,6 @@
 4. commit             commits on the engine's thread: time stamps, idempotency, the market snapshot
 5. listeners          functions called with every commit, each isolated from the others
 6. runner             the single writer: engine, journal and clock behind asynchronous methods
-7. fill_explainer     explanations of fills, replayed in a process of their own
+7. replica            one of several servers that run the commands of a replicated log
+8. fill_explainer     explanations of fills, replayed in a process of their own
 """

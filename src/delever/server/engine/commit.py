@@ -40,6 +40,7 @@ from delever.core.messages import (
 from delever.core.risk.publication.cache import PublishedIndicators, publish
 from delever.journal import EngineFailure, JournalError, Record, Recorder
 from delever.journal.record import decode_command, decode_events, encode_command
+from delever.replication import CommandGroup
 from delever.rule_registry import installed_rule_sets
 from delever.server.engine.journal_lock import JournalLock
 from delever.server.engine.market_snapshot import MarketSnapshot, market_snapshot_of
@@ -123,6 +124,7 @@ class CommitWriter:
         self._now_ms = now_ms
         self._parallel_map = parallel_map
         self._ids: OrderedDict[str, int] = OrderedDict()
+        self._uncommitted: dict[int, Committed] = {}
         self._last_adl_ms: dict[str, int] = {}
         self._marked_ms: dict[str, int] = {}
         self._indicators: PublishedIndicators | None = None
@@ -170,11 +172,42 @@ class CommitWriter:
         self, commands: Sequence[Command]
     ) -> tuple[list[Outcome | DuplicateIdError], MarketSnapshot | None]:
         """Run one commit, each id once; return the outcomes, and a new market snapshot if due."""
+        outcomes = self._run_each_once(commands, self._now_ms())
+        self.recorder.commit()
+        return outcomes, self._snapshot_if_due(outcomes)
+
+    def commit_groups(
+        self, groups: Sequence[CommandGroup], log_sequence: int
+    ) -> tuple[list[list[Outcome | DuplicateIdError] | None], MarketSnapshot | None]:
+        """Run the groups of some messages of the log, each as a commit of its own, in one write.
+
+        Return the outcomes of each, None for a group that was accepted longer ago than command ids
+        are remembered, and a market snapshot if due. `log_sequence` is the last of the messages.
+        """
+        outcomes = [self._run_group(group) for group in groups]
+        self.recorder.commit(log_sequence)
+        self._uncommitted.clear()
+        flat = [outcome for each in outcomes if each is not None for outcome in each]
+        return outcomes, self._snapshot_if_due(flat)
+
+    def _run_group(self, group: CommandGroup) -> list[Outcome | DuplicateIdError] | None:
+        age = self.recorder.last_sequence - group.accepted_at
+        if age >= self._config.journal.idempotency_window:
+            return None
+        outcomes = self._run_each_once(group.commands, group.time_ms)
+        fresh = (each for each in outcomes if isinstance(each, Outcome) and not each.repeated)
+        self._uncommitted |= {each.committed.sequence: each.committed for each in fresh}
+        return outcomes
+
+    def _run_each_once(
+        self, commands: Sequence[Command], now_ms: int
+    ) -> list[Outcome | DuplicateIdError]:
+        """Run commands without committing them, each id once; `now_ms` stamps them."""
         outcomes: dict[int, Outcome | DuplicateIdError] = {}
         fresh: list[tuple[int, Command]] = []
         repeats: dict[int, int] = {}
         first_by_id: dict[str, int] = {}
-        time_ms = max(self._now_ms(), self.recorder.book.time_ms)
+        time_ms = max(now_ms, self.recorder.book.time_ms)
         for place, command in enumerate(commands):
             if command.id and command.id in self._ids:
                 outcomes[place] = self._repeat(command, self._ids[command.id])
@@ -191,13 +224,12 @@ class CommitWriter:
             if not isinstance(outcome, Outcome):
                 raise TypeError("the first command of a new id has no outcome")
             outcomes[place] = _repeated(commands[place], outcome.committed)
-        snapshot = self._snapshot_if_due(outcomes.values())
-        return [outcomes[place] for place in range(len(commands))], snapshot
+        return [outcomes[place] for place in range(len(commands))]
 
     def _run(self, fresh: list[tuple[int, Command]]) -> dict[int, Outcome | DuplicateIdError]:
-        first = self.recorder.head.sequence + 1
+        first = self.recorder.last_sequence + 1
         time_ms = self.recorder.book.time_ms
-        results = self.recorder.submit(command for _, command in fresh)
+        results = self.recorder.run(command for _, command in fresh)
         outcomes: dict[int, Outcome | DuplicateIdError] = {}
         numbered = enumerate(zip(fresh, results, strict=True), start=first)
         for sequence, ((place, command), events) in numbered:
@@ -215,8 +247,9 @@ class CommitWriter:
         sequence, time_ms, command, events = committed
         if command.id and not _is_held(events):  # a held command may be sent again as it is
             self._ids[command.id] = sequence
-            if len(self._ids) > self._config.journal.idempotency_window:
-                self._ids.popitem(last=False)
+        forgotten = sequence - self._config.journal.idempotency_window
+        while self._ids and next(iter(self._ids.values())) <= forgotten:
+            self._ids.popitem(last=False)
         for event in events:
             match event:
                 case AdlFilled():
@@ -241,6 +274,8 @@ class CommitWriter:
 
     def _repeat(self, command: Command, sequence: int) -> Outcome | DuplicateIdError:
         """Return the outcome of a command whose id was run before."""
+        if sequence in self._uncommitted:
+            return _repeated(command, self._uncommitted[sequence])
         record = self.recorder.journal.intact_record(sequence)
         if record is None:
             raise JournalError(f"record {sequence} is missing")

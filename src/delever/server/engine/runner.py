@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,16 @@ from delever.server.engine.commit import (
 from delever.server.engine.listeners import Listeners
 from delever.server.engine.market_snapshot import MarketSnapshot
 
-__all__ = ["NOW", "BusyError", "Committed", "DuplicateIdError", "Outcome", "Runner", "StoppedError"]
+__all__ = [
+    "NOW",
+    "BusyError",
+    "Committed",
+    "DuplicateIdError",
+    "Outcome",
+    "PendingRequest",
+    "Runner",
+    "StoppedError",
+]
 
 AnswerT = TypeVar("AnswerT")
 
@@ -69,7 +78,9 @@ class StoppedError(Exception):
     """The engine has stopped: after an error, or because the server shuts down."""
 
 
-class _Pending(NamedTuple):
+class PendingRequest(NamedTuple):
+    """Commands that share a commit, and the future of their outcomes."""
+
     commands: Sequence[Command]
     done: "asyncio.Future[list[Outcome | DuplicateIdError]]"
 
@@ -93,10 +104,11 @@ class Runner:
         self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
         threads = os.cpu_count() or 1
         self._ranking = ThreadPoolExecutor(threads, thread_name_prefix="ranking")
-        self._queue: list[_Pending] = []
+        self._queue: list[PendingRequest] = []
         self._queued_commands = 0
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._ticks: asyncio.Task[None] | None = None
         self._stopping = False
         self._clock_state = ""
         self._writer = CommitWriter(config, now_ms, WorkSharing(self._ranking, threads))
@@ -114,6 +126,21 @@ class Runner:
         return self._writer.base_sequence
 
     @property
+    def lag(self) -> int:
+        """Number of messages of a replicated log that are not in the book yet; 0 without a log."""
+        return 0
+
+    @property
+    def log_outage_ms(self) -> int:
+        """How long a replicated log has not answered; 0 while it does, or without a log."""
+        return 0
+
+    @property
+    def waiting_for(self) -> str | None:
+        """The part of the engine that is not ready, or None."""
+        return None if self.failed is None else "engine"
+
+    @property
     def queued(self) -> int:
         """Number of commands that wait for the engine."""
         return self._queued_commands
@@ -125,13 +152,22 @@ class Runner:
 
     async def start(self, *, auto_tick: bool = True) -> None:
         """Restore the newest records; then accept commands and, with `auto_tick`, call `tick`."""
+        self._restore()
+        self._begin([self._pump()], auto_tick=auto_tick)
+
+    def _restore(self) -> None:
+        """Read the newest records again, for the listeners that replay them."""
         for committed in self._writer.restore():
             for listener in self._replaying:
                 listener((committed,))
         self._publish([], [], self._writer.refresh_snapshot())
-        self._tasks = [asyncio.create_task(self._pump())]
+
+    def _begin(self, work: Sequence[Coroutine[None, None, None]], *, auto_tick: bool) -> None:
+        """Start the tasks that run until `stop`, and the ticks."""
+        self._tasks = [asyncio.create_task(each) for each in work]
         if auto_tick:
-            self._tasks.append(asyncio.create_task(self._tick()))
+            self._ticks = asyncio.create_task(self._tick())
+            self._tasks.append(self._ticks)
         for task in self._tasks:
             task.add_done_callback(self._on_end)
 
@@ -145,10 +181,9 @@ class Runner:
         """Finish queued commands, take a last snapshot of the book, and close the journal."""
         self._stopping = True
         self._wake.set()
-        if self._tasks:
-            for tick in self._tasks[1:]:
-                tick.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._ticks is not None:
+            self._ticks.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         last = self.failed is None and self.journal_path is not None
         await self._on_engine(partial(self._writer.close, snapshot=last))
         self._engine.shutdown()
@@ -176,7 +211,7 @@ class Runner:
         done: asyncio.Future[list[Outcome | DuplicateIdError]] = (
             asyncio.get_running_loop().create_future()
         )
-        self._queue.append(_Pending(commands, done))
+        self._queue.append(PendingRequest(commands, done))
         self._queued_commands += len(commands)
         self._wake.set()
         return await done
@@ -221,9 +256,9 @@ class Runner:
             await self._wake.wait()
             self._wake.clear()
             while self._queue and self.failed is None:
-                await self._write(self._next_commit())
+                await self._write(self._next_commit(self.config.journal.batch_limit))
 
-    async def _write(self, batch: list[_Pending]) -> None:
+    async def _write(self, batch: list[PendingRequest]) -> None:
         """Write one commit; where the journal cannot store a command, each request by itself."""
         began = perf_counter()
         commands = [command for pending in batch for command in pending.commands]
@@ -242,12 +277,12 @@ class Runner:
             self._publish(batch, outcomes, snapshot)
         self._report(self._writer.take_failures())
 
-    def _next_commit(self) -> list[_Pending]:
-        """Return the requests that share the next commit: all queued ones, up to the limit."""
+    def _next_commit(self, limit: int) -> list[PendingRequest]:
+        """Return the requests that share the next commit: all queued ones, up to a limit."""
         size = end = 0
         for pending in self._queue:
             size += len(pending.commands)
-            if end and size > self.config.journal.batch_limit:
+            if end and size > limit:
                 size -= len(pending.commands)
                 break
             end += 1
@@ -257,7 +292,7 @@ class Runner:
 
     def _publish(
         self,
-        batch: list[_Pending],
+        batch: list[PendingRequest],
         outcomes: list[Outcome | DuplicateIdError],
         snapshot: MarketSnapshot | None,
     ) -> None:
@@ -290,7 +325,7 @@ class Runner:
                 exc_info=error,
             )
 
-    def _fail(self, error: BaseException, batch: list[_Pending]) -> None:
+    def _fail(self, error: BaseException, batch: list[PendingRequest]) -> None:
         """Answer every request first: a log that cannot be written must not make one wait."""
         self.failed = error
         for pending in (*batch, *self._queue):

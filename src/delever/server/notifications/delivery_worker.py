@@ -40,7 +40,18 @@ class ChannelSender(Protocol):
 
 
 class RetryPolicy(NamedTuple):
-    """Waits after failures: the first one doubles up to the maximum, until the delivery expires."""
+    """Waits after failures: the first one doubles up to the maximum, until the delivery expires.
+
+    A delivery is given up once its waits add up to more than `give_up_after_ms`. The sum is known
+    from the number of attempts: a clock that jumps gives up nothing, and neither does a server
+    that was down.
+
+        >>> retry = RetryPolicy(initial_ms=1_000, max_ms=8_000, give_up_after_ms=20_000)
+        >>> [retry.waited_ms(attempts) for attempts in (1, 2, 3, 4, 5, 6)]
+        [1000, 3000, 7000, 15000, 23000, 31000]
+        >>> [attempts for attempts in range(9) if retry.is_given_up(attempts)]
+        [5, 6, 7, 8]
+    """
 
     initial_ms: int
     max_ms: int
@@ -49,6 +60,15 @@ class RetryPolicy(NamedTuple):
     def wait_ms(self, attempts: int) -> int:
         """Return how long to wait after this many failed attempts, from 1."""
         return min(self.initial_ms << min(attempts - 1, MAX_DOUBLINGS), self.max_ms)
+
+    def waited_ms(self, attempts: int) -> int:
+        """Return the sum of the waits after this many failed attempts."""
+        doubling = range(1, min(attempts, MAX_DOUBLINGS) + 1)
+        return sum(map(self.wait_ms, doubling)) + (attempts - len(doubling)) * self.max_ms
+
+    def is_given_up(self, attempts: int) -> bool:
+        """Return whether a delivery ends with this many failed attempts."""
+        return self.waited_ms(attempts) > self.give_up_after_ms
 
 
 class DeliveryWorker:
@@ -90,10 +110,11 @@ class DeliveryWorker:
         if failure is None:
             await self._outbox.mark_sent(claimed)
             return
-        next_try_ms = self._now_ms() + self._retry.wait_ms(claimed.attempts + 1)
+        attempts = claimed.attempts + 1
         if failure.permanent:
             await self._outbox.mark_failed(claimed, failure.error)
-        elif next_try_ms > claimed.created_ms + self._retry.give_up_after_ms:
+        elif self._retry.is_given_up(attempts):
             await self._outbox.mark_failed(claimed, f"given up: {failure.error}")
         else:
+            next_try_ms = self._now_ms() + self._retry.wait_ms(attempts)
             await self._outbox.retry(claimed, failure.error, next_try_ms)

@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from delever.config import Config, ConfigError, MailConfig, NoticesConfig, secret
+from delever.core.book import Book
 from delever.core.messages import ContractAmended, PoolAmended
 from delever.journal import SqliteJournal
 from delever.server.engine.runner import Committed, Runner
@@ -222,8 +223,12 @@ class Notifier:
         return []
 
     async def delete_old(self) -> list[DeliveryResult]:
-        """Delete rows of the delivery log beyond the retention time; return no results."""
-        before_ms = self._now_ms() - self._retention_ms
+        """Delete rows of the delivery log beyond the retention time; return no results.
+
+        The book's time bounds the clock's: an operator has confirmed its jumps.
+        """
+        book_ms = await self._runner.read(_time_ms)
+        before_ms = min(self._now_ms(), book_ms) - self._retention_ms
         while await self._outbox.delete_ended(before_ms, CLEANUP_ROWS) == CLEANUP_ROWS:
             pass
         return []
@@ -268,6 +273,10 @@ def transactions_of(database: AsyncEngine) -> Transact:
             return await connection.run_sync(work)
 
     return transact
+
+
+def _time_ms(book: Book) -> int:
+    return book.time_ms
 
 
 def _head(journal: SqliteJournal) -> int:

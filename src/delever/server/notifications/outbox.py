@@ -100,7 +100,6 @@ class ClaimedNotification(NamedTuple):
     claim: str
     notification: Notification
     attempts: int
-    created_ms: int
     until_ms: int
 
 
@@ -351,7 +350,6 @@ def _claimed(row: sa.RowMapping) -> ClaimedNotification:
         row["claimed_by"],
         Notification(*(row[name] for name in Notification._fields)),
         row["attempts"],
-        row["created_ms"],
         row["claimed_until_ms"],
     )
 

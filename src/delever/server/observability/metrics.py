@@ -79,6 +79,8 @@ class Metrics:
         runner.snapshot_listeners.append(self._market.update)
         runner.listeners.append(lambda commits: self.committed(commits, runner.commit_seconds))
         self._queued.set_function(lambda: float(runner.queued))
+        self._log_lag.set_function(lambda: float(runner.lag))
+        self._log_outage.set_function(lambda: runner.log_outage_ms / 1_000)
         self._errors.counts = runner.errors
         self._running.set_function(lambda: float(runner.failed is None))
         self._skew.set_function(lambda: runner.clock_skew_ms / 1_000)
@@ -124,6 +126,12 @@ class Metrics:
             "refresh_seconds", "Commits that refresh indicators or ratings", "refresh"
         )
         self._queued = make.gauge("commands_queued", "Commands queued for the engine")
+        self._log_lag = make.gauge(
+            "log_lag_messages", "Messages of the replicated log that are not in the book"
+        )
+        self._log_outage = make.gauge(
+            "log_outage_seconds", "Time without an answer of the replicated log"
+        )
         self._running = make.gauge("engine_running", "1, or 0 after an internal error")
         self._errors = _ErrorCollector()
         self.registry.register(self._errors)

@@ -86,17 +86,39 @@ def address_of(scope: Scope, *, trust_forwarded: bool) -> str:
     """Return the client's address; behind a trusted proxy the last one of X-Forwarded-For.
 
     The proxy added the last address itself; those before it are claims of the client. Several lines
-    of the header are one list.
+    of the header are one list. A port that some proxies add is left out.
     """
     if trust_forwarded:
         lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
         last = b",".join(lines).decode("latin-1").rpartition(",")[2].strip()
         if last:
-            return last
+            return _without_port(last)
     client = scope.get("client")
     return client[0] if client else "unknown"
+
+
+def _without_port(address: str) -> str:
+    """Return '1.2.3.4' of '1.2.3.4:5678' and '::1' of '[::1]:443'; other text as it is."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    host, _, _ = address.partition(":")
+    return host if address.count(":") == 1 else address
 
 
 def first_part(path: str) -> str:
     """Return the first part of a path: 'fapi' of /fapi/v1/ping."""
     return path.split("/", 2)[1] if path.startswith("/") else ""
+
+
+def with_headers(app: Asgi, headers: Callable[[], Headers]) -> Asgi:
+    """Return an app whose HTTP responses have further headers, read when a response starts."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *headers()]
+            await send(message)
+
+        await app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    return serve

@@ -82,7 +82,7 @@ async def send_once(sender: ChannelSender, message_id: str, alert: Alert) -> str
     """Send an alert once, without the outbox; return "" or the error."""
     notification = notification_of(alert, "", message_id)
     until_ms = alert.at_ms + 2 * ATTEMPT_TIMEOUT_MS
-    claimed = ClaimedNotification(0, "", notification, 0, alert.at_ms, until_ms)
+    claimed = ClaimedNotification(0, "", notification, 0, until_ms)
     errors = [failure.error async for _, failure in sender.send([claimed]) if failure is not None]
     return "".join(errors)
 

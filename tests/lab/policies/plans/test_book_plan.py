@@ -113,10 +113,13 @@ def test_the_example_book_under_every_policy() -> None:
     [
         ({}, "is empty"),
         ({"X": "1"}, "must be \\(contract, side\\)"),
-        ({("X", "short"): "0"}, "whole lots above 0"),
-        ({("X", "short"): "0.5"}, "whole lots above 0"),
-        ({("X", "short"): 1.0}, "whole lots above 0"),
-        ({("X", "short"): "11"}, "has 10 closable lots on this side, fewer than 11"),
+        ({("X", "short"): "0"}, "X '0': must be above 0"),
+        ({("X", "short"): "0.5"}, "X '0.5': must be a multiple of 1, above 0"),
+        ({("X", "short"): 1.0}, "X '1.0': must be exact text: write \"1.0\""),
+        (
+            {("X", "short"): "11"},
+            "X '11': is infeasible: the 1 ranked short positions can close 10",
+        ),
         ({("X", "short"): "1", ("X", "long"): "1"}, "reduced on both sides"),
         ({("Z", "short"): "1"}, "no contract 'Z'"),
     ],

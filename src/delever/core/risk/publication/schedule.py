@@ -35,6 +35,9 @@ from delever.core.risk.rating import rate_all, trigger_used_ppm
 SWITCHES = AdlStarted, AdlStopped, ContractAmended
 """Events after which a rated contract is rated again."""
 
+REFRESHES = frozenset({RefreshRatings, RefreshIndicators})
+"""Commands that publish ratings or indicators."""
+
 TENTH_PPM = 100_000
 """A rated contract is rated again when the trigger used passes a multiple of this."""
 

@@ -94,7 +94,7 @@ class MinMaxBurden:
 
     x_i = min(w_i, M E_i) with the level M at which they sum to B, in money. Winners with most
     equity pay most. P2 measures the burden by w_i instead of E_i: then pro rata is the optimum.
-    Source: P1, min-max ILP, whose published run was no ILP (papers.md 7.3).
+    Source: P1, min-max ILP, whose published run was no ILP: its solver was not installed.
 
         >>> winners = Winners.of([8, 4, 0.5], [10, 5, 1])
         >>> MinMaxBurden().haircuts(winners, 7.5).round(6).tolist()

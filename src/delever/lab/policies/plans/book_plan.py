@@ -87,7 +87,7 @@ def plan_reduction(
     certificate = None
     if policy == SHADOW_PRICES:
         certificate = shadow_prices(target.reduction, ties=ties)
-        lots = {k: _rounded(target, k, certificate.plan) for k in target.positions}
+        lots = {k: rounded_lots(target, k, certificate.plan) for k in target.positions}
     else:
         divider = lot_policy(policy)
         lots = {}
@@ -95,14 +95,18 @@ def plan_reduction(
             state = book.contracts[target.contracts[k]]
             quote = Quote((floor_ticks(state.mark),), {})
             lots[k] = divider.allocate(closable.queue, closable.wanted_lots, quote)
-    in_money = reduction_in_money(target, lots)
+    in_money = money_of_lots(target, lots)
     frame = _frame(book, target, lots, in_money, certificate)
     loss = target.reduction.expected_loss(in_money)
     return Plan(frame, target.reduction, loss, certificate)
 
 
-def _rounded(target: BookReduction, k: int, plan: Floats) -> Ints:
-    """Return the lots of each position of a contract: a bucket's by size, by largest remainder."""
+def rounded_lots(target: BookReduction, k: int, plan: Floats) -> Ints:
+    """Return the lots of each position of contract k that a plan in money stands for.
+
+    A bucket's amount is divided by size, rounded by largest remainder, ties by rank; the lots sum
+    to what is required.
+    """
     closable = target.positions[k]
     limits = target.reduction.limits[closable.bucket, k]
     part = np.divide(plan[closable.bucket, k], limits, out=np.zeros_like(limits), where=limits > 0)
@@ -119,7 +123,7 @@ ROUNDING = 1e-9
 """Part of a lot by which the plan's float64 may miss a whole number."""
 
 
-def reduction_in_money(target: BookReduction, lots: dict[int, Ints]) -> Floats:
+def money_of_lots(target: BookReduction, lots: dict[int, Ints]) -> Floats:
     """Return the reduction of each bucket and contract that lots stand for."""
     plan = np.zeros_like(target.reduction.limits)
     for k, closed in lots.items():

@@ -10,12 +10,13 @@ from delever.core.book.contract_state import ContractState
 from delever.core.messages import Amount, Side
 from delever.core.rules import rule_set_of
 from delever.core.rules.ranking import Queue, rank_side
-from delever.core.units import Bools, Floats, Ints, parse_decimal, steps
+from delever.core.units import Bools, Floats, Ints
 from delever.core.valuation.multi_asset import bucket_columns
 from delever.core.valuation.side_valuation import value_side
+from delever.formatting import ContractFormatter
 from delever.lab.errors import InputError
 from delever.lab.policies.plans.reduction import Reduction
-from delever.lab.queries.position_queries import contract_of, side_of
+from delever.lab.queries.position_queries import contract_of, lots_of, side_of
 from delever.lab.runs.market_paths.path import Scenario, Shock, scenario_of
 
 Need = Mapping[tuple[str, str], Amount]
@@ -100,13 +101,9 @@ def _wanted(book: Book, need: Need) -> dict[tuple[str, Side], int]:
                 'must be (contract, side), such as ("BTCUSDT", "short")', column="need"
             )
         state, side = contract_of(book, key[0]), side_of(key[1])
-        number = parse_decimal(quantity) if isinstance(quantity, str | int) else None
-        lots = None if number is None else steps(number, state.terms.lot)
-        if lots is None or lots <= 0:
-            raise InputError("must be whole lots above 0, as text", column=key[0], value=quantity)
         if (state.name, side.opposite) in wanted:
             raise InputError("is reduced on both sides", column=state.name)
-        wanted[state.name, side] = lots
+        wanted[state.name, side] = lots_of(state, state.name, quantity)
     if not wanted:
         raise InputError("is empty", column="need")
     return wanted
@@ -220,8 +217,8 @@ class _Buckets:
             k, side, valuation.account[order], valuation.position[order], valuation.isolated[order]
         )
         if wanted_lots > int(lots.sum()):
-            raise InputError(
-                f"has {int(lots.sum())} closable lots on this side, fewer than {wanted_lots}",
-                column=state.name,
-            )
+            formatter = ContractFormatter(state.terms, 0)
+            there, wanted = map(formatter.quantity, (int(lots.sum()), wanted_lots))
+            why = f"is infeasible: the {len(order)} ranked {side} positions can close {there}"
+            raise InputError(why, column=state.name, value=wanted)
         return ClosablePositions(queue, wanted_lots, bucket, lots, value)

@@ -31,7 +31,9 @@ _PAGE = """<!doctype html>
 
 
 def html_page(script: str, title: str, data: Any) -> str:
-    """Return the page of a script of this package (`playback`) with its data.
+    """Return the page of a script of this package with its data.
+
+    Scripts are `playback`, `fairness_map` and `receipt`.
 
     >>> "<title>a &lt; b</title>" in html_page("playback", "a < b", {})
     True
@@ -42,5 +44,5 @@ def html_page(script: str, title: str, data: Any) -> str:
         title=escape(title),
         style=(folder / "page.css").read_text("utf-8"),
         data=encoded,
-        script=(folder / f"{script}.js").read_text("utf-8"),
+        script="\n".join((folder / f"{name}.js").read_text("utf-8") for name in ("page", script)),
     )

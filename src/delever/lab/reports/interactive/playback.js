@@ -1,26 +1,7 @@
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
 const state = { frame: 0, side: 0, variant: 0, speed: 1, playing: false, started: false, follow: -1 };
-const SVG = "http://www.w3.org/2000/svg";
 const CHART = 110, BAR = 150, FRAME_MS = 500, SPEEDS = [0.5, 1, 2, 4, 8];
 const last = data.times.length - 1;
 
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
-function draw(parent, tag, attributes, text) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  if (text !== undefined) made.textContent = text;
-  parent.append(made);
-  return made;
-}
-const number = (value, digits = 0) =>
-  value.toLocaleString("en-US", { maximumFractionDigits: digits });
-const quantity = (value) => value.toLocaleString("en-US", { maximumSignificantDigits: 6 });
 const frames = () => data.variants[state.variant].frames;
 const sideAt = (frame) => frames()[frame].sides[state.side];
 const side = () => data.sides[state.side];

@@ -4,6 +4,7 @@ Everything is relative to the book at the start, so that one scenario runs on an
 contracts. A shock is the scenario of one step.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from delever.core.messages import Amount
 from delever.core.units import parse_decimal
-from delever.lab.errors import FLOAT, InputError
+from delever.lab.errors import InputError, check_exact
 
 STEP_MS = 1_000
 """Time between two steps of a scenario, unless it says otherwise."""
@@ -50,8 +51,7 @@ class Shock:
 
 def exact_fraction(amount: object, column: str, why: str = "must be exact text") -> Fraction:
     """Return the number of exact text; raises InputError, for a float with the text to write."""
-    if isinstance(amount, float):
-        raise InputError(FLOAT.format(text=amount), column=column, value=amount)
+    check_exact(column, amount)
     number = parse_decimal(amount) if isinstance(amount, str | int) else None
     if number is None:
         raise InputError(why, column=column, value=amount)
@@ -77,6 +77,21 @@ def check_whole(column: str, number: object, at_least: int) -> None:
     if not isinstance(number, Integral) or int(number) < at_least:
         why = f"must be a whole number, at least {at_least}"
         raise InputError(why, column=column, value=number)
+
+
+def check_part(column: str, number: object) -> None:
+    """Raise InputError unless a statistic's number, such as a level, is between 0 and 1."""
+    if not isinstance(number, float | int) or not 0 < number < 1:
+        raise InputError("must be a number between 0 and 1", column=column, value=number)
+
+
+def check_distinct(column: str, names: Sequence[str]) -> None:
+    """Raise InputError unless there are names, each given once."""
+    if not names:
+        raise InputError("is empty", column=column)
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputError(f"is given {count} times: give it once", column=column, value=name)
 
 
 class Withdrawal(NamedTuple):

@@ -11,14 +11,22 @@ from delever.core.book import Book
 from delever.core.messages import Amount
 from delever.core.rules import RuleSet, rule_sets_of
 from delever.journal.snapshot import encode_book
-from delever.lab.errors import InputError
+from delever.lab.errors import InputError, unknown
+from delever.lab.measures.run_measures import main_asset
+from delever.lab.measures.tail_risk import check_alpha
 from delever.lab.queries.position_queries import rule_set
 from delever.lab.runs.managed_book import check_read, given_caps
 from delever.lab.runs.market_paths.commands import check_scenario
-from delever.lab.runs.market_paths.path import Shock, check_list, check_whole, scenario_of
+from delever.lab.runs.market_paths.path import (
+    Shock,
+    check_distinct,
+    check_list,
+    check_whole,
+    scenario_of,
+)
 from delever.lab.runs.stress_test import Crash, Policies, with_variants
 from delever.lab.runs.sweeps.executors import ProcessExecutor, SerialExecutor, SweepExecutor
-from delever.lab.runs.sweeps.tasks import Row, SweepInputs, encoded, parts_of, row_schema
+from delever.lab.runs.sweeps.tasks import Row, SweepInputs, encoded, fund_text, parts_of, row_schema
 from delever.lab.tables.defaults import Pool, pool_balances
 
 PART_SIZE = 16
@@ -37,6 +45,7 @@ def sweep(
     funds: Sequence[Pool | None] = (None,),
     next_shocks: Sequence[Shock] = (),
     alpha: float = 0.0,
+    asset: str = "",
     vault_cap: Amount | None = None,
     loss_threshold: Amount | None = None,
     workers: int = 0,
@@ -48,9 +57,9 @@ def sweep(
 
     `rules` and `policies` are those of `compare`; a fund is a balance, balances by pool, or None
     for the book's own. With `next_shocks`, `cvar_after` is the expected shortfall (of the
-    worst 1 - `alpha`) of the book that each run leaves. Measures are in the settle asset of most
-    positions and defined in `delever.lab.measures.run_measures`; `adl` is true if ADL has closed
-    anything or a loss was socialized. Seeds are in the scenarios.
+    worst 1 - `alpha`) of the book that each run leaves. Measures are in `asset`, by
+    default the settle asset of most positions, and defined in `delever.lab.measures.run_measures`;
+    `adl` is true if ADL has closed anything or a loss was socialized. Seeds are in the scenarios.
 
     `workers` processes share the memory of the book (0: this process); `executor` replaces them.
     Rows and files are the same whatever runs them. With a `folder`, parts are stored as they are
@@ -66,9 +75,10 @@ def sweep(
         ('student_t-1-0', 'binance', 'main=100')
     """
     check_whole("workers", workers, 0)
+    check_alpha(alpha)
     known, compared = with_variants(book, rules, policies)
     caps = given_caps(vault_cap=vault_cap, loss_threshold=loss_threshold)
-    inputs = _inputs(known, scenarios, compared, funds, next_shocks, alpha, caps)
+    inputs = _inputs(known, scenarios, compared, funds, next_shocks, alpha, caps, asset)
     own = ProcessExecutor(workers) if workers else SerialExecutor()
     parts = list(parts_of(len(inputs.tasks), PART_SIZE))
     store = None if folder is None else SweepFolder(Path(folder), inputs)
@@ -87,20 +97,31 @@ def _inputs(
     next_shocks: Sequence[Shock],
     alpha: float,
     caps: dict[str, Amount],
+    asset: str,
 ) -> SweepInputs:
     """Return the inputs; raises InputError and UnknownNameError before anything is run."""
     known = rule_sets_of(book)
     check_read(caps, [rule_set(name, known) for name in rules])
     check_list("scenarios", scenarios, "shocks and paths")
     paths = tuple(scenario_of(crash) for crash in scenarios)
-    for name, given in (("scenarios", paths), ("rules", rules), ("funds", funds)):
+    check_list("funds", funds, "balances, such as [0, 10000], or of balances by pool")
+    for name, given in (("scenarios", paths), ("funds", funds)):
         if not given:
             raise InputError("is empty", column=name)
-    for path in paths:
+    check_distinct("rules", rules)
+    check_distinct("funds", [fund_text(fund) for fund in funds])
+    check_list("next_shocks", next_shocks, 'shocks, such as delever.Shock({"BTCUSDT": "-0.10"})')
+    for shock in next_shocks:
+        if not isinstance(shock, Shock):
+            why = 'must be a shock, such as delever.Shock({"BTCUSDT": "-0.10"})'
+            raise InputError(why, column="next_shocks", value=shock)
+    for path in (*paths, *map(scenario_of, next_shocks)):
         check_scenario(book, path)
     for fund in funds:
         if fund is not None:
             pool_balances(fund, {pool.name: pool.asset for pool in book.pools.values()})
+    if asset and asset not in book.assets:
+        raise unknown("asset", asset, book.assets)
     return SweepInputs(
         book,
         paths,
@@ -112,6 +133,7 @@ def _inputs(
             name: {cap: caps[cap] for cap in rule_set(name, known).managed_limits if cap in caps}
             for name in rules
         },
+        asset or main_asset(book),
     )
 
 
@@ -170,7 +192,13 @@ class SweepFolder:
         self._folder = folder
         digest = hashlib.blake2b(encode_book(inputs.book) + encoded(inputs), digest_size=32)
         named = folder / "inputs.digest"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "rows.unfinished").touch()
+            (folder / "rows.unfinished").unlink()
+        except OSError as error:
+            why = f"cannot be written: {error.strerror}; give another folder"
+            raise InputError(why, file=str(folder)) from None
         if not named.exists():
             if any(folder.iterdir()):
                 raise InputError("has other files: give an empty folder", file=str(folder))

@@ -14,7 +14,7 @@ from delever.core.messages import AdlFilled, Amount, FillCancelled, TakenOver
 from delever.core.units import PPM
 from delever.core.valuation.insurance import pool_equity
 from delever.lab.measures.account_outcomes import PositionKey, PositionOutcome
-from delever.lab.measures.run_measures import MEASURES, account_vectors, main_asset, measure
+from delever.lab.measures.run_measures import MEASURES, account_vectors, measure
 from delever.lab.measures.tail_risk import cvar, losses_after
 from delever.lab.runs.market_paths.path import Scenario, Shock
 from delever.lab.runs.run import RunResult
@@ -43,6 +43,7 @@ class SweepInputs:
     next_shocks: tuple[Shock, ...]
     alpha: float
     caps: Mapping[str, Mapping[str, Amount]]
+    asset: str
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
@@ -53,11 +54,6 @@ class SweepInputs:
             for rules in range(len(self.rules))
             for fund in range(len(self.funds))
         )
-
-    @cached_property
-    def asset(self) -> str:
-        """The settle asset of the measures."""
-        return main_asset(self.book)
 
 
 def run_tasks(inputs: SweepInputs, part: range) -> list[Row]:
@@ -146,7 +142,7 @@ def content_of(inputs: SweepInputs) -> Sequence[object]:
     funds = [fund_text(fund) for fund in inputs.funds]
     caps = {name: sorted(each.items()) for name, each in inputs.caps.items()}
     digests = {name: each.digest for name, each in inputs.book.registry.items()}
-    return [scenarios, inputs.rules, funds, shocks, inputs.alpha, caps, digests]
+    return [scenarios, inputs.rules, funds, shocks, inputs.alpha, caps, digests, inputs.asset]
 
 
 def _step_content(step: Any) -> object:

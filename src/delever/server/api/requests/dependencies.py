@@ -33,8 +33,8 @@ class ApiServices:
 
     def waiting_for(self) -> str | None:
         """Return the part that is not ready, or None."""
-        if self.runner.failed is not None:
-            return "engine"
+        if self.runner.waiting_for is not None:
+            return self.runner.waiting_for
         return None if self.projector.caught_up else "history"
 
 

@@ -15,7 +15,7 @@ from delever.journal import SqliteJournal
 from delever.journal.record import decode_command, decode_events
 from delever.journal.replay import replay_events
 from delever.lab.errors import InputError
-from delever.lab.policies.plans.book_plan import reduction_in_money
+from delever.lab.policies.plans.book_plan import money_of_lots
 from delever.lab.policies.plans.book_reduction import BookReduction, Need, reduction_of_moves
 from delever.lab.policies.plans.certificate import Certificate, read_certificate
 from delever.lab.policies.plans.check import check
@@ -88,7 +88,7 @@ def _expected_loss(
             raise InputError(f"is of another {name} than the journal's book", column="certificate")
     if (stored.limits > target.reduction.limits * (1 + SAME_INPUT)).any():
         raise InputError("has limits above the positions of the book", column="certificate")
-    plan = reduction_in_money(target, _lots_by_row(book, target, lots))
+    plan = money_of_lots(target, _lots_by_row(book, target, lots))
     return target.reduction.expected_loss(plan)
 
 

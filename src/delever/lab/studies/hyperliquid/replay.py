@@ -40,7 +40,7 @@ from delever.core.units import format_scaled, parse_decimal
 from delever.core.valuation.side_valuation import value_side
 from delever.formatting import rejection_text
 from delever.lab.errors import InputError, unknown
-from delever.lab.studies.hyperliquid_dataset import (
+from delever.lab.studies.hyperliquid.dataset import (
     CASH_DECIMALS,
     CoinQueue,
     RecordedAdl,
@@ -48,7 +48,7 @@ from delever.lab.studies.hyperliquid_dataset import (
     exact,
     read_recorded_adl,
 )
-from delever.lab.studies.rank_correlation import (
+from delever.lab.studies.hyperliquid.rank_correlation import (
     ClosedPosition,
     fit_formulas,
     longest_nonincreasing_subsequence,
