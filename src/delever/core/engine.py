@@ -123,7 +123,7 @@ def _run(
     """Run the cycle of an admitted command; raise Rejection for a plan that its rounds disprove."""
     kind = type(command)
     accepted = Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)
-    plan = planned_allocations(book, command) if kind is AllocateAdl else {}
+    plan = planned_allocations(book, command) if isinstance(command, AllocateAdl) else {}
     run = _Step(book, accepted, parallel_map, plan)
     run.emit(admitted)
     if type(command) is Takeover:
