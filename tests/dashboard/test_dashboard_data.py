@@ -11,11 +11,15 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from delever.core.messages import DefinePool, PoolKind
+from delever.api_types.history import EpisodeResponse, Waterfall
+from delever.core.messages import ContractKind, DefinePool, PoolKind
 from delever.core.rules import RULE_SETS
 from delever.dashboard.data.api_client import ApiClient, ApiClientError
+from delever.dashboard.data.episode_loss import LossFlow, loss_flows
+from delever.dashboard.data.incidents import incidents_of
 from delever.dashboard.data.lab_runs import OWN, LabRun, parse_commands, run_file, run_preset
 from delever.dashboard.data.timeline import Timeline, TimelineContract, TimelinePool
 from delever.dashboard.mount import AsgiApp, Message, Receive, Scope, Send
@@ -46,6 +50,56 @@ def test_fund_of_a_contract_is_the_one_it_was_a_member_of_at_each_time() -> None
         (1, 101), (2, 102), (3, 103), (4, 104), (5, 10), (6, 10), (7, 107), (8, 108)
     ]  # fmt: skip
     assert timeline.pool_points_of("Y") == []
+
+
+# --- ADL events ---
+
+
+def episode(number: int, started_min: int, stopped_min: int | None) -> EpisodeResponse:
+    minute_ms = 60_000
+    return EpisodeResponse(
+        episode=number, contract="X", pool="main", trigger="fund_empty", reason="test",
+        started_sequence=number, started_ms=started_min * minute_ms, stopped_sequence=stopped_min,
+        stopped_ms=None if stopped_min is None else stopped_min * minute_ms, numbers={},
+        stop_numbers=None, fills=0, quantity="0", notional="0", accounts=0,
+    )  # fmt: skip
+
+
+def test_incident_continues_until_30_minutes_pass_without_adl() -> None:
+    """Event 2 starts while event 1 is on, event 3 30 minutes after it, event 4 later still."""
+    found = [episode(4, 75, None), episode(1, 0, 9), episode(2, 4, 14), episode(3, 44, 44)]
+    first, second = incidents_of(found)
+    assert [each.episode for each in first.episodes] == [1, 2, 3]
+    assert (first.started_ms, first.stopped_ms) == (0, 44 * 60_000)
+    assert first.is_recent(74 * 60_000)
+    assert not first.is_recent(74 * 60_000 + 1)
+    assert (second.stopped_ms, second.is_recent(80 * 60_000)) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "loss"), [("linear", "long", "60"), ("linear", "short", "-60"),
+                               ("inverse", "long", "0.06")]
+)  # fmt: skip
+def test_open_inventory_counts_at_the_mark(kind: str, side: str, loss: str) -> None:
+    """10 are taken over at 50 and 4 of them sold at 48, a loss of 8; 6 are open at 40.
+
+    Of 16 inverse ones 12 are open: 12 / 40 - 12 / 50 = 0.06.
+    """
+    quantity = 10 if kind == "linear" else 16
+    taken = {"takeover": 1, "sequence": 1, "time_ms": 0, "side": side, "account": "ann",
+             "position": 0, "quantity": str(quantity), "price": "50", "to_pool": "0",
+             "reason": "test"}  # fmt: skip
+    unwind = {"takeover": 1, "sequence": 2, "time_ms": 0, "side": side, "quantity": "4",
+              "price": "48", "realized_pnl": "-8"}  # fmt: skip
+    summary = msgspec.structs.asdict(episode(1, 0, None))
+    lists = {"takeovers": [taken], "unwinds": [unwind], "netted": [], "rounds": []}
+    pool = {"pool_before": None, "pool_after": None}
+    waterfall = msgspec.convert({**summary, **lists, **pool}, Waterfall)
+    market, remaining = loss_flows(waterfall, ContractKind(kind), "40")
+    assert market == LossFlow("market", "insurance fund", Decimal(8))
+    assert remaining == LossFlow("still open", "open", Decimal(loss))
+    ended = msgspec.structs.replace(waterfall, stopped_ms=1)
+    assert loss_flows(ended, ContractKind(kind), "40") == [market]
 
 
 # --- runs of the lab ---

@@ -7,9 +7,10 @@ from decimal import Decimal
 from html import escape
 
 from delever import formatting
+from delever.api_types.history import AdlTotalResponse
 from delever.api_types.market import ContractResponse, TriggerResponse
 from delever.core.messages import TradingStatus
-from delever.formatting import decimal_text
+from delever.formatting import count, decimal_text
 
 NOTHING = "-"
 """Text of a value that does not apply."""
@@ -112,6 +113,21 @@ def pairs(values: dict[str, str]) -> str:
     """Return an HTML list of names and values; names are text, values HTML."""
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in values.items())
     return f'<dl class="pairs">{rows}</dl>'
+
+
+def closed_text(total: AdlTotalResponse | None) -> str:
+    """Return HTML of what ADL closed in a contract, and what it cost; None where it closed nothing.
+
+    Notional and cost are in the settle asset.
+    """
+    if total is None:
+        return "nothing closed"
+    asset = escape(total.asset)
+    return (
+        f"{grouped(total.quantity)} closed, {money(total.notional)} {asset}, "
+        f"on {count(total.accounts, 'account')} in {count(total.fills, 'fill')}, "
+        f"cost against the mark {money(total.haircut)} {asset}"
+    )
 
 
 def indicator_dots(indicator: int | None) -> str:

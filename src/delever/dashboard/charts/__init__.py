@@ -2,7 +2,8 @@
 
 time_series       step lines over time, in charts with one time axis and cursor
 sparkline         a small line without axes
-bars              bars, waterfalls and the stress curve
+bars              bars and the stress curve
+loss_sankey       where the loss of an ADL event went
 contract_history  a contract and its insurance fund over a range
 pool_history      an insurance fund's balance, equity and drawdown
 timeline_charts   timelines with a movable cursor

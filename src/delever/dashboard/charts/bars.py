@@ -1,4 +1,4 @@
-"""ECharts options of bars, waterfalls and the stress curve."""
+"""ECharts options of bars and the stress curve."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -78,46 +78,5 @@ def bars(
                     for place, value in enumerate(values)
                 ],
             }
-        ],
-    }
-
-
-def waterfall(stages: Sequence[tuple[str, float, str]]) -> dict[str, Any]:
-    """Return a waterfall: the first bar is the total, every next one continues where one ended.
-
-    A stage is (name, amount, color).
-    """
-    remaining = stages[0][1] if stages else 0.0
-    floors, bars = [], []
-    for place, (_, amount, color) in enumerate(stages):
-        remaining -= amount if place else 0.0
-        floors.append(max(remaining, 0.0) if place else 0.0)
-        label = {} if amount else {"label": {"show": False}}
-        bars.append({"value": amount, "itemStyle": {"color": color}, **label})
-    hidden = {"type": "bar", "stack": "all", "silent": True, "data": floors, "name": ""}
-    return {
-        "animation": False,
-        "backgroundColor": "transparent",
-        "textStyle": {"color": GRAY},
-        "grid": {"left": 70, "right": 18, "top": 20, "bottom": 44},
-        "xAxis": {
-            "type": "category",
-            "data": [name for name, _, _ in stages],
-            "axisLabel": {"color": GRAY, "interval": 0, "width": 74, "overflow": "break"},
-        },
-        "yAxis": {
-            "type": "value",
-            "axisLabel": {"color": GRAY},
-            "splitLine": {"lineStyle": {"color": GRID_COLOR}},
-        },
-        "series": [
-            hidden | {"itemStyle": {"color": "transparent"}},
-            {
-                "type": "bar",
-                "stack": "all",
-                "barWidth": "55%",
-                "data": bars,
-                "label": {"show": True, "position": "inside", "color": "#fff"},
-            },
         ],
     }

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from nicegui import ui
 
+from delever.api_types.history import EpisodeResponse
 from delever.api_types.market import ContractResponse, PoolResponse, RatingResponse, TriggerResponse
 from delever.core.messages import OddLots, TradingStatus
 from delever.dashboard.charts.bars import stress_curve
@@ -23,10 +24,12 @@ from delever.dashboard.components.operator_actions import LIMITS, OperatorAction
 from delever.dashboard.components.queue_table import QueueTable
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.api_client import ApiClient
+from delever.dashboard.data.incidents import Incident, incidents_of
 from delever.dashboard.format import (
     NOTHING,
     STATES,
     banner_text,
+    closed_text,
     grouped,
     headroom,
     humanize,
@@ -73,7 +76,7 @@ async def show(
     """
     frame = PageFrame(client, contract, "/contracts")
     with frame.body:
-        head = html()
+        head, ended = html(), html()
         with grid():
             with panel("Price, insurance fund, contract PnL", "wide", about="times in UTC"):
                 charts = _Charts(frame, contract, range)
@@ -84,17 +87,7 @@ async def show(
                         action_button(frame, action)
         queue = QueueTable(frame, contract, side, offset, account)
         with grid():
-            with panel(
-                "Stress curve", "half", about="quantity left for ADL after a move of the mark"
-            ):
-                curve = ui.echart(stress_curve([])).style("height: 260px")
-                ui.label(
-                    "From the latest rating: order book depth as submitted; every account is "
-                    "closed at the worst price within the fund's slippage."
-                ).classes("note")
-            with panel("ADL risk rating", "half"):
-                level = html()
-                parts = table(_PARTS, [], "input")
+            rating_panels = _RatingPanels()
     await frame.connect()
 
     async def known() -> dict[str, str]:
@@ -113,20 +106,25 @@ async def show(
         queue.set_contract(now)
         await charts.refresh(now, pool)
 
+    async def refresh_activity() -> None:
+        episodes = await frame.client.episodes(contract, limit=EPISODES)
+        await charts.refresh_activity(episodes)
+        incidents = incidents_of(episodes)
+        now_ms = await frame.client.now_ms()
+        is_over = bool(incidents) and incidents[-1].is_recent(now_ms)
+        ended.set_content(await _ended(frame, incidents[-1]) if is_over else "")
+
     async def refresh_rating() -> None:
         rating = await frame.client.rating(contract)
         if rating is not None:
-            level.set_content(_level(rating))
-            curve.options.update(stress_curve(_curve_points(rating)))
-            curve.update()
-            parts.rows = _parts(rating)
+            rating_panels.display(rating)
             queue.set_rating(rating)
             charts.rating = rating
 
     await frame.every(refresh)
     await frame.every(refresh_rating, RATING_REFRESH_S)
     await frame.every(queue.refresh, QUEUE_REFRESH_S)
-    await frame.every(charts.refresh_activity, ACTIVITY_REFRESH_S)
+    await frame.every(refresh_activity, ACTIVITY_REFRESH_S)
 
 
 class _Since(TypedDict):
@@ -171,18 +169,40 @@ class _Charts:
             self._chart.options.update(history.options(contract, pool))
             self._chart.update()
 
-    async def refresh_activity(self) -> None:
-        """Request what is flagged and what is shaded; it is drawn with the next values."""
-        client, name = self._frame.client, self._contract
-        activity = await client.activity(name, from_ms=self._from_ms, limit=FLAGS)
-        if self._history.annotate(activity, await client.episodes(name, limit=EPISODES)):
+    async def refresh_activity(self, episodes: Sequence[EpisodeResponse]) -> None:
+        """Request what is flagged, and shade the time of episodes; both are drawn soon."""
+        activity = await self._frame.client.activity(
+            self._contract, from_ms=self._from_ms, limit=FLAGS
+        )
+        if self._history.annotate(activity, episodes):
             self._drawn_s = -HISTORY_REFRESH_S
 
     async def _range_changed(self, event: Any) -> None:
         self._history, self._loaded_s = ContractHistoryChart(event.value), -HISTORY_REFRESH_S
         self._from_ms = 0
         self._frame.update_url(range=event.value)
-        await self._frame.attempt(self.refresh_activity)
+
+
+class _RatingPanels:
+    """The stress curve of a contract's latest rating, its level and what it was computed from."""
+
+    def __init__(self) -> None:
+        with panel("Stress curve", "half", about="quantity left for ADL after a move of the mark"):
+            self._curve = ui.echart(stress_curve([])).style("height: 260px")
+            ui.label(
+                "From the latest rating: order book depth as submitted; every account is "
+                "closed at the worst price within the fund's slippage."
+            ).classes("note")
+        with panel("ADL risk rating", "half"):
+            self._level = html()
+            self._parts = table(_PARTS, [], "input")
+
+    def display(self, rating: RatingResponse) -> None:
+        """Display a rating."""
+        self._level.set_content(_level(rating))
+        self._curve.options.update(stress_curve(_curve_points(rating)))
+        self._curve.update()
+        self._parts.rows = _parts(rating)
 
 
 def _actions(contract: str) -> list[OperatorAction]:
@@ -290,6 +310,24 @@ def _head(frame: PageFrame, contract: ContractResponse) -> str:
         f'<span class="quiet">mark {grouped(contract.mark)} at {utc(contract.marked_ms)} · rules '
         f"of {escape(contract.rules)} · insurance fund "
         f'<a href="{frame.pool_url(contract.pool)}">{escape(contract.pool)}</a></span></div>'
+    )
+
+
+async def _ended(frame: PageFrame, incident: Incident) -> str:
+    """Return the result of an incident that has ended, as a line."""
+    stopped_ms = incident.stopped_ms or incident.started_ms
+    totals = await frame.client.adl_totals(incident.started_ms, stopped_ms)
+    total = next((each for each in totals if each.contract == incident.contract), None)
+    equities = []
+    for time_ms in (incident.started_ms - 1, stopped_ms):
+        between = (time_ms, time_ms)
+        history = await frame.client.pool_history(incident.pool, between=between, limit=1)
+        equities += [point.equity for point in history.points[-1:]]
+    fund = " → ".join(map(money, equities))
+    newest = frame.url(f"/events/{incident.episodes[-1].episode}")
+    return (
+        f'<div class="banner incident-ended"><b>ADL ended {utc(stopped_ms)} UTC</b> <span>'
+        f'{closed_text(total)}; fund equity {fund}</span> <a href="{newest}">event</a></div>'
     )
 
 

@@ -1,38 +1,47 @@
 """ADL episodes: each from liquidation to stop, with rounds that can be executed again and compared.
 
-An episode is downloaded as JSON, its fills as Parquet.
+The page of an episode says where its loss went; it is downloaded as CSV, XLSX, Parquet and JSON.
 """
 
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from html import escape
 from time import monotonic
 from typing import Any
 
-import msgspec
-import polars as pl
 from nicegui import ui
 
 from delever.api_types.history import EpisodeResponse, FillResponse, RoundResponse, Waterfall
-from delever.dashboard.charts.bars import waterfall
-from delever.dashboard.charts.time_series import AMBER, BLUE, GRAY, GREEN, RED
+from delever.api_types.market import ContractResponse
+from delever.dashboard.charts.loss_sankey import loss_sankey
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.operator_actions import OperatorAction, action_button
-from delever.dashboard.components.table import Column, PagedTable, table
+from delever.dashboard.components.table import Column, PagedTable, set_labels, table
 from delever.dashboard.data.api_client import ApiClient
+from delever.dashboard.data.episode_files import (
+    csv_file,
+    fills_of,
+    json_file,
+    parquet_file,
+    workbook_file,
+)
+from delever.dashboard.data.episode_loss import LossFlow, by_payer, loss_flows
+from delever.dashboard.data.incidents import Incident, incidents_of
 from delever.dashboard.format import (
     NOTHING,
     STATES,
     clock,
+    closed_text,
     grouped,
     humanize,
+    money,
     pairs,
     percent,
     state_of,
     utc,
 )
-from delever.formatting import decimal_text
+from delever.formatting import count, decimal_text
 
 REFRESH_S = 2.0
 
@@ -79,7 +88,7 @@ _FILLS = (
     Column("account", "Counterparty", "link"),
     Column("quantity", "Quantity", "number"),
     Column("price", "ADL price", "number"),
-    Column("realized", "Realized PnL", "number"),
+    Column("realized", "Realized PnL", "money"),
     Column("rank", "Rank", "number"),
     Column("indicator", "ADL indicator", "indicator"),
     Column("ahead", "Quantity ahead", "number"),
@@ -131,27 +140,19 @@ async def show_all(client: ApiClient, contract: str = "") -> None:
 
 
 async def show(client: ApiClient, episode: int) -> None:
-    """Build the page of one episode: its waterfall, steps, rounds and fills."""
+    """Build the page of one episode: where its loss went, accounts, steps, rounds and fills."""
     frame = PageFrame(client, f"ADL event {episode}", "/events")
     files = _EpisodeFiles(episode)
     with frame.body:
-        head = html()
+        head, incident_html = html(), html()
         with grid():
-            with panel(
-                "Where the quantity went",
-                "wide",
-                about="bankrupt quantity: to the market, to counterparties, remaining",
-            ):
-                chart = ui.echart(waterfall([])).style("height: 280px")
+            with panel("Where the loss went", "wide", about="deficit, how it was closed, who paid"):
+                loss = _Loss()
             with panel("Insurance fund", "slim"):
                 fund = html()
-                with ui.element("div").classes("bits"):
-                    ui.button("JSON", on_click=files.json).props("flat dense no-caps")
-                    ui.button("Parquet", on_click=files.parquet).props("flat dense no-caps")
+                files.buttons()
             with panel("Who was closed", about="by account; cost is the haircut against the mark"):
                 accounts = PagedTable(_ACCOUNTS, "account", page_rows=20)
-                with ui.element("div").classes("bits"):
-                    ui.button("CSV", on_click=files.csv).props("flat dense no-caps")
             with panel("Step by step", about="liquidation, takeover, trigger, rounds, stop"):
                 steps = PagedTable(_STEPS, "id")
             with panel("Rounds", about="each can be computed again from the journal"):
@@ -173,18 +174,26 @@ async def show(client: ApiClient, episode: int) -> None:
             return
         files.requested_s = monotonic()
         response = await frame.client.waterfall(episode)
+        contract = await frame.client.contract(response.contract)
         files.summary, files.episode = summary, response
         head.set_content(_head(frame, response))
-        chart.options.update(waterfall(_stages(response)))
-        chart.update()
+        loss.display(response, contract)
         fund.set_content(_fund(response))
-        accounts.set_rows(_account_rows(frame, _fills(response)))
+        files.accounts = _account_rows(frame, fills_of(response))
+        accounts.set_rows(files.accounts)
+        set_labels(accounts.element, **_with_unit(_ACCOUNTS, contract.settle))
+        set_labels(fills.element, **_with_unit(_FILLS, contract.settle))
         steps.set_rows(_steps(response))
         rounds.set_rows([_round_row(adl_round) for adl_round in response.rounds])
-        fills.set_rows([_fill_row(frame, fill) for fill in _fills(response)])
+        fills.set_rows([_fill_row(frame, fill) for fill in fills_of(response)])
         recompute.offer([adl_round.sequence for adl_round in response.rounds])
 
+    async def refresh_incident() -> None:
+        if files.episode is not None:
+            incident_html.set_content(await _incident_of(frame, files.episode))
+
     await frame.every(refresh, REFRESH_S)
+    await frame.every(refresh_incident, RUNNING_REFRESH_S)
 
 
 _EPISODE_CARD = (
@@ -247,21 +256,65 @@ def _total(amounts: Iterable[str]) -> Decimal:
     return sum(map(Decimal, amounts), Decimal(0))
 
 
-def _stages(episode: Waterfall) -> list[tuple[str, float, str]]:
-    """Return where the bankrupt quantity went: market, counterparties, or still in the fund."""
-    bankrupt = _total(takeover.quantity for takeover in episode.takeovers)
-    unwound = _total(unwind.quantity for unwind in episode.unwinds)
-    closed = Decimal(episode.quantity)
-    netted = 2 * _total(pair.quantity for pair in episode.netted)
-    remaining = max(bankrupt - unwound - netted - closed, Decimal(0))
-    stages = (
-        ("bankrupt", bankrupt, GRAY),
-        ("market", unwound, BLUE),
-        ("netted", netted, GREEN),
-        ("ADL", closed, RED),
-        ("remaining", remaining, AMBER),
+def _with_unit(columns: Sequence[Column], asset: str) -> dict[str, str]:
+    """Return the headings of amounts of money with their asset."""
+    return {column.name: f"{column.label}, {asset}" for column in columns if column.kind == "money"}
+
+
+class _Loss:
+    """Where the loss went: as a Sankey diagram, and exactly."""
+
+    def __init__(self) -> None:
+        self._chart = ui.echart(loss_sankey([], "")).style("height: 260px").classes("loss")
+        self._paid = html()
+
+    def display(self, episode: Waterfall, contract: ContractResponse) -> None:
+        """Display the loss of an episode of this contract."""
+        flows = loss_flows(episode, contract.kind, contract.mark)
+        self._chart.options.update(loss_sankey(flows, contract.settle))
+        self._chart.update()
+        self._chart.set_visibility(any(flow.amount > 0 for flow in flows))
+        self._paid.set_content(_paid(flows, contract.settle))
+
+
+def _paid(flows: Sequence[LossFlow], asset: str) -> str:
+    """Return the deficit and who paid how much of it, exactly; a gain is named as such."""
+    if not flows:
+        return '<p class="quiet">No loss: nothing was closed worse than it was taken over.</p>'
+    paid = by_payer(flows)
+    total = sum(paid.values(), Decimal(0))
+    amounts = {f"deficit of bankrupt accounts, {asset}": money(decimal_text(total))}
+    for payer, amount in paid.items():
+        name = payer if amount > 0 else f"{payer}, gained"
+        share = f" ({100 * amount / total:.1f} %)" if total > 0 and amount > 0 else ""
+        amounts[f"{name}{share}"] = money(decimal_text(abs(amount)))
+    return f'<div class="paid">{pairs(amounts)}</div>'
+
+
+async def _incident_of(frame: PageFrame, episode: Waterfall) -> str:
+    """Return what all triggers of the contract did together, as a line with links."""
+    episodes = await frame.client.episodes(episode.contract)
+    incidents = incidents_of(episodes)
+    found = next((each for each in incidents if episode.episode in _numbers_of(each)), None)
+    if found is None:
+        return ""
+    totals = await frame.client.adl_totals(found.started_ms, found.stopped_ms)
+    total = next((each for each in totals if each.contract == episode.contract), None)
+    links = ", ".join(
+        f'<a href="{frame.url(f"/events/{each.episode}")}">{each.episode}</a> '
+        f"({humanize(each.trigger)})"
+        for each in found.episodes
     )
-    return [(name, float(quantity), color) for name, quantity, color in stages]
+    end = f"ended {utc(found.stopped_ms)} UTC" if found.stopped_ms else "still running"
+    return (
+        f'<p class="incident-line"><b>Incident</b> of {escape(episode.contract)}, '
+        f"{count(len(found.episodes), 'event')}: {links}; since {utc(found.started_ms)}, {end}; "
+        f"{closed_text(total)}.</p>"
+    )
+
+
+def _numbers_of(incident: Incident) -> set[int]:
+    return {episode.episode for episode in incident.episodes}
 
 
 def _fund(episode: Waterfall) -> str:
@@ -269,21 +322,33 @@ def _fund(episode: Waterfall) -> str:
     before, after = episode.pool_before, episode.pool_after
     for name, point in (("before", before), ("after", after)):
         if point is not None:
-            values[f"balance {name}"] = grouped(point.balance)
-            values[f"equity {name}"] = grouped(point.equity)
+            values[f"balance {name}"] = money(point.balance)
+            values[f"equity {name}"] = money(point.equity)
     if before and after:
         change = Decimal(after.equity) - Decimal(before.equity)
-        values["change of equity"] = grouped(decimal_text(change))
+        values["change of equity"] = money(decimal_text(change))
     values |= {
         "fills": str(episode.fills),
         "accounts closed": str(episode.accounts),
-        "quantity closed": grouped(episode.quantity),
+        **_quantities(episode),
     }
     return pairs(values)
 
 
-def _fills(episode: Waterfall) -> list[FillResponse]:
-    return [fill for adl_round in episode.rounds for fill in adl_round.fills]
+def _quantities(episode: Waterfall) -> dict[str, str]:
+    """Return where the quantity taken over went: market, netting, ADL, or still in the fund."""
+    taken = _total(takeover.quantity for takeover in episode.takeovers)
+    unwound = _total(unwind.quantity for unwind in episode.unwinds)
+    netted = 2 * _total(pair.quantity for pair in episode.netted)
+    remaining = max(taken - unwound - netted - Decimal(episode.quantity), Decimal(0))
+    amounts = {
+        "quantity taken over": taken,
+        "closed in the market": unwound,
+        "netted by the fund": netted,
+        "closed by ADL": Decimal(episode.quantity),
+        "remaining": remaining,
+    }
+    return {name: grouped(decimal_text(amount)) for name, amount in amounts.items()}
 
 
 def _steps(episode: Waterfall) -> list[dict[str, Any]]:
@@ -446,55 +511,39 @@ class _Recompute:
 
 
 class _EpisodeFiles:
-    """Downloads of an episode: all of it as JSON, its fills as Parquet and as CSV."""
+    """The event on the page, and its downloads."""
 
     def __init__(self, episode: int) -> None:
         self._name = f"adl-{episode}"
         self.summary: EpisodeResponse | None = None
         self.requested_s = -RUNNING_REFRESH_S
         self.episode: Waterfall | None = None
+        self.accounts: Sequence[dict[str, Any]] = ()
 
-    def json(self) -> None:
-        """Download the whole episode."""
+    def buttons(self) -> None:
+        """Display a button for each format."""
+        with ui.element("div").classes("bits"):
+            for label, download in (
+                ("CSV", lambda episode: (csv_file(episode), "-fills.csv")),
+                ("XLSX", lambda episode: (self._workbook(episode), ".xlsx")),
+                ("Parquet", lambda episode: (parquet_file(episode), "-fills.parquet")),
+                ("JSON", lambda episode: (json_file(episode), ".json")),
+            ):
+                button = ui.button(label, on_click=partial(self._download, download))
+                button.props("flat dense no-caps")
+
+    def _workbook(self, episode: Waterfall) -> bytes:
+        rows = [{each.name: _typed(each, row) for each in _ACCOUNTS} for row in self.accounts]
+        return workbook_file(episode, rows)
+
+    def _download(self, content: Callable[[Waterfall], tuple[bytes, str]]) -> None:
         if self.episode is not None:
-            body = msgspec.json.format(msgspec.json.encode(self.episode))
-            ui.download.content(body, f"{self._name}.json", "application/json")
-
-    def csv(self) -> None:
-        """Download the fills as text, exact."""
-        if self.episode is not None:
-            rows = [msgspec.structs.asdict(fill) for fill in _fills(self.episode)]
-            texts = [{name: _csv_text(value) for name, value in row.items()} for row in rows]
-            body = pl.DataFrame(texts).write_csv().encode()
-            ui.download.content(body, f"{self._name}-fills.csv", "text/csv")
-
-    def parquet(self) -> None:
-        """Download the fills."""
-        if self.episode is not None:
-            body = _fills_parquet(_fills(self.episode))
-            ui.download.content(body, f"{self._name}-fills.parquet")
+            body, ending = content(self.episode)
+            ui.download.content(body, f"{self._name}{ending}")
 
 
-def _csv_text(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def _fills_parquet(fills: Sequence[FillResponse]) -> bytes:
-    """Return fills as Parquet, one row a fill; money, prices and quantities are exact decimals."""
-    decimals = {"quantity", "price", "mark", "notional", "haircut", "fee", "quantity_ahead"}
-    decimals |= {"realized_pnl", "pool_realized_pnl"}
-    rows = [
-        {
-            name: Decimal(value) if name in decimals and value is not None else _plain_value(value)
-            for name, value in msgspec.structs.asdict(fill).items()
-        }
-        for fill in fills
-    ]
-    file = io.BytesIO()
-    pl.DataFrame(rows, infer_schema_length=None).write_parquet(file)
-    return file.getvalue()
-
-
-def _plain_value(value: Any) -> Any:
-    """Return an enum member as plain text; other values unchanged."""
-    return str(value) if isinstance(value, str) else value
+def _typed(column: Column, row: Mapping[str, Any]) -> Any:
+    """Return the value of a row in a column, an amount as a decimal."""
+    value = row[column.name]
+    is_amount = column.kind in {"number", "money"} and value is not None
+    return Decimal(value) if is_amount else value

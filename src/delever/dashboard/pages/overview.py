@@ -1,6 +1,6 @@
 """Overview: one sentence, five figures in money, contracts by danger, incidents and activity."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
@@ -15,6 +15,7 @@ from delever.dashboard.components.activity import Activity
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.api_client import ApiClient
+from delever.dashboard.data.incidents import Incident, incidents_of
 from delever.dashboard.format import (
     ADL_STATES,
     NOTHING,
@@ -37,9 +38,6 @@ from delever.dashboard.format import (
 from delever.formatting import count, decimal_text
 
 HOUR_MS = 3_600_000
-
-INCIDENT_MS = 30 * 60_000
-"""Time for which an incident stays on the overview after its end."""
 
 TOTALS_REFRESH_S, LINES_REFRESH_S = 2.0, 15.0
 
@@ -234,7 +232,7 @@ class _Market:
                 self.changes[name] = f"{change:.1f}"
 
 
-def _is_of(incident: "_Incident", total: AdlTotalResponse) -> bool:
+def _is_of(incident: Incident, total: AdlTotalResponse) -> bool:
     return total.contract == incident.contract
 
 
@@ -424,34 +422,17 @@ def _row(frame: PageFrame, contract: ContractResponse, market: _Market) -> dict[
 # --- incidents ---
 
 
-@dataclass(frozen=True, slots=True)
-class _Incident:
-    """The ADL of one contract, by all of its triggers, from its first start to its last stop."""
-
-    contract: str
-    pool: str
-    episodes: Sequence[EpisodeResponse]
-
-    @property
-    def started_ms(self) -> int:
-        """The start of its first episode."""
-        return min(episode.started_ms for episode in self.episodes)
-
-    @property
-    def stopped_ms(self) -> int | None:
-        """The stop of its last episode, None while one of them is on."""
-        stops = [episode.stopped_ms for episode in self.episodes]
-        return max(stop for stop in stops if stop) if all(stops) else None
-
-
-def _incidents_of(market: _Market) -> list[_Incident]:
-    """Return what is on, or has ended within INCIDENT_MS, newest first; one a contract."""
+def _incidents_of(market: _Market) -> list[Incident]:
+    """Return what is on, or has ended recently, newest first; the newest a contract."""
     of_contract: dict[str, list[EpisodeResponse]] = {}
     for episode in market.episodes:
-        is_recent = market.now_ms - (episode.stopped_ms or market.now_ms) <= INCIDENT_MS
-        if is_recent:
-            of_contract.setdefault(episode.contract, []).append(episode)
-    return [_Incident(name, found[0].pool, found) for name, found in of_contract.items()]
+        of_contract.setdefault(episode.contract, []).append(episode)
+    newest = (incidents_of(found)[-1] for found in of_contract.values())
+    return [
+        incident
+        for incident in newest
+        if incident.stopped_ms is None or incident.is_recent(market.now_ms)
+    ]
 
 
 def _incidents(frame: PageFrame, market: _Market) -> str:
@@ -463,13 +444,13 @@ def _incidents(frame: PageFrame, market: _Market) -> str:
 
 
 def _incident(
-    frame: PageFrame, incident: _Incident, contract: ContractResponse | None, market: _Market
+    frame: PageFrame, incident: Incident, contract: ContractResponse | None, market: _Market
 ) -> str:
     total, stopped_ms = market.by_incident.get(incident.contract), incident.stopped_ms
     state = "ended" if stopped_ms or contract is None else state_of(contract)
     since = f"{clock(incident.started_ms)[:8]}"
     span = duration((stopped_ms or market.now_ms) - incident.started_ms)
-    triggers = dict.fromkeys(humanize(each.trigger) for each in reversed(incident.episodes))
+    triggers = dict.fromkeys(humanize(each.trigger) for each in incident.episodes)
     values = {
         "since": f"{since} ({span})" if not stopped_ms else f"{since}, ended after {span}",
         "trigger": escape(", ".join(triggers)),
