@@ -17,6 +17,7 @@ from architecture_picture import pictures
 from bench_page import bench_page
 from config_page import config_page
 from policy_page import policies_page
+from reproduction_page import reproduction_page
 from rule_pages import rules_page, venues_filled
 
 from delever.core import messages
@@ -201,6 +202,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "rules.md": rules_page(),
         ROOT / "docs" / "policies.md": policies_page(),
         ROOT / "docs" / "results" / "adl-bench.md": bench_page(),
+        ROOT / "docs" / "results" / "reproduction.md": reproduction_page(),
         REFERENCE / "commands.md": commands_page(),
         REFERENCE / "api.md": api_page(),
         REFERENCE / "config.md": config_page(),

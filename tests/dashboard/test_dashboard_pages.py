@@ -16,6 +16,7 @@ from dashboard_server import DESK, ENGINE, DashboardServer, enter_key, running, 
 from playwright.sync_api import Locator, Page, expect
 
 from browser import DESKTOP, PHONE, BrowserSession, artifact, settle, table_cells
+from delever.formatting import decimal_text
 from waiting import becomes
 
 PAGES = {
@@ -174,6 +175,39 @@ def test_queue_names_what_reaches_its_rows(browser: BrowserSession, tmp_path: Pa
         expect(reached.locator("td").nth(7)).to_have_text(f"{pnl:.2f}")
         server.submit("delist_contract", contract="BTCUSDT", status="close_only", note="test")
         expect(page.locator(".banner .state-watch")).to_have_text("close only")
+
+
+def test_operator_actions_preview_what_they_would_do_and_are_offered_where_they_apply(
+    browser: BrowserSession, tmp_path: Path
+) -> None:
+    """The fund's 100 long would close the shorts first in the queue: cyd 30, bob 50, ..."""
+    with running_server(tmp_path) as server:
+        server.crash()
+        page = browser.page(f"{server.page}/contracts/BTCUSDT")
+        queue = server.get("/v1/contracts/BTCUSDT/queue?side=short&limit=2")["rows"]
+        preview = open_action(page, "Force an ADL round")
+        expect(preview).to_contain_text("Closes up to 100 long of the fund")
+        first = ", ".join(f"{row['account']} {row['quantity']}" for row in queue)
+        expect(preview).to_contain_text(f"First in the queue: {first}")
+        page.get_by_role("button", name="Close", exact=True).click()
+        preview = open_action(page, "Settle")
+        page.get_by_label("settlement price").fill("60095")
+        expect(preview).to_contain_text("and the fund's 100 long")
+        expect(preview).to_contain_text("The price is +1.00 % from the mark")
+        page.get_by_role("button", name="Close", exact=True).click()
+        expect(page.get_by_role("button", name="Resume ADL rounds")).to_be_hidden()
+        server.submit("pause_adl", contract="BTCUSDT", paused=True, note="test")
+        preview = open_action(page, "Resume ADL rounds")
+        expect(preview).to_contain_text("once a trigger is on (no trigger is on)")
+        expect(page.get_by_role("button", name="Pause ADL rounds")).to_be_hidden()
+        expect(page.get_by_role("button", name="Confirm the mark")).to_be_hidden()
+        assert browser.console_errors == []
+
+
+def open_action(page: Page, label: str) -> Locator:
+    """Open the form of an operator action and return its preview."""
+    page.get_by_role("button", name=label).click()
+    return page.locator("[data-preview]").last
 
 
 def queue_cells(rows: Locator) -> list[tuple[str, ...]]:
@@ -341,6 +375,8 @@ def test_operator_action_needs_the_confirmation_and_a_key_with_the_role_operate(
     expect(page.locator(".asof")).to_contain_text("as of")
     page.get_by_role("button", name="Fund or withdraw").click()
     expect(submit("mian")).to_contain_text("'mian' is not 'main'")
+    after = decimal_text(before + 1000)
+    expect(page.locator(f"[data-preview] [data-exact='{after}']").first).to_be_visible()
     expect(submit("main")).to_contain_text("Not done")
     for key, status in ((DESK, "Not done"), (ENGINE, "Done, as sequence")):
         page.goto(page.url)

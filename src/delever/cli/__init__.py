@@ -61,7 +61,7 @@ _COMMANDS = {
     "delever.cli.book:rank_all": "Rank the same positions under every venue's rules.",
     "delever.cli.book:risk": "Rate how likely liquidations are to end in ADL, and explain why.",
     "delever.cli.scenario:run": "Run a scenario and summarize its ADL, fills and funds.",
-    "delever.cli.scenario:report": "Write a run or comparison as one HTML file, or as plots.",
+    "delever.cli.scenario:report": "Write a result of the lab as one HTML file, or as plots.",
     "delever.cli.scenario:demo": "Run a seeded crash, from first liquidation to end of ADL.",
     "delever.cli.scenario:replay_hyperliquid": "Run a real ADL under each venue's rules.",
     "delever.cli.journal:replay": "Rebuild the book from a journal, by events and by commands.",

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -330,7 +330,7 @@ def sweep(
         )
     table = intervals(frame, ["rules", "fund"])
     if report is not None:
-        _write_study_report("Sweep", {"By rule set and fund": table}, report, "interval", table)
+        _write_study_report("Sweep", table, report)
     metadata = {"runs": frame.height, "asset": frame["asset"][0]}
     write_rows(table, out, schema="delever.lab.sweep/1", metadata=metadata)
 
@@ -382,7 +382,7 @@ def fund(
         f"({curve.newsvendor_low:,.0f} to {curve.newsvendor_high:,.0f})"
     )
     if report is not None:
-        _write_study_report("Fund size", {"By size": curve.frame}, report, "fund", curve.frame)
+        _write_study_report("Fund size", curve.frame, report)
     metadata = {"optimum": found, "newsvendor": curve.newsvendor}
     write_rows(curve.frame, out, schema="delever.lab.fund/1", metadata=metadata)
 
@@ -414,7 +414,7 @@ def odds(
             pool=fund,
         )
     if report is not None:
-        _write_study_report(f"Odds of {account}", {"By position": table}, report)
+        _write_study_report(f"Odds of {account}", table, report)
     write_rows(table, out, schema="delever.lab.odds/1", metadata={"account": account})
 
 
@@ -457,7 +457,7 @@ def allocate(
         loaded, contract, side, quantity, policies=policies or ["queue"], rules=rules, price=price
     )
     if report is not None:
-        _write_study_report(f"{contract} {side}: {quantity}", {"By policy": table}, report)
+        _write_study_report(f"{contract} {side}: {quantity}", table, report)
     on_terminal = out.resolved_format == "table"
     rows = allocation.columns_by_policy(table) if on_terminal else table
     metadata = {"contract": contract, "side": side, "quantity": quantity}
@@ -537,6 +537,23 @@ def bench(
     with progress("bench") as report_progress:
         table = submission.bench(chosen, instances, report_progress)
     write_rows(table, out, schema="delever.lab.bench/1")
+
+
+@app.command(help="Compute published figures about ADL again, each with a verdict.")
+def reproduce(
+    folder: Annotated[
+        Path | None, Parameter(help="Directory with the tables of 10 October 2025, if you have it.")
+    ] = None,
+    /,
+    *,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each figure: published, computed, verdict, reason, and what shows it."""
+    from delever.lab.studies.reproduction import reproduce as figures  # noqa: PLC0415 - slow
+
+    if folder is None:
+        log("without a directory of tables: figures of the event of 10 October 2025 are left out")
+    write_rows(figures.reproduce(folder), out, schema="delever.lab.reproduce/1")
 
 
 # --- pages to share ---
@@ -652,16 +669,10 @@ def _write_comparison_report(table: "pl.DataFrame", file: Path) -> None:
     _write_file(_html_report().report_of(table, "delever: comparison"), file)
 
 
-def _write_study_report(
-    title: str,
-    tables: Mapping[str, "pl.DataFrame"],
-    file: Path,
-    picture: str = "",
-    drawn: "pl.DataFrame | None" = None,
-) -> None:
-    reports = _html_report()
-    figures = {} if drawn is None else reports.study_figures(picture, drawn)
-    _write_file(reports.study_report(f"delever: {title}", tables, figures), file)
+def _write_study_report(title: str, table: "pl.DataFrame", file: Path) -> None:
+    from delever.lab.reports.table_store import study_of  # noqa: PLC0415 - slow to import
+
+    _write_file(_html_report().report_of(study_of(table), f"delever: {title}"), file)
 
 
 def _html_report() -> Any:

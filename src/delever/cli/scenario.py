@@ -207,7 +207,10 @@ def _headline(summary: dict[str, Any]) -> str:
 
 def report(
     result: Annotated[
-        Path, Parameter(help="Directory of `run --out`, or a file with a comparison.")
+        Path,
+        Parameter(
+            help="Directory of `run --out` or of a sweep, or a file that the lab has written."
+        ),
     ],
     /,
     *,
@@ -219,12 +222,12 @@ def report(
     ] = None,
     title: Annotated[str | None, Parameter(help="Title. Default: the result's name.")] = None,
 ) -> None:
-    """Write a run or comparison as one self-contained HTML file, or as plots."""
+    """Write a result of the lab as one self-contained HTML file, or as plots."""
     if output is None and plots is None:
         raise UsageError("expected -o FILE.html, --plots DIRECTORY, or both")
-    from delever.lab.reports.run_store import read_run_or_comparison  # noqa: PLC0415 - slow to import
+    from delever.lab.reports.run_store import read_result  # noqa: PLC0415 - slow to import
 
-    stored = read_run_or_comparison(result)
+    stored = read_result(result)
     try:
         from delever.lab.reports import html_report, run_plots  # noqa: PLC0415 - slow to import
     except ModuleNotFoundError as error:

@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from browser import BrowserSession, open_browser
+from browser import DESKTOP, PHONE, BrowserSession, open_browser
 from delever.cli import ExitCode, call
 from delever.core.book import Book
 from delever.formatting import decimal_text, humanize
 from delever.lab.errors import InputError
 from delever.lab.reports import run_plots as plots
 from delever.lab.reports.comparison_plots import POSITIONS, foremost
-from delever.lab.reports.run_store import StoredRun, read_run_or_comparison, write_run
+from delever.lab.reports.run_store import StoredRun, read_result, write_run
 from delever.lab.runs.market_paths.path import Shock
 from delever.lab.runs.run import RunResult, run
 from delever.lab.runs.scenario import read_scenario
@@ -68,7 +68,7 @@ def test_observations_of_a_run_include_the_fall_before_the_round(result: RunResu
 
 
 def test_a_stored_run_is_read_unchanged(result: RunResult, stored: Path) -> None:
-    read = read_run_or_comparison(stored)
+    read = read_result(stored)
     assert isinstance(read, StoredRun)
     assert read.summary == result.summary
     assert read.fills.equals(result.fills)
@@ -85,8 +85,21 @@ def test_the_report_of_a_run_opens_from_disk_with_all_numbers(
     )
     page = browser.page(file.as_uri())
     assert page.locator("h1").inner_text() == "A <crash>"
-    assert page.locator("figure svg").count() == 3
-    fills = table(page.locator("section", has_text="Deleveraged accounts").inner_html())
+    assert page.locator("figure.wide svg").count() == 3
+    assert page.locator(".say").inner_text() == (
+        "ADL ran in 1 contract and closed 3 accounts in 3 fills. Of a loss of 350,000 USDT the "
+        "insurance fund paid 300,000 and deleveraged accounts 50,000."
+    )
+    (payer,) = table(page.locator("section", has_text="Who paid").inner_html())
+    assert (payer["insurance fund"], payer["deleveraged accounts"]) == ("300000", "50000")
+    against = table(page.locator("section", has_text="against whom").inner_html())
+    assert [(row["liquidated account"], row["account"]) for row in against] == [
+        ("ann", "bob"),
+        ("ann", "cyd"),
+        ("ann", "dan"),
+    ]
+    heading = page.get_by_role("heading", name="Deleveraged accounts")
+    fills = table(page.locator("section", has=heading).inner_html())
     columns = ("account", "quantity", "price", "realized_pnl")
     listed = [tuple(row[humanize(name)] for name in columns) for row in fills]
     wanted = [tuple(plain(fill[name]) for name in columns) for fill in result.fills.to_dicts()]
@@ -143,12 +156,82 @@ def test_the_report_of_ranked_positions_is_the_same_from_every_format(
     wanted = [tuple(plain(row[name]) for name in columns) for row in frame.to_dicts()]
     assert [tuple(row[humanize(name)] for name in columns) for row in rows] == wanted
     tables = frame.select("contract", "side").unique().height
-    assert page.locator("figure svg").count() == tables + frame["contract"].n_unique()
-    first = page.locator("figure svg").first.text_content() or ""
+    drawn = page.locator("figure:not(.narrow) svg")
+    assert drawn.count() == tables + frame["contract"].n_unique()
+    first = drawn.first.text_content() or ""
     assert "BTCUSDT, long: rank" in first
     assert "okx_2025" in first
     assert browser.requests == [(tmp_path / "csv.html").as_uri()]
     assert browser.console_errors == []
+
+
+MODEL = ("--model", "gbm", "--count", "4")
+
+STUDIES = {
+    "deleveraged positions": ("simulate", "--move.BTCUSDT=-0.15", "--fund.main", "0"),
+    "mean and 95 % interval": ("sweep", *MODEL, "--policy", "pro_rata"),
+    "has the lowest expected cost": (
+        "fund",
+        *MODEL,
+        "--pool",
+        "main",
+        "--size",
+        "0",
+        "--size",
+        "1000",
+    ),
+    "how likely ADL is": ("odds", *MODEL, "--account", "bob"),
+    "under queue, pro_rata": (
+        *("allocate", "--contract", "BTCUSDT", "--side", "short", "--quantity", "1"),
+        *("--policy", "queue", "--policy", "pro_rata"),
+    ),
+}
+"""Commands of the lab, by a part of the sentence of their reports."""
+
+
+@pytest.mark.parametrize("sentence", STUDIES)
+def test_a_report_is_made_of_what_each_command_of_the_lab_writes(
+    tmp_path: Path, sentence: str
+) -> None:
+    name, *options = STUDIES[sentence]
+    pages = set()
+    for form in ("parquet", "csv", "json"):
+        file, page = tmp_path / f"rows.{form}", tmp_path / f"{form}.html"
+        tokens = ["lab", name, str(EXAMPLES / "book"), *options, "-o", str(file)]
+        assert call(tokens) == ExitCode.SUCCESS
+        assert call(["report", str(file), "-o", str(page), "--title", "x"]) == ExitCode.SUCCESS
+        pages.add(re.search(r'class="say">(.*?)<', page.read_text())[1])
+        assert page.read_text().count("<tr>") == read_result(file).frame.height + 1
+    (text,) = pages
+    assert sentence in text or text.startswith("ADL closes 2 positions of 2 accounts")
+
+
+def test_the_rows_of_a_sweep_are_reported_with_intervals(tmp_path: Path) -> None:
+    tokens = ["lab", "sweep", str(EXAMPLES / "book"), "--move.BTCUSDT=-0.15", "--pool", "main"]
+    assert call([*tokens, "--size", "0", "--folder", str(tmp_path / "sweep")]) == ExitCode.SUCCESS
+    file = tmp_path / "sweep.html"
+    assert call(["report", str(tmp_path / "sweep"), "-o", str(file)]) == ExitCode.SUCCESS
+    assert "1 run: 1 scenario under 1 variant." in file.read_text()
+    assert "haircut total</text>" in file.read_text()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_report_shows_each_picture_once_and_is_as_wide_as_the_screen(
+    browser: BrowserSession, stored: Path, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    file = tmp_path / "report.html"
+    assert call(["report", str(stored), "-o", str(file)]) == ExitCode.SUCCESS
+    page = browser.page(file.as_uri(), size)
+    assert page.locator("figure svg:visible").count() == 3
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    text = page.locator("figure svg:visible text").first
+    assert text.evaluate("text => text.getBoundingClientRect().height") >= MIN_TEXT_PX
+    page.emulate_media(media="print")
+    assert page.locator("figure.wide svg:visible").count() == 3
+
+
+MIN_TEXT_PX = 10
+"""Height of the smallest text that can be read on a phone."""
 
 
 def test_the_positions_nearest_to_the_front_are_drawn() -> None:
@@ -172,7 +255,7 @@ def test_an_invalid_comparison_is_rejected_with_its_place(ranked: Path, tmp_path
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("\n".join([*lines[:3], lines[3].replace(",2.5,", ",2;5,"), *lines[4:]]))
     with pytest.raises(InputError, match=r"wrong\.csv, row 3, quantity '2;5': is no number"):
-        read_run_or_comparison(wrong)
+        read_result(wrong)
     for name, text, why in (
         ("none.json", "{", "is no JSON file"),
         ("none.jsonl", "{}\n[", "is no JSONL file"),
@@ -181,11 +264,11 @@ def test_an_invalid_comparison_is_rejected_with_its_place(ranked: Path, tmp_path
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(InputError, match=why):
-            read_run_or_comparison(tmp_path / name)
+            read_result(tmp_path / name)
 
 
 def test_lines_end_with_the_run_and_marks_are_dots(stored: Path) -> None:
-    read = read_run_or_comparison(stored)
+    read = read_result(stored)
     assert isinstance(read, StoredRun)
     until_ms = read.summary.until_ms + 6_000
     summary = msgspec.structs.replace(read.summary, until_ms=until_ms)
@@ -212,7 +295,7 @@ def test_a_name_is_not_drawn_as_a_formula(compared: Path, tmp_path: Path) -> Non
 
 
 def test_pnl_of_two_assets_is_drawn_separately(stored: Path) -> None:
-    read = read_run_or_comparison(stored)
+    read = read_result(stored)
     assert isinstance(read, StoredRun)
     inverse = read.fills.with_columns(contract=pl.lit("BTCUSD"))
     total = msgspec.structs.replace(read.summary.contracts[0], contract="BTCUSD", asset="BTC")
@@ -241,16 +324,16 @@ def test_plots_are_written_as_png_and_svg(stored: Path, tmp_path: Path) -> None:
 
 def test_a_path_that_is_no_result_is_rejected(tmp_path: Path, compared: Path) -> None:
     with pytest.raises(InputError, match=r"summary\.json: cannot be read"):
-        read_run_or_comparison(tmp_path)
+        read_result(tmp_path)
     with pytest.raises(InputError, match=r"missing\.parquet: cannot be read"):
-        read_run_or_comparison(tmp_path / "missing.parquet")
+        read_result(tmp_path / "missing.parquet")
     other = tmp_path / "other.parquet"
     pl.read_parquet(compared).drop("haircut").write_parquet(other)
     with pytest.raises(InputError, match="there is no column haircut"):
-        read_run_or_comparison(other)
+        read_result(other)
     (tmp_path / "text.parquet").write_text("no table")
     with pytest.raises(InputError, match="is no Parquet file"):
-        read_run_or_comparison(tmp_path / "text.parquet")
+        read_result(tmp_path / "text.parquet")
     assert call(["report", str(compared)]) == ExitCode.USAGE_ERROR
 
 

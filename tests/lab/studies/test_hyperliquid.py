@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from delever.cli import ExitCode, call
 from delever.core.messages import Side
 from delever.lab.errors import InputError, UnknownNameError
 from delever.lab.studies.hyperliquid.dataset import read_recorded_adl
@@ -213,6 +214,23 @@ def test_an_unknown_rule_set_is_rejected(tmp_path: Path) -> None:
 
 
 # --- the real file ---
+
+
+REPORTED = {
+    "by_coin": "2 coins: what Hyperliquid closed, and what 1 rule set would have closed.",
+    "by_rules": "What Hyperliquid closed, and what 1 rule set would have closed.",
+    "formulas": "formulas of the ranking, against what Hyperliquid closed.",
+    "marks": "The marks that 2 queues of Hyperliquid imply.",
+}
+
+
+def test_a_report_is_made_of_each_table_of_the_replay(tmp_path: Path) -> None:
+    study = replay(small_file(tmp_path), ["hyperliquid"])
+    for name, sentence in REPORTED.items():
+        file, page = tmp_path / f"{name}.parquet", tmp_path / f"{name}.html"
+        getattr(study, name).write_parquet(file)
+        assert call(["report", str(file), "-o", str(page)]) == ExitCode.SUCCESS
+        assert sentence in page.read_text()
 
 
 @pytest.fixture(scope="module")

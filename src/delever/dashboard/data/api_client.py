@@ -29,6 +29,7 @@ from delever.api_types.history import (
     Waterfall,
 )
 from delever.api_types.market import (
+    ContractDetail,
     ContractResponse,
     EventPage,
     PoolResponse,
@@ -118,9 +119,9 @@ class ApiClient:
         """Return every contract."""
         return await self._get("/v1/contracts", list[ContractResponse])
 
-    async def contract(self, contract: str) -> ContractResponse:
+    async def contract(self, contract: str) -> ContractDetail:
         """Return one contract."""
-        return await self._get(f"/v1/contracts/{_part(contract)}", ContractResponse)
+        return await self._get(f"/v1/contracts/{_part(contract)}", ContractDetail)
 
     async def rating(self, contract: str) -> RatingResponse | None:
         """Return a contract's risk rating with its inputs, or None before its first rating."""

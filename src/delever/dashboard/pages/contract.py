@@ -1,11 +1,12 @@
 """One contract: distance to its triggers, its ADL queue, the stress curve and the risk rating."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from time import monotonic
 from typing import Any, TypedDict
 
+import msgspec
 from nicegui import ui
 
 from delever.api_types.history import EpisodeResponse
@@ -20,7 +21,12 @@ from delever.dashboard.charts.contract_history import (
 )
 from delever.dashboard.charts.time_series import charts_height, time_charts
 from delever.dashboard.components.frame import PageFrame, grid, html, panel
-from delever.dashboard.components.operator_actions import LIMITS, OperatorAction, action_button
+from delever.dashboard.components.operator_actions import (
+    LIMITS,
+    OperatorAction,
+    action_button,
+    typed_amount,
+)
 from delever.dashboard.components.queue_table import QueueTable
 from delever.dashboard.components.table import Column, table
 from delever.dashboard.data.api_client import ApiClient
@@ -42,7 +48,7 @@ from delever.dashboard.format import (
     utc,
     window_length,
 )
-from delever.formatting import decimal_text
+from delever.formatting import count, decimal_text
 from delever.lab.queries.risk_tables import input_value
 
 QUEUE_REFRESH_S, RATING_REFRESH_S, HISTORY_REFRESH_S = 2.0, 30.0, 60.0
@@ -57,6 +63,11 @@ EPISODES = 50
 
 REDRAW_S = 5.0
 """Interval at which the charts are drawn while their values stay the same."""
+
+PREVIEW_ROWS = 5
+"""Rows of a queue in the preview of a forced round."""
+
+NOT_VISIBLE = "not visible to this key"
 
 _PARTS = (Column("input", "Input"), Column("value", "Value"), Column("points", "Points", "number"))
 
@@ -83,8 +94,9 @@ async def show(
             with panel("Distance to trigger", "slim"):
                 distance = html()
                 with ui.element("div").classes("bits"):
-                    for action in _actions(contract):
-                        action_button(frame, action)
+                    actions = [
+                        (action, action_button(frame, action)) for action in _actions(contract)
+                    ]
         queue = QueueTable(frame, contract, side, offset, account)
         with grid():
             rating_panels = _RatingPanels()
@@ -104,6 +116,8 @@ async def show(
         head.set_content(_head(frame, now))
         distance.set_content(_distance(now, pool, charts.rating))
         queue.set_contract(now)
+        for action, button in actions:
+            button.set_visibility(action.applies(now))
         await charts.refresh(now, pool)
 
     async def refresh_activity() -> None:
@@ -205,6 +219,9 @@ class _RatingPanels:
         self._parts.rows = _parts(rating)
 
 
+# --- operator actions ---
+
+
 def _actions(contract: str) -> list[OperatorAction]:
     """Return the operator commands that concern a contract."""
     return [
@@ -212,16 +229,22 @@ def _actions(contract: str) -> list[OperatorAction]:
             label="Pause ADL rounds",
             confirm=contract,
             fixed={"type": "pause_adl", "contract": contract, "paused": True},
+            applies=lambda now: not now.paused and _is_open(now),
+            preview=_preview_pause,
         ),
         OperatorAction(
             label="Resume ADL rounds",
             confirm=contract,
             fixed={"type": "pause_adl", "contract": contract, "paused": False},
+            applies=lambda now: now.paused,
+            preview=_preview_pause,
         ),
         OperatorAction(
             label="Force an ADL round",
             confirm=contract,
             fixed={"type": "force_adl", "contract": contract},
+            applies=lambda now: bool(inventory_text(now)) and not now.mark_unconfirmed,
+            preview=_preview_force,
         ),
         OperatorAction(
             label="Compensate an account",
@@ -229,21 +252,28 @@ def _actions(contract: str) -> list[OperatorAction]:
             fixed={"type": "compensate", "contract": contract},
             inputs={"account": "account", "fill": "number of the ADL fill", "amount": "amount"},
             integers=frozenset({"fill"}),
+            applies=lambda now: now.last_adl_ms is not None,
         ),
         OperatorAction(
             label="Confirm the mark",
             confirm=contract,
             fixed={"type": "confirm_mark", "contract": contract},
+            applies=lambda now: now.mark_unconfirmed,
         ),
         OperatorAction(
             label="Move to another fund",
             confirm=contract,
             fixed={"type": "move_contract", "contract": contract},
             inputs={"pool": "name of the insurance fund"},
+            applies=_is_open,
         ),
         *_amendments(contract),
         *_delisting(contract),
     ]
+
+
+def _is_open(now: ContractResponse) -> bool:
+    return now.status is not TradingStatus.SETTLED
 
 
 def _amendments(contract: str) -> list[OperatorAction]:
@@ -258,6 +288,8 @@ def _amendments(contract: str) -> list[OperatorAction]:
             inputs=steps,
             choices={"odd_lots": tuple(map(str, OddLots))},
             optional=frozenset(steps),
+            applies=_is_open,
+            preview=_preview_amendment,
         ),
         OperatorAction(
             label="Amend ADL limits",
@@ -266,12 +298,22 @@ def _amendments(contract: str) -> list[OperatorAction]:
             inputs=LIMITS,
             integers=frozenset({"limits.wait_ms"}),
             optional=frozenset(LIMITS),
+            applies=_is_open,
+            preview=_preview_amendment,
         ),
         OperatorAction(
-            label="Exempt from ADL", confirm=contract, fixed=fixed | {"adl_exempt": True}
+            label="Exempt from ADL",
+            confirm=contract,
+            fixed=fixed | {"adl_exempt": True},
+            applies=lambda now: _is_open(now) and not now.definition.adl_exempt,
+            preview=_preview_amendment,
         ),
         OperatorAction(
-            label="End the exemption", confirm=contract, fixed=fixed | {"adl_exempt": False}
+            label="End the exemption",
+            confirm=contract,
+            fixed=fixed | {"adl_exempt": False},
+            applies=lambda now: _is_open(now) and now.definition.adl_exempt,
+            preview=_preview_amendment,
         ),
     ]
 
@@ -282,20 +324,126 @@ def _delisting(contract: str) -> list[OperatorAction]:
     ending = (TradingStatus.CLOSE_ONLY, TradingStatus.SETTLING, TradingStatus.TRADING)
     statuses = {"status": tuple(map(str, ending))}
     return [
-        OperatorAction(label="Delist", confirm=contract, fixed=delist, choices=statuses),
+        OperatorAction(
+            label="Delist",
+            confirm=contract,
+            fixed=delist,
+            choices=statuses,
+            applies=_is_open,
+            preview=_preview_delisting,
+        ),
         OperatorAction(
             label="Delist without the fund",
             confirm=contract,
             fixed=delist | {"fund_pays": False},
             choices=statuses,
+            applies=_is_open,
+            preview=_preview_delisting,
         ),
         OperatorAction(
             label="Settle",
             confirm=contract,
             fixed={"type": "settle_contract", "contract": contract},
             inputs={"price": "settlement price"},
+            applies=_is_open,
+            preview=_preview_settlement,
         ),
     ]
+
+
+async def _preview_pause(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return which triggers are on, and what the fund holds while no round runs."""
+    now = await client.contract(command["contract"])
+    on = [humanize(trigger.trigger) for trigger in now.triggers if trigger.on]
+    held = inventory_text(now) or "nothing"
+    state = f"on now: {', '.join(on)}" if on else "no trigger is on"
+    if command["paused"]:
+        return f"No round runs until rounds are resumed ({state}). The fund goes on holding {held}."
+    rounds = "Rounds run again at once" if on else "Rounds run again once a trigger is on"
+    return f"{rounds} ({state}). The fund holds {held}."
+
+
+async def _preview_force(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return the inventory that a round would close, and the beginning of the queues."""
+    now = await client.contract(command["contract"])
+    lines = []
+    for side, opposite, quantity in (
+        ("long", "short", now.inventory_long),
+        ("short", "long", now.inventory_short),
+    ):
+        if not Decimal(quantity):
+            continue
+        page = await client.queue(now.contract, opposite, offset=0, limit=PREVIEW_ROWS)
+        first = ", ".join(
+            f"{escape(row.account)} {grouped(row.quantity)}"
+            for row in page.rows
+            if row.quantity_ahead is not None and Decimal(row.quantity_ahead) < Decimal(quantity)
+        )
+        more = f"; {count(page.ranked, 'position')} ranked" if page.ranked else ""
+        lines.append(
+            f"Closes up to {grouped(quantity)} {side} of the fund, at the price of the rules of "
+            f"{escape(now.rules)}, mark {grouped(now.mark)}. First in the queue: "
+            f"{first or (NOT_VISIBLE if page.ranked else 'nobody')}{more}."
+        )
+    return "<br>".join(lines) or "Nothing: the fund holds no inventory."
+
+
+async def _preview_amendment(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return each amended term before and after; limits replace the former ones as a whole."""
+    now = (await client.contract(command["contract"])).definition
+    lines = [
+        _before_and_after(humanize(name), getattr(now, name), command[name])
+        for name in ("tick_size", "lot_size", "adl_exempt")
+        if command.get(name) is not None
+    ]
+    if "limits" in command:
+        former = {} if now.limits is None else msgspec.to_builtins(now.limits)
+        names = [name.removeprefix("limits.") for name in LIMITS]
+        lines += [
+            _before_and_after(humanize(name), former.get(name), command["limits"].get(name))
+            for name in names
+            if former.get(name) is not None or name in command["limits"]
+        ]
+    return "<br>".join(lines) or "Nothing is amended yet."
+
+
+def _before_and_after(name: str, before: object, after: object) -> str:
+    texts = (NOTHING if value is None else humanize(str(value)) for value in (before, after))
+    return f"{name}: {' → '.join(map(escape, texts))}"
+
+
+async def _preview_delisting(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return the status before and after, and what is open."""
+    now = await client.contract(command["contract"])
+    held = inventory_text(now)
+    text = f"{_before_and_after('status', now.status, command['status'])}. {_open_positions(now)}"
+    if command["status"] != TradingStatus.TRADING:
+        text += " Positions that are new or larger are rejected."
+        if held and command.get("fund_pays") is False:
+            text += f" ADL closes the fund's {held} at once."
+    return text
+
+
+async def _preview_settlement(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return what is closed, and how far the settlement price is from the mark."""
+    now = await client.contract(command["contract"])
+    held = inventory_text(now)
+    inventory = f" and the fund's {held}" if held else ""
+    text = f"Closes all positions{inventory}, without a way back. {_open_positions(now)}"
+    price = typed_amount(command["price"])
+    if price is None or now.mark is None:
+        return f"{text} Mark {grouped(now.mark)}."
+    away = 100 * (price / Decimal(now.mark) - 1)
+    return f"{text} The price is {away:+.2f} % from the mark, {grouped(now.mark)}."
+
+
+def _open_positions(now: ContractResponse) -> str:
+    value = now.open_interest_notional
+    notional = f", {money(value)} {escape(now.settle)}" if value else ""
+    return (
+        f"Open: {count(now.positions_long, 'long')} and {count(now.positions_short, 'short')}, "
+        f"{grouped(now.open_interest_long)} contracts long{notional}."
+    )
 
 
 # --- state and triggers ---

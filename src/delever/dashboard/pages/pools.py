@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from html import escape
 from typing import Any
@@ -19,10 +20,21 @@ from delever.dashboard.components.operator_actions import (
     LIMITS,
     OperatorAction,
     action_button,
+    typed_amount,
 )
 from delever.dashboard.components.table import Column, set_labels, table
 from delever.dashboard.data.api_client import ApiClient
-from delever.dashboard.format import NOTHING, grouped, humanize, pairs, percent, utc, window_length
+from delever.dashboard.format import (
+    NOTHING,
+    grouped,
+    humanize,
+    money,
+    pairs,
+    percent,
+    utc,
+    window_length,
+)
+from delever.formatting import decimal_text
 
 CHART_POINTS = 1_000
 """Points of the chart."""
@@ -147,16 +159,17 @@ def _now(frame: PageFrame, pool: PoolDetail) -> str:
     members = ", ".join(
         f'<a href="{frame.contract_url(name)}">{escape(name)}</a>' for name in pool.members
     )
+    peak = f"{window_length(pool.peak_window_ms)} peak balance"
     return pairs(
         {
             f"balance, {pool.asset}": grouped(pool.balance),
             f"equity, {pool.asset}": grouped(pool.equity),
             f"unfunded, {pool.asset}": grouped(pool.unfunded),
-            f"{window_length(pool.peak_window_ms)} peak balance": grouped(pool.balance_peak),
-            "drawdown now": percent(pool.drawdown_ppm),
-            "worst of 1 day": percent(pool.worst_drawdown_1d_ppm),
-            "worst of 30 days": percent(pool.worst_drawdown_30d_ppm),
-            "worst ever": percent(pool.worst_drawdown_ppm),
+            peak: grouped(pool.balance_peak),
+            f"equity below {peak}, now": percent(pool.drawdown_ppm),
+            "equity below its highest, worst of 1 day": percent(pool.worst_drawdown_1d_ppm),
+            "equity below its highest, worst of 30 days": percent(pool.worst_drawdown_30d_ppm),
+            "equity below its highest, worst ever": percent(pool.worst_drawdown_ppm),
             "withdrawals cut": percent(pool.withdrawal_haircut_ppm),
             "rules": escape(pool.rules),
             "contracts": members,
@@ -171,7 +184,21 @@ def _fund_action(pool: str) -> OperatorAction:
         fixed={"type": "fund_pool", "pool": pool},
         inputs={"amount": "amount (negative: withdrawn)"},
         choices={"reason": FUNDING_REASONS},
+        preview=_preview_funding,
     )
+
+
+async def _preview_funding(client: ApiClient, command: Mapping[str, Any]) -> str:
+    """Return balance and equity before and after."""
+    now = await client.pool(command["pool"])
+    amount = typed_amount(command["amount"])
+    if amount is None:
+        return f"Balance {money(now.balance)} {escape(now.asset)}; enter an amount."
+    changes = (
+        f"{name} {money(before)} → {money(decimal_text(Decimal(before) + amount))}"
+        for name, before in (("balance", now.balance), ("equity", now.equity))
+    )
+    return f"{', '.join(changes)} {escape(now.asset)}."
 
 
 def _amend_action(pool: str) -> OperatorAction:

@@ -14,12 +14,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import polars as pl
 
-from delever.formatting import decimal_text, humanize, significant, utc
+from delever.formatting import count, decimal_text, humanize, moment, significant
 from delever.lab.reports.comparison_plots import rank_figures
-from delever.lab.reports.comparison_store import has_ranks
-from delever.lab.reports.run_plots import INK, STYLE, run_figures, stress_test_figures
+from delever.lab.reports.run_headline import (
+    closed_against,
+    comparison_sentence,
+    payments,
+    run_numbers,
+    run_sentence,
+)
+from delever.lab.reports.run_plots import INK, STYLE, run_figures, stacked, stress_test_figures
 from delever.lab.reports.run_store import StoredRun
-from delever.lab.reports.study_plots import fund_figure, interval_figures
+from delever.lab.reports.study_plots import study_figures
+from delever.lab.reports.table_store import StoredStudy, has_ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,13 +39,27 @@ MAX_ROWS = 2_000
 
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?")
 
+WIDE_INCHES = 13
+"""Width of a figure on a wide page, so that its text is as large as the page's."""
+
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 68rem; padding: 1.5rem; }
-h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 100rem;
+  padding: 1rem 1.5rem; }
+h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .about { opacity: .75; margin: .2rem 0 0; }
+.say { font-size: 1.2rem; margin: .6rem 0; max-width: 60rem; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .5rem; }
+.figures div { border: 1px solid #8a949e55; border-radius: .35rem; padding: .4rem .7rem; }
+.figures b { display: block; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
+.figures span { opacity: .75; font-size: .85rem; }
 figure { margin: 1rem 0; overflow-x: auto; }
-figure svg { width: 100%; height: auto; min-width: 34rem; }
+figure svg { display: block; width: 100%; height: auto; }
+figure.scrolled svg { min-width: 34rem; max-width: 70rem; }
+figure.narrow { display: none; }
+@media (max-width: 900px) { figure.wide { display: none; }
+  figure.narrow { display: block; max-width: 32rem; }
+  body { padding: .7rem; } h1 { font-size: 1.25rem; } .say { font-size: 1.05rem; } }
 svg text { font-family: system-ui, sans-serif !important; }
 .rows { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
@@ -46,6 +67,11 @@ th, td { text-align: left; padding: .3rem .9rem .3rem 0; vertical-align: top; }
 th, td { border-bottom: 1px solid #8a949e55; white-space: nowrap; }
 th { font-weight: 600; } td.n, th.n { text-align: right; }
 td.w { white-space: normal; min-width: 18rem; }
+@media print { @page { size: A4 landscape; margin: 12mm; } body { font-size: 9pt; padding: 0; }
+  .rows, figure { overflow: visible; } table { font-size: 7pt; }
+  figure, .figures { break-inside: avoid; }
+  figure.wide { display: block; } figure.narrow { display: none; }
+  th, td { white-space: normal; overflow-wrap: anywhere; } td.n { white-space: nowrap; } }
 """
 
 _PAGE = """<!doctype html>
@@ -68,28 +94,42 @@ _PAGE = """<!doctype html>
 """
 
 
-def report_of(stored: StoredRun | pl.DataFrame, title: str) -> str:
-    """Return the HTML of a run or of a comparison under a title."""
-    if isinstance(stored, StoredRun):
-        sections = _run(stored)
-    else:
-        sections = _ranks(stored) if has_ranks(stored) else _stress_test(stored)
+def report_of(stored: StoredRun | StoredStudy | pl.DataFrame, title: str) -> str:
+    """Return the HTML of a run, a comparison or a study under a title."""
+    match stored:
+        case StoredRun():
+            sections = _run(stored)
+        case StoredStudy():
+            return study_report(
+                title,
+                {stored.kind.title: stored.frame},
+                study_figures(stored),
+                stored.kind.sentence(stored.frame),
+            )
+        case _:
+            sections = _ranks(stored) if has_ranks(stored) else _stress_test(stored)
     body = "\n".join([f"<h1>{escape(title)}</h1>", *sections])
     return _PAGE.format(title=escape(title), style=_STYLE, body=body)
 
 
-def figures_of(stored: StoredRun | pl.DataFrame) -> "dict[str, Figure]":
-    """Return the pictures of a run or of a comparison."""
-    if isinstance(stored, StoredRun):
-        return run_figures(stored)
+def figures_of(stored: StoredRun | StoredStudy | pl.DataFrame) -> "dict[str, Figure]":
+    """Return the pictures of a run, a comparison or a study, by name."""
+    match stored:
+        case StoredRun():
+            return run_figures(stored)
+        case StoredStudy():
+            return study_figures(stored)
     return rank_figures(stored) if has_ranks(stored) else stress_test_figures(stored)
 
 
 def study_report(
-    title: str, tables: Mapping[str, pl.DataFrame], figures: "Mapping[str, Figure]"
+    title: str,
+    tables: Mapping[str, pl.DataFrame],
+    figures: "Mapping[str, Figure]",
+    sentence: str = "",
 ) -> str:
-    """Return the HTML of a study: its pictures, then its tables under their titles."""
-    sections = [f"<h1>{escape(title)}</h1>"]
+    """Return the HTML of a study: a sentence, its pictures, then its tables under their titles."""
+    sections = [f"<h1>{escape(title)}</h1>", _sentence(sentence)]
     if figures:
         sections.append(_section("Pictures", *map(_inline, figures.values())))
     for name, table in tables.items():
@@ -99,25 +139,25 @@ def study_report(
     return _PAGE.format(title=escape(title), style=_STYLE, body="\n".join(sections))
 
 
-def study_figures(kind: str, frame: pl.DataFrame) -> "dict[str, Figure]":
-    """Return the pictures of a study: of a `fund` curve, or the `interval` of measures."""
-    return {"fund": fund_figure(frame)} if kind == "fund" else interval_figures(frame)
-
-
 def _run(run: StoredRun) -> Iterator[str]:
     summary = run.summary
     rejected = f" ({summary.rejected} rejected)" if summary.rejected else ""
     yield (
-        f'<p class="about">{summary.commands} commands{rejected}, {utc(summary.from_ms)} to '
-        f"{utc(summary.until_ms)} UTC: takeovers {summary.takeovers}, fills of "
-        f"ADL {summary.fills}, accounts affected {summary.accounts}</p>"
+        f'<p class="about">{count(summary.commands, "command")}{rejected}, '
+        f"{moment(summary.from_ms)} to {moment(summary.until_ms)}</p>"
     )
+    payers = payments(run)
+    yield _sentence(run_sentence(run, payers))
+    yield _figures(run_numbers(run, payers))
+    if payers:
+        yield _section("Who paid", _table([msgspec.structs.asdict(payer) for payer in payers]))
+    if run.fills.height:
+        yield _section("Who was closed against whom", _table(closed_against(run).to_dicts()))
     yield _section("Episodes of ADL", _table([_episode(episode) for episode in summary.episodes]))
-    figures = {name: _inline(figure) for name, figure in run_figures(run).items()}
-    closed = [svg for name, svg in figures.items() if name.startswith("fills-")]
-    yield _section(
-        "Contracts and pools over time", *(svg for svg in figures.values() if svg not in closed)
-    )
+    figures = run_figures(run)
+    closed = [_inline(figure) for name, figure in figures.items() if name.startswith("fills-")]
+    others = [_inline(figure) for name, figure in figures.items() if not name.startswith("fills-")]
+    yield _section("Contracts and pools over time", *others)
     yield _section("Contracts", _table([msgspec.structs.asdict(c) for c in summary.contracts]))
     yield _section("Pools", _table([msgspec.structs.asdict(pool) for pool in summary.pools]))
     if run.fills.height:
@@ -131,20 +171,21 @@ def _fills(fills: pl.DataFrame) -> Iterator[str]:
 
 
 def _stress_test(compared: pl.DataFrame) -> Iterator[str]:
-    count = compared["rules"].n_unique()
-    yield f'<p class="about">The same shock of the same book under {count} rule sets</p>'
+    rules = count(compared["rules"].n_unique(), "rule set")
+    yield f'<p class="about">The same crash of the same book under {rules}</p>'
+    yield _sentence(comparison_sentence(compared))
     figures = stress_test_figures(compared)
-    yield _section("Cost and distribution", *map(_inline, figures.values()))
     yield _section("By rule set", _table(compared.to_dicts()))
+    yield _section("Cost and distribution", *map(_inline, figures.values()))
 
 
 def _ranks(compared: pl.DataFrame) -> Iterator[str]:
     positions = compared.unique(["contract", "side", "account", "position"]).height
-    count = compared["rules"].n_unique()
-    yield f'<p class="about">{positions} positions under {count} rule sets</p>'
-    figures = {name: _inline(figure) for name, figure in rank_figures(compared).items()}
-    maps = [svg for name, svg in figures.items() if name.startswith("ranks-")]
-    triggers = [svg for name, svg in figures.items() if name.startswith("triggers-")]
+    rules = count(compared["rules"].n_unique(), "rule set")
+    yield f'<p class="about">{count(positions, "position")} under {rules}</p>'
+    figures = rank_figures(compared)
+    maps = [_wide(figure) for name, figure in figures.items() if name.startswith("ranks-")]
+    triggers = [_inline(figure) for name, figure in figures.items() if name.startswith("triggers-")]
     yield _section("Ranks", *maps)
     yield _section("Triggers", *triggers)
     more = compared.height - MAX_ROWS
@@ -156,6 +197,18 @@ def _ranks(compared: pl.DataFrame) -> Iterator[str]:
 def _episode(episode: msgspec.Struct) -> dict[str, Any]:
     cells = msgspec.structs.asdict(episode)
     return cells | {"trigger": humanize(cells["trigger"])}
+
+
+def _sentence(text: str) -> str:
+    return f'<p class="say">{escape(text)}</p>' if text else ""
+
+
+def _figures(numbers: Sequence[tuple[str, str]]) -> str:
+    """Return numbers with their names, as the figures at the head of a page."""
+    cells = "".join(
+        f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for name, value in numbers
+    )
+    return f'<div class="figures">{cells}</div>'
 
 
 def _section(title: str, *parts: str) -> str:
@@ -204,7 +257,7 @@ def _text(name: str, value: object) -> str:
         case float():
             return significant(value)
         case int() if name.endswith("_ms"):
-            return utc(value)
+            return moment(value)
     return str(value)
 
 
@@ -213,6 +266,17 @@ def _is_number(value: object) -> bool:
 
 
 def _inline(figure: "Figure") -> str:
+    """Return a figure as SVG twice: at full width, and with its parts one below the other."""
+    figure.set_size_inches(WIDE_INCHES, figure.get_figheight())
+    return _svg(figure, "wide") + _svg(stacked(figure), "narrow")
+
+
+def _wide(figure: "Figure") -> str:
+    """Return a figure that cannot be narrower; it is scrolled."""
+    return _svg(figure, "scrolled")
+
+
+def _svg(figure: "Figure", kind: str) -> str:
     """Return a figure as SVG in the text color of the page."""
     import matplotlib as mpl  # noqa: PLC0415 - only when there is a figure
 
@@ -221,4 +285,4 @@ def _inline(figure: "Figure") -> str:
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     svg = written.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    return f"<figure>{svg.replace(INK, 'currentColor')}</figure>"
+    return f'<figure class="{kind}">{svg.replace(INK, "currentColor")}</figure>'

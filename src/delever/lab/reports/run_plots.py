@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 import polars as pl
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from delever.formatting import SCENARIO_TIMES_MS
 from delever.lab.errors import InputError
 from delever.lab.reports.run_store import StoredRun
 from delever.lab.runs.run import AdlEpisode
@@ -54,6 +55,9 @@ STYLE: dict[Any, Any] = {
 
 POINTS = 1_000
 """Largest number of stretches to which a long series is thinned."""
+
+NARROW_INCHES, MIN_STACKED_HEIGHT = 4.3, 2.3
+"""Width of a picture on a phone, and the least height of each of its parts, in inches."""
 
 BARS = 20
 """Accounts in the picture of fills."""
@@ -110,6 +114,23 @@ def write_plots(figures: dict[str, Figure], directory: Path) -> list[Path]:
     return written
 
 
+def stacked(figure: Figure) -> Figure:
+    """Return a figure for a narrow page: its parts one below the other, legends below them."""
+    axes = [axis for axis in figure.axes if axis.get_visible()]
+    place = axes[0].get_subplotspec()
+    rows = place.get_gridspec().nrows if place is not None else 1
+    height = max(figure.get_figheight() / rows, MIN_STACKED_HEIGHT)
+    grid = figure.add_gridspec(len(axes), 1)
+    for row, axis in enumerate(axes):
+        axis.set_subplotspec(grid[row])
+        axis.tick_params(labelleft=True, labelbottom=True)
+        legend = axis.get_legend()
+        if legend is not None:
+            axis.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2, fontsize=8)
+    figure.set_size_inches(NARROW_INCHES, height * len(axes))
+    return figure
+
+
 # --- pictures ---
 
 
@@ -130,7 +151,7 @@ def _contract(path: pl.DataFrame, run: StoredRun) -> Figure:
     _shade(pnl, run.summary.episodes, contract, until_ms)
     mark.plot(_times(path), path["mark"].cast(pl.Float64).to_numpy(), ".", color=INK, markersize=2)
     mark.set_title("Mark, when the pool was observed")
-    _finish(axes)
+    _finish(axes, until_ms)
     return figure
 
 
@@ -143,7 +164,7 @@ def _pool(path: pl.DataFrame, until_ms: int) -> Figure:
     _steps(axis, path, "equity", AMBER, "equity", until_ms, "-.")
     _steps(axis, path, "balance_peak", GRID, "rolling peak of the balance", until_ms, "--")
     axis.axhline(0, color=RED, linewidth=0.8)
-    _finish([axis])
+    _finish([axis], until_ms)
     return figure
 
 
@@ -285,12 +306,16 @@ def _spans(
             yield episode.started_ms, episode.stopped_ms or until_ms
 
 
-def _finish(axes: Sequence["Axes"]) -> None:
+def _finish(axes: Sequence["Axes"], until_ms: int) -> None:
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes[-1].xaxis.set_major_locator(locator)
-    formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
-    axes[-1].xaxis.set_major_formatter(formatter)
-    axes[-1].set_xlabel("UTC")
+    if until_ms < SCENARIO_TIMES_MS:
+        axes[-1].xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))  # type: ignore[no-untyped-call]
+        axes[-1].set_xlabel("time of the scenario")
+    else:
+        formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+        axes[-1].xaxis.set_major_formatter(formatter)
+        axes[-1].set_xlabel("UTC")
     for axis in axes:
         axis.yaxis.set_major_formatter("{x:,.10g}")
     if len(axes[0].get_legend_handles_labels()[1]) > 1:

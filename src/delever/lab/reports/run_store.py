@@ -1,7 +1,7 @@
 """A finished run stored in a directory, and read again.
 
 The directory has `summary.json`, `fills.parquet`, `pools.parquet` and `contracts.parquet` (the
-observations), and `events.ndjson`. A comparison is a single file; see `comparison_store`.
+observations), and `events.ndjson`. A comparison or study is a single file; see `table_store`.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,19 @@ import msgspec
 import polars as pl
 
 from delever.lab.errors import InputError
-from delever.lab.reports.comparison_store import read_comparison
+from delever.lab.reports.table_store import (
+    STUDY_KINDS,
+    StoredStudy,
+    is_comparison,
+    missing_columns,
+    read_table,
+    study_of,
+    typed_comparison,
+)
 from delever.lab.runs.run import RunResult, RunSummary
+
+SWEEP_ROWS = "sweep.parquet"
+"""Rows of all runs in a sweep's directory."""
 
 _FRAMES = ("fills", "pools", "contracts")
 
@@ -44,12 +55,28 @@ def write_run(result: RunResult, directory: Path) -> None:
     (directory / "summary.json").write_bytes(msgspec.json.format(summary) + b"\n")
 
 
-def read_run_or_comparison(path: Path) -> StoredRun | pl.DataFrame:
-    """Return the run stored in a directory, or the comparison stored in a file.
+def read_result(path: Path) -> StoredRun | StoredStudy | pl.DataFrame:
+    """Return the run stored in a directory, or the comparison or study stored in a file.
 
-    Raises InputError, naming the file, if it is neither.
+    A sweep's directory is the study of its rows. Raises InputError, naming the file, for others.
     """
-    return _read_run(path) if path.is_dir() else read_comparison(path)
+    if path.is_dir():
+        rows = path / SWEEP_ROWS
+        return _study(read_table(rows), rows) if rows.exists() else _read_run(path)
+    frame = read_table(path)
+    return typed_comparison(frame, path) if is_comparison(frame) else _study(frame, path)
+
+
+def _study(frame: pl.DataFrame, path: Path) -> StoredStudy:
+    study = study_of(frame)
+    if study is not None:
+        return study
+    kinds = ", ".join(f"{kind.title} ({', '.join(kind.columns)})" for kind in STUDY_KINDS)
+    raise InputError(
+        f"is no comparison: there is no column {missing_columns(frame)[0]}; nor is it a table of "
+        f"another kind, by columns: {kinds}",
+        file=str(path),
+    )
 
 
 def _read_run(path: Path) -> StoredRun:

@@ -1,11 +1,15 @@
 """Pictures of a fund curve and of measures with their intervals, with matplotlib (extra `plot`)."""
 
+from collections.abc import Sequence
+
 import matplotlib as mpl
 import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from delever.lab.measures.intervals import intervals
 from delever.lab.reports.run_plots import BLUE, GREEN, RED, STYLE
+from delever.lab.reports.table_store import StoredStudy
 
 DRAWN = ("haircut_total", "unfunded", "overshoot_signed", "hedge_breakage")
 """Measures of a sweep that are drawn, those of them that are not 0 everywhere."""
@@ -32,6 +36,23 @@ def fund_figure(frame: pl.DataFrame) -> Figure:
         for axis in (left, right):
             axis.set_xlabel("size of the fund")
         return figure
+
+
+def study_figures(study: StoredStudy) -> dict[str, Figure]:
+    """Return the pictures of a stored study by name; those of runs are of their intervals."""
+    match study.kind.figure:
+        case "fund":
+            return {"fund": fund_figure(study.frame.cast(pl.Float64))}
+        case "interval":
+            return interval_figures(_with_floats(study.frame, ("mean", "low", "high")))
+        case "runs":
+            runs = _with_floats(study.frame, DRAWN)
+            return interval_figures(intervals(runs, ["rules", "fund"], DRAWN))
+    return {}
+
+
+def _with_floats(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    return frame.with_columns(pl.col(columns).cast(pl.Float64, strict=False))
 
 
 def interval_figures(frame: pl.DataFrame) -> dict[str, Figure]:

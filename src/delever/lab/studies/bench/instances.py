@@ -78,6 +78,17 @@ def five_accounts() -> BenchInstance:
     )
 
 
+def gauss_hermite_moves() -> tuple[Floats, Floats]:
+    """Return 20 x 20 moves of BTC and ETH over ten days, and their chances (T8)."""
+    volatility, years, correlation = np.array([0.6, 0.75]), 10 / 365, 0.85
+    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
+    chances = np.outer(weights, weights).ravel()
+    first, second = (grid.ravel() for grid in np.meshgrid(nodes, nodes, indexing="ij"))
+    normal = np.c_[first, correlation * first + np.sqrt(1 - correlation**2) * second]
+    moves = np.exp(-(volatility**2) * years / 2 + volatility * np.sqrt(years) * normal) - 1
+    return moves, chances / chances.sum()
+
+
 def four_accounts() -> BenchInstance:
     """Return P3's example under geometric Brownian motion, on 20 x 20 Gauss-Hermite nodes."""
     held = [(8, 323), (10, -38.7), (8, 326.2), (7, -190)]
@@ -87,12 +98,7 @@ def four_accounts() -> BenchInstance:
         for account, (quantity, entry) in enumerate(zip(held, entries, strict=True))
         for k in (0, 1)
     ]
-    volatility, years, correlation = np.array([0.6, 0.75]), 10 / 365, 0.85
-    nodes, weights = np.polynomial.hermite_e.hermegauss(20)
-    chances = np.outer(weights, weights).ravel()
-    first, second = (grid.ravel() for grid in np.meshgrid(nodes, nodes, indexing="ij"))
-    normal = np.c_[first, correlation * first + np.sqrt(1 - correlation**2) * second]
-    moves = np.exp(-(volatility**2) * years / 2 + volatility * np.sqrt(years) * normal) - 1
+    moves, chances = gauss_hermite_moves()
     return _of_rows(
         "four_accounts",
         "The example of P3's code (T8): BTC and ETH, 10 BTC of shorts, geometric Brownian motion",
@@ -101,7 +107,7 @@ def four_accounts() -> BenchInstance:
         [67000, 1900],
         [10, 0],
         moves=np.rint(moves * 1e9) / 1e9,
-        chances=chances / chances.sum(),
+        chances=chances,
     )
 
 
