@@ -338,12 +338,12 @@ def in_child(work: Callable[[], Any], output: Path | None = None) -> int:
     return os.waitpid(pid, 0)[1]
 
 
-def run_mutants(mutants: Sequence[Mutant]) -> list[Result]:
+def run_mutants(mutants: Sequence[Mutant], tests: Sequence[str]) -> list[Result]:
     """Run the tests, and then the mutants of functions; the others have their tests."""
     trees = {name_of(module): (path_of(module), recording(module)) for module in MODULES}
     sys.meta_path.insert(0, SourceLoader(trees))
     run = MutationRun(mutants)
-    pytest.main([*OPTIONS, *TESTS], plugins=[run])
+    pytest.main([*OPTIONS, *tests], plugins=[run])
     return run.results
 
 
@@ -359,10 +359,10 @@ def is_killed(mutant: Mutant, tests: Sequence[str]) -> bool:
     return in_child(work) != 0
 
 
-def run_all(mutants: Sequence[Mutant]) -> list[Result]:
+def run_all(mutants: Sequence[Mutant], tests: Sequence[str]) -> list[Result]:
     output = ROOT / ".venv-mutation" / "results.json"
     output.unlink(missing_ok=True)
-    in_child(lambda: run_mutants(mutants), output)
+    in_child(lambda: run_mutants(mutants, tests), output)
     results = []
     for result in msgspec.json.decode(output.read_bytes(), type=list[Result]):
         killed = result.killed
@@ -427,6 +427,7 @@ def main() -> None:
     parser.add_argument("--module", choices=MODULES, help="one module instead of all")
     parser.add_argument("--sample", type=int, default=8, help="mutants a module; 0: all")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tests", nargs="+", default=TESTS, help="tests to run instead of all")
     parser.add_argument("--write", action="store_true", help="write the table of docs/testing.md")
     options = parser.parse_args()
     os.chdir(ROOT)
@@ -438,7 +439,7 @@ def main() -> None:
             mutants_of(module, random.Random(options.seed)), options.sample or None
         )
     ]
-    text = table(run_all(mutants), options.seed)
+    text = table(run_all(mutants, options.tests), options.seed)
     sys.stdout.write(f"{text}\n")
     if options.write:
         write_page(text)

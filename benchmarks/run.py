@@ -25,6 +25,7 @@ SCRIPTS = {
     "lab": "The lab",
     "policies": "Policies",
     "plans": "Plans over several contracts",
+    "october": "The whole book of 10 October",
     "startup": "Start-up",
     "scaling": "Scaling",
     "serving": "Served",

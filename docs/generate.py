@@ -19,6 +19,7 @@ from config_page import config_page
 from policy_page import policies_page
 from reproduction_page import reproduction_page
 from rule_pages import rules_page, venues_filled
+from testing_page import testing_page
 
 from delever.core import messages
 from delever.core.messages import AnyCommand, AnyEvent, Command, Reason
@@ -201,6 +202,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "rules.md": rules_page(),
         ROOT / "docs" / "policies.md": policies_page(),
+        ROOT / "docs" / "testing.md": testing_page(),
         ROOT / "docs" / "results" / "adl-bench.md": bench_page(),
         ROOT / "docs" / "results" / "reproduction.md": reproduction_page(),
         REFERENCE / "commands.md": commands_page(),

@@ -263,3 +263,10 @@ def test_every_configuration_key_is_documented() -> None:
 def test_the_configuration_example_is_valid() -> None:
     (example,) = blocks(REFERENCE / "config.md", {"toml"})
     assert parse(tomllib.loads(example)).listen.port == 8080
+
+
+def test_commands_of_the_fault_table_select_tests() -> None:
+    commands = re.findall(r"`pytest (tests/\S+\.py) -k (\w+)`", text_of(DOCS / "testing.md"))
+    assert len(commands) > 15
+    for path, word in commands:
+        assert re.search(rf"def test_\w*{word}", source_text(ROOT / path)), (path, word)

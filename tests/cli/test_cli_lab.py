@@ -79,6 +79,11 @@ def test_a_sweep_writes_intervals_and_its_rows(delever: Call, tmp_path: Path) ->
     other = delever("lab", "sweep", BOOK, *PATHS, "--folder", str(folder))
     assert other[0] == ExitCode.INVALID_INPUT
     assert "is of a sweep with other inputs" in other[2]
+    words = ("--policy", "queue", "--policy", "pro_rata", "--markout-ms", "0", "--asset", "USDT")
+    code, out, _ = delever("lab", "sweep", BOOK, *PATHS, *words, "--json", "--report", str(page))
+    later = [row for row in json.loads(out)["rows"] if row["measure"] == "markout_opportunity"]
+    assert [(row["rules"], row["mean"]) for row in later] == [("bybit", 0), ("bybit+pro_rata", 0)]
+    assert "Regret: haircut_total" in page.read_text()
 
 
 def test_fund_writes_the_curve_and_its_optimum(delever: Call, tmp_path: Path) -> None:

@@ -1,16 +1,14 @@
-"""A process killed at any moment has stored every record that it acknowledged.
-
-Run as a program, this file is the process that gets killed.
-"""
+"""A process killed at any moment has stored every record that it acknowledged."""
 
 import errno
 import itertools
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,11 @@ from sessions import crash
 from delever.core import messages as m
 from delever.core.messages import Command
 from delever.journal import JournalError, Record, Recorder, SqliteJournal, sqlite, verify
+
+PROCESSES = multiprocessing.get_context("forkserver")
+"""Processes forked from one that has imported this file: each is killed, and costs no imports."""
+
+PROCESSES.set_forkserver_preload([__name__])
 
 
 def commands_after(time_ms: int) -> Iterator[Command]:
@@ -34,30 +37,31 @@ def commands_after(time_ms: int) -> Iterator[Command]:
         yield m.SetTime(time_ms=now_ms - turn % 5)
 
 
-def submit_until_killed(path: Path) -> None:
-    """Submit batches of one to nine commands, and print the head after each."""
+def submit_until_killed(path: Path, acknowledge: Connection) -> None:
+    """Submit batches of one to nine commands, and send the head after each."""
     recorder = Recorder.open(path, snapshot_every=100)
     if recorder.head.sequence == 0:
         recorder.submit(crash())
     source = commands_after(recorder.book.time_ms)
     for turn in itertools.count():
         recorder.submit(itertools.islice(source, 1 + turn % 9))
-        sys.stdout.write(f"{recorder.head.sequence} {recorder.head.hash.hex()}\n")
-        sys.stdout.flush()
+        acknowledge.send((recorder.head.sequence, recorder.head.hash.hex()))
 
 
 def kill_after(path: Path, batches: int) -> list[tuple[int, str]]:
-    """Run the process, kill it after some acknowledgements, and return all of them."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, str(path)], stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        lines = [process.stdout.readline() for _ in range(batches)]
-        process.send_signal(signal.SIGKILL)
-        lines += process.stdout.read().splitlines(keepends=True)
-    assert process.returncode == -signal.SIGKILL
-    acknowledged = [line.split() for line in lines if line.endswith("\n")]
-    return [(int(sequence), text) for sequence, text in acknowledged]
+    """Run a process, kill it after some acknowledgements, and return all of them."""
+    acknowledged, acknowledge = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=submit_until_killed, args=(path, acknowledge))
+    process.start()
+    acknowledge.close()
+    heads = [acknowledged.recv() for _ in range(batches)]
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    with suppress(EOFError, OSError):  # the last one may have been sent in part
+        while True:
+            heads.append(acknowledged.recv())
+    return heads
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +161,3 @@ def test_a_damaged_write_ahead_log_leaves_whole_commits(
             assert verification.head.sequence == len(left)
             lengths.add(len(left))
     assert len(lengths) > 10
-
-
-if __name__ == "__main__":
-    submit_until_killed(Path(sys.argv[1]))

@@ -18,6 +18,7 @@ class Collateral:
 
     def __init__(self, definition: m.DefineCollateral, price: Fraction) -> None:
         self.definition, self.price = definition, price
+        self.price_rejected = False
 
     def factor(self, which: str) -> Fraction:
         terms = self.definition

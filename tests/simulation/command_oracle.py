@@ -90,6 +90,10 @@ def _index_prices(model: Model, command: m.SetIndexPrices) -> list[Event]:
         rejected.append(
             m.IndexPriceRejected(asset=asset, reason=fault, field=f"prices.{asset}", value=value)
         )
+    failed = command.prices.keys() - prices.keys()
+    for asset, terms in model.collateral.items():  # as assets became known
+        if asset in failed and not terms.price_rejected:
+            rejected.append(m.Notice(m.NoticeKind.INDEX_PRICE_REJECTED, asset, "", "", {}))
     if rejected and not prices:
         return rejected
     taken = m.IndexPricesSet(assets=tuple(prices), index_prices=tuple(prices.values()))
@@ -142,7 +146,7 @@ def _marks(model: Model, command: m.SetMarks) -> list[Event]:
             continue
         if command.strict:
             raise RejectedError(fault)
-        unknown = fault is Reason.UNKNOWN_CONTRACT
+        unknown = fault in {Reason.UNKNOWN_CONTRACT, Reason.CONTRACT_SETTLED}
         value = name if unknown else str(price)
         event = m.MarkRejected(contract=name, reason=fault, field=f"marks.{name}", value=value)
         rejected.append(event)
@@ -215,9 +219,11 @@ def _confirmed(model: Model, command: m.ConfirmMark) -> list[Event]:
 def _mark_fault(model: Model, name: str, price: m.Amount) -> Reason | None:
     if name not in model.contracts:
         return Reason.UNKNOWN_CONTRACT
+    contract = model.contracts[name]
+    if contract.status == "settled":
+        return Reason.CONTRACT_SETTLED
     if Fraction(price) <= 0:
         return Reason.NOT_POSITIVE
-    contract = model.contracts[name]
     exact = any(Fraction(price) % unit == 0 for unit in (contract.tick, contract.mark_unit))
     return None if exact else Reason.TOO_MANY_DECIMALS
 

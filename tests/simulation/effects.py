@@ -150,6 +150,12 @@ def _collateral(model: Model, event: m.CollateralDefined) -> None:
 def _index_prices(model: Model, event: m.IndexPricesSet) -> None:
     for asset, price in zip(event.assets, event.index_prices, strict=True):
         model.collateral[asset].price = Fraction(price, 10**10)
+        model.collateral[asset].price_rejected = False
+
+
+def _index_price_rejected(model: Model, event: m.IndexPriceRejected) -> None:
+    if event.asset in model.collateral:
+        model.collateral[event.asset].price_rejected = True
 
 
 def _balances(model: Model, event: m.BalancesSet) -> None:
@@ -354,7 +360,8 @@ def _contract_settled(model: Model, event: m.ContractSettled) -> None:
         expect(not contract.tranches[side], "inventory outlives its contract", contract.name)
     expect(not contract.active, "ADL goes on in a settled contract", contract.name)
     model.earn(contract, event.rounding_cash)
-    contract.status, contract.unconfirmed = "settled", False
+    contract.status = "settled"
+    contract.unconfirmed = contract.mark_rejected = False
     contract.bids = contract.asks = ()
     contract.depth_known = False
     contract.missing_since = dict.fromkeys(SIDES)
@@ -554,8 +561,9 @@ def _paused(model: Model, event: m.AdlPaused) -> None:
 
 
 def _mark_rejected(model: Model, event: m.MarkRejected) -> None:
-    if event.contract in model.contracts:
-        model.contracts[event.contract].mark_rejected = True
+    contract = model.contracts.get(event.contract)
+    if contract is not None and contract.status != "settled":
+        contract.mark_rejected = True
 
 
 def _notice(model: Model, event: m.Notice) -> None:
@@ -606,7 +614,7 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.IndexPricesSet: _index_prices,
     m.MarkUnconfirmed: _unconfirmed,
     m.MarkConfirmed: _confirmed,
-    m.IndexPriceRejected: lambda _model, _event: None,
+    m.IndexPriceRejected: _index_price_rejected,
     m.DepthSet: _depth,
     m.DepthSufficiencySet: _watched,
     m.PoolFunded: _funded,

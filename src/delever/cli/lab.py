@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,9 @@ app = App(name="lab", help="Simulate crashes, compare rules and policies, size f
 
 MAX_LISTED_ACCOUNTS = 20
 """Deleveraged positions that `delever lab simulate` lists; -o and --json have all of them."""
+
+REGRETS = ("haircut_total", "max_haircut_ratio", "gini_of_haircuts", "unfunded")
+"""Measures whose regret the report of a sweep has; of all, less is better."""
 
 Rules = Annotated[
     list[str] | None, Parameter(name="--rules", help="Rule set; repeatable. Default: bybit.")
@@ -235,8 +238,7 @@ def simulate(
     accounts = result.accounts
     if output is not None:
         write_rows(accounts, Output(output=output), schema="delever.lab.simulate/1")
-    if report is not None:
-        _write_run_report(result, report)
+    _write_run_report(result, report)
     if json:
         _write_run_json(result, accounts)
         return
@@ -287,8 +289,7 @@ def compare(
             policies=policies or (),
             pool=fund,
         )
-    if report is not None:
-        _write_comparison_report(table, report)
+    _write_comparison_report(table, report)
     metadata = {"as_of": loaded.sequence}
     write_rows(table, out, schema="delever.lab.compare/1", metadata=metadata)
 
@@ -303,6 +304,13 @@ def sweep(
     policies: Policies = None,
     pool: PoolName = "",
     sizes: Sizes = None,
+    asset: Annotated[
+        str, Parameter(help="Settle asset of the measures. Default: that of most positions.")
+    ] = "",
+    markout_ms: Annotated[
+        int | None,
+        Parameter(help="Markouts to the marks so long after each fill. Default: the last ones."),
+    ] = None,
     workers: Workers = 0,
     folder: Annotated[
         Path | None, Parameter(help="Directory for the rows; an interrupted sweep continues there.")
@@ -310,8 +318,11 @@ def sweep(
     report: Report = None,
     out: Output = TO_STDOUT,
 ) -> None:
-    """Run a sweep and write each measure's mean, sd and interval; --folder has all rows."""
-    from delever.lab.measures.intervals import intervals  # noqa: PLC0415 - slow to import
+    """Run a sweep and write each measure's mean, sd and interval; --folder has all rows.
+
+    A report has the regret of each rule set and policy, too, where there are several.
+    """
+    from delever.lab.measures.intervals import intervals, regret  # noqa: PLC0415 - slow to import
     from delever.lab.runs.sweeps import sweep as sweeps  # noqa: PLC0415
     from delever.lab.studies.fund_curve import pool_named  # noqa: PLC0415
 
@@ -324,13 +335,16 @@ def sweep(
             rules=rules or "bybit",
             policies=policies or (),
             funds=[{name: size} for size in sizes] if sizes else [None],
+            asset=asset,
+            markout_ms=markout_ms,
             workers=workers,
             folder=folder,
             progress=report_progress,
         )
     table = intervals(frame, ["rules", "fund"])
-    if report is not None:
-        _write_study_report("Sweep", table, report)
+    several = frame["rules"].n_unique() > 1
+    regrets = {f"Regret: {name}": regret(frame, name) for name in REGRETS if several}
+    _write_study_report("Sweep", table, report, regrets)
     metadata = {"runs": frame.height, "asset": frame["asset"][0]}
     write_rows(table, out, schema="delever.lab.sweep/1", metadata=metadata)
 
@@ -381,8 +395,7 @@ def fund(
         f"{best.cost:,.2f}; closed form: {curve.newsvendor:,.0f} "
         f"({curve.newsvendor_low:,.0f} to {curve.newsvendor_high:,.0f})"
     )
-    if report is not None:
-        _write_study_report("Fund size", curve.frame, report)
+    _write_study_report("Fund size", curve.frame, report)
     metadata = {"optimum": found, "newsvendor": curve.newsvendor}
     write_rows(curve.frame, out, schema="delever.lab.fund/1", metadata=metadata)
 
@@ -413,8 +426,7 @@ def odds(
             policies=policies or (),
             pool=fund,
         )
-    if report is not None:
-        _write_study_report(f"Odds of {account}", table, report)
+    _write_study_report(f"Odds of {account}", table, report)
     write_rows(table, out, schema="delever.lab.odds/1", metadata={"account": account})
 
 
@@ -456,8 +468,7 @@ def allocate(
     table = allocation.allocate(
         loaded, contract, side, quantity, policies=policies or ["queue"], rules=rules, price=price
     )
-    if report is not None:
-        _write_study_report(f"{contract} {side}: {quantity}", table, report)
+    _write_study_report(f"{contract} {side}: {quantity}", table, report)
     on_terminal = out.resolved_format == "table"
     rows = allocation.columns_by_policy(table) if on_terminal else table
     metadata = {"contract": contract, "side": side, "quantity": quantity}
@@ -554,6 +565,52 @@ def reproduce(
     if folder is None:
         log("without a directory of tables: figures of the event of 10 October 2025 are left out")
     write_rows(figures.reproduce(folder), out, schema="delever.lab.reproduce/1")
+
+
+@app.command(help="Compare policies on the whole book of a day with what the venue closed.")
+def october(
+    *,
+    snapshot: Annotated[Path, Parameter(help="Positions of before (Reservoir, Parquet).")],
+    fills: Annotated[Path, Parameter(help="All fills since then (Reservoir, Parquet).")],
+    adl: Annotated[Path, Parameter(help="ADL fills (Reservoir, Parquet).")],
+    snapshot_ms: Annotated[int, Parameter(help="Time of the snapshot: in its file's name.")],
+    policies: Annotated[
+        list[str] | None, Parameter(name="--policy", help="Policy; repeatable. Default: all.")
+    ] = None,
+    deposits: Annotated[
+        Path | None, Parameter(help="CSV with account and amount: deposits since the snapshot.")
+    ] = None,
+    funding_rate: Annotated[
+        float, Parameter(help="Part of notional that longs have paid to shorts since then.")
+    ] = 0.0,
+    positions: Annotated[
+        Path | None, Parameter(help="Parquet file with a row for each position.")
+    ] = None,
+    out: Output = TO_STDOUT,
+) -> None:
+    """Write a row for each policy: touched, spared and newly touched positions, and overlap."""
+    import polars as pl  # noqa: PLC0415 - slow to import
+
+    from delever.lab.studies.hyperliquid import counterfactual, reservoir  # noqa: PLC0415
+
+    closed = reservoir.usable_fills(reservoir.scan_fills(adl)).collect()
+    if closed.is_empty():
+        raise UsageError(f"{adl}: has no ADL fill")
+    book = reservoir.roll_forward(
+        reservoir.scan_snapshot(snapshot),
+        reservoir.scan_fills(fills),
+        snapshot_ms,
+        int(closed["time_ms"].to_numpy().min()),
+        deposits=None if deposits is None else pl.read_csv(deposits),
+        funding_rate=funding_rate,
+    )
+    for reason, rows in book.skipped.items():
+        log(f"skipped: {rows:,}: {reason}")
+    study = counterfactual.compare_policies(book.positions, closed, policies)
+    log(f"unexplained: {study.unexplained:,} accounts and coins with ADL but no such position")
+    if positions is not None:
+        study.positions.write_parquet(positions)
+    write_rows(study.summary, out, schema="delever.lab.october/1")
 
 
 # --- pages to share ---
@@ -658,21 +715,35 @@ def _tasks(name: str) -> Iterator[Callable[[int, int, float | None], None] | Non
         yield None if bar is None else lambda done, total, _seconds_left: bar(done, total)
 
 
-def _write_run_report(result: "RunResult", file: Path) -> None:
+# Each writes nothing where the option --report is not given.
+
+
+def _write_run_report(result: "RunResult", file: Path | None) -> None:
+    if file is None:
+        return
     from delever.lab.reports.run_store import stored_run  # noqa: PLC0415 - slow to import
 
     reports = _html_report()
     _write_file(reports.report_of(stored_run(result), "delever: simulation"), file)
 
 
-def _write_comparison_report(table: "pl.DataFrame", file: Path) -> None:
-    _write_file(_html_report().report_of(table, "delever: comparison"), file)
+def _write_comparison_report(table: "pl.DataFrame", file: Path | None) -> None:
+    if file is not None:
+        _write_file(_html_report().report_of(table, "delever: comparison"), file)
 
 
-def _write_study_report(title: str, table: "pl.DataFrame", file: Path) -> None:
+def _write_study_report(
+    title: str,
+    table: "pl.DataFrame",
+    file: Path | None,
+    more: "Mapping[str, pl.DataFrame] | None" = None,
+) -> None:
+    if file is None:
+        return
     from delever.lab.reports.table_store import study_of  # noqa: PLC0415 - slow to import
 
-    _write_file(_html_report().report_of(study_of(table), f"delever: {title}"), file)
+    study = study_of(table, more or {})
+    _write_file(_html_report().report_of(study, f"delever: {title}"), file)
 
 
 def _html_report() -> Any:

@@ -133,6 +133,7 @@ class AssetRecord(StateRecord):
     fees: int
     definition: DefineCollateral | None = None
     index_price: int = 0
+    index_price_rejected: bool = False
 
 
 class ContractRecord(StateRecord):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from delever.lab.runs.sweeps.sweep import sweep
     from delever.lab.studies.account_odds import my_odds
     from delever.lab.studies.fund_curve import FundCurve, fund_curve, newsvendor_size
+    from delever.lab.studies.severity import SeverityRounds, severity_curves
     from delever.lab.studies.slippage_at_risk import SlippageAtRisk, slippage_at_risk
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Reduction",
     "RoundedPriceWarning",
     "Scenario",
+    "SeverityRounds",
     "Shock",
     "SlippageAtRisk",
     "Withdrawal",
@@ -66,6 +68,7 @@ __all__ = [
     "plan_reduction",
     "regret",
     "scenarios",
+    "severity_curves",
     "shadow_prices",
     "simulate",
     "slippage_at_risk",
@@ -91,6 +94,7 @@ _HOMES = {
     "delever.lab.runs.sweeps.sweep": ("sweep",),
     "delever.lab.studies.account_odds": ("my_odds",),
     "delever.lab.studies.fund_curve": ("FundCurve", "fund_curve", "newsvendor_size"),
+    "delever.lab.studies.severity": ("SeverityRounds", "severity_curves"),
     "delever.lab.studies.slippage_at_risk": ("SlippageAtRisk", "slippage_at_risk"),
 }
 

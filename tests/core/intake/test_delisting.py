@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from world import World, cash_text
 
 from delever.core import messages as m
+from delever.core.market.mark_table import COLUMN_THRESHOLD
 from delever.core.messages import Reason, Side, TradingStatus
 from delever.core.valuation.bankruptcy import open_positions
 from delever.journal.snapshot import decode_book, encode_book
@@ -51,6 +52,28 @@ def test_settled(row: Row) -> None:
     assert (state.status, state.settlement_price) == (TradingStatus.SETTLED, row["price"])
     assert not any(table.size for table in state.tables.values())
     assert encode_book(decode_book(encode_book(world.book))) == encode_book(world.book)
+
+
+@pytest.mark.parametrize("contracts", [1, COLUMN_THRESHOLD], ids=["one by one", "in columns"])
+def test_a_mark_of_a_settled_contract_is_rejected_alone(contracts: int) -> None:
+    """Nobody is noticed: the feed goes on, and nothing depends on its marks any more."""
+    world = World()
+    others = [f"C{number}" for number in range(contracts)]
+    for name in ("BTC", *others):
+        world.contract(name)
+    world.mark(BTC=0)
+    delist(world)
+    settle(world, 100)
+    assert not world.state("BTC").mark_rejected
+    world.book = decode_book(encode_book(world.book))
+    _, *events = world.mark(BTC=90, **dict.fromkeys(others, 50))
+    assert [type(event) for event in events] == [m.MarkRejected, m.MarksSet]
+    assert events[0].reason is Reason.CONTRACT_SETTLED
+    assert not world.state("BTC").mark_rejected
+    assert world.state("BTC").mark == 0
+    assert {world.state(name).mark for name in others} == {5_000}
+    strict = m.SetMarks(time_ms=0, marks={"BTC": 90}, strict=True)
+    assert world.rejected(strict).reason is Reason.CONTRACT_SETTLED
 
 
 def test_inventory_is_settled_and_adl_stops() -> None:

@@ -13,6 +13,7 @@ from delever.core.rules import RULE_SETS
 from delever.core.rules.ranking import rank_side
 from delever.core.valuation.multi_asset import pooled_margin, trigger_columns
 from delever.core.valuation.side_valuation import value_side
+from delever.journal.snapshot import decode_book, encode_book
 from table import Row, cases
 
 
@@ -148,6 +149,18 @@ def test_a_bad_index_price_is_rejected_alone() -> None:
     assert prices == {"USDT": 10**10, "BTC": 60_000 * 10**10, "ETH": 31_005 * 10**9}
     strict = m.SetIndexPrices(time_ms=0, prices={"BTC": 0, "ETH": 1}, strict=True)
     assert world.rejected(strict).field == "prices.BTC"
+
+
+def test_a_rejected_index_price_is_noticed_once_and_cleared_by_the_next_good_one() -> None:
+    """The flag survives a snapshot; an asset that is no collateral has no notice."""
+    world = multi_asset_world()
+    noticed = []
+    for price in (0, 0, 61_000, 0):
+        events = world.submit(m.SetIndexPrices, prices={"BTC": price, "GOLD": 1})
+        noticed += [[event.subject for event in events if isinstance(event, m.Notice)]]
+        world.book = decode_book(encode_book(world.book))
+    assert noticed == [["BTC"], [], [], ["BTC"]]
+    assert world.book.assets["BTC"].index_price == 61_000 * 10**10
 
 
 def test_positions_in_two_settle_assets_share_the_margin() -> None:

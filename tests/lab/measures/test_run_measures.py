@@ -269,6 +269,8 @@ def test_regret_is_against_the_best_on_the_same_scenarios() -> None:
     assert all(row["n"] == 2 and row["low"] <= row["mean"] <= row["high"] for row in rows.values())
     with pytest.raises(UnknownNameError, match="no column 'y'"):
         lab.regret(frame, "y")
+    sums = frame.filter(scenario="a").with_columns(x=pl.Series([0.1 + 0.2, 0.3, 0.4]))
+    assert lab.regret(sums, "x")["best"].to_list() == [1, 1, 0]
 
 
 def test_losses_are_the_negative_equities_of_buckets() -> None:

@@ -61,6 +61,7 @@ def test_a_sweep_has_a_row_for_each_combination(serial: Path) -> None:
         ({"funds": [0, 0]}, "funds '0': is given 2 times"),
         ({"funds": [{"main": 1.5}]}, "pool main '1.5': must be exact text: write \"1.5\""),
         ({"funds": [1.5]}, "pool '1.5': must be exact text: write \"1.5\""),
+        ({"markout_ms": -1}, "markout_ms '-1': must be a whole number, at least 0"),
         ({"alpha": "0.9"}, "alpha '0.9': must be a number, at least 0 and below 1"),
         ({"book": "examples/book"}, "must be a book, such as delever.read_book('examples/book')"),
         ({"folder": "/dev/null/rows"}, "/dev/null/rows: cannot be written: Not a directory; give"),
@@ -79,6 +80,20 @@ def test_a_sweep_can_be_measured_in_another_asset() -> None:
     assert (coin["asset"][0], coin["fund_before"][0]) == ("BTC", 0.4)
     with pytest.raises(UnknownNameError, match="no asset 'ETH'"):
         lab.sweep(BOOK, PATHS, asset="ETH")
+
+
+def test_a_sweep_can_mark_out_at_a_delay() -> None:
+    """As a run alone does; 0 ms after a fill the mark is that of the fill."""
+    found = {
+        delay: lab.sweep(BOOK, PATHS[:2], rules="bybit", funds=[{"main": 0}], markout_ms=delay)
+        for delay in (0, 600_000)
+    }
+    for delay, frame in found.items():
+        one = lab.simulate(BOOK, PATHS[1], rules="bybit", pool={"main": 0})
+        total = frame["markout_total"][1]
+        assert total == one.measures("USDT", markout_ms=delay)["markout_total"]
+    assert found[0]["markout_opportunity"].to_list() == [0, 0]
+    assert not found[0]["markout_total"].equals(found[600_000]["markout_total"])
 
 
 def test_processes_give_the_same_bytes(serial: Path, tmp_path: Path) -> None:

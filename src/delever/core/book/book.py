@@ -104,9 +104,8 @@ class Book:
 
     def pooled_assets(self) -> list[AssetState]:
         """Return the assets that margin the positions of multi-asset accounts together."""
-        if not self.margin_currency:
-            return []
-        return [asset for asset in self.assets.values() if asset.collateral is not None]
+        known = self.assets.values() if self.margin_currency else ()
+        return [asset for asset in known if asset.collateral is not None]
 
     def pool_of(self, state: ContractState) -> PoolState:
         """Return the insurance pool of a contract."""
@@ -260,8 +259,7 @@ class Book:
     def _no_change(self, event: Event) -> None:
         """Leave the book as it is: the event only reports."""
 
-    _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _no_change
-    _plan_accepted = _index_price_rejected = _no_change
+    _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _plan_accepted = _no_change
 
     # --- events: definitions ---
 
@@ -295,26 +293,29 @@ class Book:
         if not self.margin_currency:
             self.margin_currency = name = definition.margin_currency
             self._add_asset(name, self.cash_decimals(name))
-            unit = unit_collateral(name)
-            self._set_collateral(self.assets[name], unit, read_index_price("index_price", 1))
+            self._set_collateral(name, unit_collateral(name), read_index_price("index_price", 1))
         self._add_asset(definition.asset, self.cash_decimals(definition.asset))
         index_price = read_index_price("index_price", definition.index_price)
-        self._set_collateral(self.assets[definition.asset], definition, index_price)
+        self._set_collateral(definition.asset, definition, index_price)
 
     def _index_prices_set(self, event: m.IndexPricesSet) -> None:
         for name, index_price in zip(event.assets, event.index_prices, strict=True):
-            asset = self.assets[name]
-            if asset.definition is not None:
-                self._set_collateral(asset, asset.definition, index_price)
+            definition = self.assets[name].definition
+            if definition is not None:
+                self._set_collateral(name, definition, index_price)
 
-    def _set_collateral(
-        self, asset: AssetState, definition: m.DefineCollateral, index_price: int
-    ) -> None:
+    def _index_price_rejected(self, event: m.IndexPriceRejected) -> None:
+        asset = self.assets.get(event.asset)
+        if asset is not None and asset.reject_index_price():
+            self._changes.record(asset)
+
+    def _set_collateral(self, name: str, definition: m.DefineCollateral, index_price: int) -> None:
+        asset = self.assets[name]
         margin_decimals = self.assets[self.margin_currency].cash_decimals
         asset.set_collateral(definition, index_price, margin_decimals, self.sequence)
+        asset.index_price_rejected = False
         self._changes.record(asset)
-        with_collateral = (name for name, pool in self.pools.items() if pool.collateral)
-        self.unobserved_pools.update(with_collateral)
+        self.unobserved_pools.update(name for name, pool in self.pools.items() if pool.collateral)
 
     def _account_defined(self, event: m.AccountDefined) -> None:
         hedge_mode, exempt = event.hedge_mode, event.adl_exempt
@@ -468,8 +469,7 @@ class Book:
 
     def _mark_rejected(self, event: m.MarkRejected) -> None:
         state = self.contracts.get(event.contract)
-        if state is not None and not state.mark_rejected:
-            state.mark_rejected = True
+        if state is not None and state.reject_mark():
             self._changes.record(state)
 
     def _mark_unconfirmed(self, event: m.MarkUnconfirmed) -> None:

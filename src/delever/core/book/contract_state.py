@@ -226,7 +226,7 @@ class ContractState:
         self.exhausted.clear()
         self.plan_requests.clear()
         self.stale.clear()
-        self.mark_unconfirmed = False
+        self.mark_unconfirmed = self.mark_rejected = False
         self.update_mark_limits()
         self.rating = None
 
@@ -276,6 +276,8 @@ class ContractState:
         self.mark_limits = exact_mark_limits(self.definition.mark_limits)
         limits = None if self.is_settled else self.mark_limits
         self.marks.set_limits(self.definition_order, limits)
+        if self.is_settled:
+            self.marks.end(self.definition_order)
 
     @property
     def mark(self) -> Mark:
@@ -340,6 +342,13 @@ class ContractState:
     @mark_rejected.setter
     def mark_rejected(self, is_rejected: bool) -> None:
         self.marks.is_rejected[self.definition_order] = is_rejected
+
+    def reject_mark(self) -> bool:
+        """Flag that the newest mark was rejected; return whether the open contract had no flag."""
+        is_new = not self.is_settled and not self.mark_rejected
+        if is_new:
+            self.mark_rejected = True
+        return is_new
 
     @property
     def confirmed_mark(self) -> Mark:

@@ -20,7 +20,7 @@ class AssetState:
     `exposure` is the sum of the exposure bounds of the contracts that settle in the asset, at any
     mark of an inverse contract; `exposure_at_mark` is that at the marks now.
     `collateral` are the asset's terms as collateral at its index price, or None; `collateral_at` is
-    the sequence of their last change.
+    the sequence of their last change. `index_price_rejected`: the newest index price was rejected.
     """
 
     def __init__(self, name: str, cash_decimals: int) -> None:
@@ -37,6 +37,7 @@ class AssetState:
         self.index_price = 0
         self.collateral: CollateralTerms | None = None
         self.collateral_at = 0
+        self.index_price_rejected = False
 
     def set_collateral(
         self, definition: DefineCollateral, index_price: int, margin_decimals: int, sequence: int
@@ -48,9 +49,16 @@ class AssetState:
         )
         self.collateral_at = sequence
 
+    def reject_index_price(self) -> bool:
+        """Flag that the newest index price was rejected; return whether the asset had no flag."""
+        is_new = self.definition is not None and not self.index_price_rejected
+        self.index_price_rejected |= is_new
+        return is_new
+
     def scalars(self) -> tuple[object, ...]:
         """Return the asset's terms as collateral, for the hash of changes."""
-        return (self.index_price, self.definition)
+        rejected = ("index_price_rejected",) if self.index_price_rejected else ()
+        return (self.index_price, self.definition, *rejected)
 
     def grow_exposure(self, growth: tuple[int, int]) -> None:
         """Add to the exposure bound of all contracts, and to that at the marks."""

@@ -4,6 +4,8 @@ New terms and prices are tried on the whole book before they are accepted: no ac
 the margin currency may leave the numeric range.
 """
 
+from collections.abc import Collection
+
 from delever.core import messages as m
 from delever.core.book import Book
 from delever.core.book.pool_state import HeldCollateral
@@ -35,7 +37,7 @@ def define_collateral(book: Book, command: m.DefineCollateral) -> list[Event]:
 
 
 def set_index_prices(book: Book, command: m.SetIndexPrices) -> list[Event]:
-    """Return the index prices that can be taken, and the others as rejected."""
+    """Return the index prices that can be taken, and the others as rejected, with notices."""
     prices: dict[str, int] = {}
     changed: dict[str, CollateralTerms] = {}
     rejected: list[Event] = []
@@ -50,10 +52,21 @@ def set_index_prices(book: Book, command: m.SetIndexPrices) -> list[Event]:
             )
             rejected.append(event)
     _check_range(book, changed, "prices")
+    rejected += _notices(book, command.prices.keys() - prices.keys())
     if rejected and not prices:
         return rejected
     taken = m.IndexPricesSet(assets=tuple(prices), index_prices=tuple(prices.values()))
     return [*rejected, taken]
+
+
+def _notices(book: Book, rejected: Collection[str]) -> list[Event]:
+    """Return a notice for each collateral whose first index price since a good one is rejected."""
+    kind = m.NoticeKind.INDEX_PRICE_REJECTED
+    return [
+        m.Notice(kind=kind, subject=name, account="", contract="", numbers={})
+        for name, asset in book.assets.items()
+        if name in rejected and asset.definition is not None and not asset.index_price_rejected
+    ]
 
 
 def _priced(book: Book, name: str, price: m.Amount) -> tuple[int, CollateralTerms]:

@@ -48,14 +48,16 @@ def set_marks(book: Book, command: m.SetMarks) -> list[Event]:
     rejected = [name for name in command.marks if name in rejections]
     guards = list(check_moves(book, taken))
     events: list[Event] = [_mark_rejected(name, rejections[name]) for name in rejected]
-    events += [
-        _mark_notice(name, rejections[name])
-        for name in rejected
-        if name in book.contracts and not book.contracts[name].mark_rejected
-    ]
+    events += [_mark_notice(name, rejections[name]) for name in rejected if _is_noticed(book, name)]
     if taken or not rejected:
         events.append(_marks_set(book, taken))
     return events + guards
+
+
+def _is_noticed(book: Book, name: str) -> bool:
+    """Return whether a rejected mark is the first one of an open contract since a good one."""
+    state = book.contracts.get(name)
+    return state is not None and not state.is_settled and not state.mark_rejected
 
 
 def _marks_set(book: Book, marks: dict[str, Mark]) -> m.MarksSet:
@@ -69,11 +71,12 @@ def _marks_set(book: Book, marks: dict[str, Mark]) -> m.MarksSet:
 
 def _read_mark(book: Book, name: str, price: m.Amount) -> Mark:
     known = book.contracts.get(name)
-    if known is not None and (ticks := known.terms.whole_ticks(price)):
+    if known is None or known.is_settled:
+        reason = Reason.UNKNOWN_CONTRACT if known is None else Reason.CONTRACT_SETTLED
+        raise Rejection(f"marks.{name}", name, reason)
+    if ticks := known.terms.whole_ticks(price):
         return ticks
     field = f"marks.{name}"
-    if known is None:
-        raise Rejection(field, name, Reason.UNKNOWN_CONTRACT)
     mark = known.terms.read_mark(field, price)
     fits = known.terms.fits_int64(1, mark)
     reject_unless(fits, field, price, Reason.EXCEEDS_NUMERIC_RANGE)

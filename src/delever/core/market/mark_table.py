@@ -146,6 +146,10 @@ class MarkTable:
         self.max_ages_ms[row] = age_ms or 0
         self.has_ages = bool(self.max_ages_ms.any())
 
+    def end(self, row: int) -> None:
+        """Exclude the marks of a settled contract from those that `read` returns."""
+        self.max_ticks[row] = 0
+
     # --- many marks ---
 
     def rows_of(self, contracts: Collection[str]) -> Ints:

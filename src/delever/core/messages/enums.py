@@ -241,6 +241,7 @@ class NoticeKind(StrEnum):
     ADL_STOPPED = "adl_stopped"
     ADL_EXHAUSTED = "adl_exhausted"
     MARK_REJECTED = "mark_rejected"
+    INDEX_PRICE_REJECTED = "index_price_rejected"
     ROW_REJECTED = "row_rejected"
     FILL_EXCEEDS_POSITION = "fill_exceeds_position"
     FUND_UNALLOCATED = "fund_unallocated"

@@ -62,6 +62,7 @@ NOTICES = {
     "adl_warning": ("adl", "ADL warning"),
     "adl_warning_cleared": ("adl", "warning cleared"),
     "mark_rejected": ("operator", "mark rejected"),
+    "index_price_rejected": ("operator", "index price rejected"),
     "row_rejected": ("operator", "row rejected"),
     "fill_exceeds_position": ("operator", "fill exceeds position"),
     "fund_unallocated": ("operator", "fund unallocated"),

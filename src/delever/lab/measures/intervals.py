@@ -11,6 +11,9 @@ from delever.lab.errors import InputError, unknown
 
 RESAMPLES = 2_000
 
+ROUNDING = 1e-9
+"""Relative difference below which two measures are equal: sums of floats in another order."""
+
 
 def intervals(
     frame: pl.DataFrame,
@@ -69,7 +72,8 @@ def regret(
     the smallest of its scenario (the dynamic regret of P2, section 3), `static` is the mean of the
     measure less that of the best single group (policy-class regret), `best` the part of the
     scenarios in which the group is the best or equal to it. A run in which the measure is missing
-    leaves its scenario out. Raises UnknownNameError for a column that there is not.
+    leaves its scenario out; differences within the rounding of floats are none. Raises
+    UnknownNameError for a column that there is not.
 
         >>> import polars as pl
         >>> from delever import lab
@@ -84,17 +88,18 @@ def regret(
         if name not in frame.columns:
             raise unknown("column", name, frame.columns)
     value = pl.col(measure)
+    excess, scale = value - value.min().over(pair), value.abs().max().over(pair)
     paired = frame.with_columns(
-        (value - value.min().over(pair)).alias("regret"),
+        pl.when(excess > ROUNDING * scale).then(excess).otherwise(0.0).alias("regret"),
         (value.is_null() | value.is_nan()).any().over(pair).alias("is_missing"),
     ).filter(~pl.col("is_missing"))
     of_groups = paired.group_by(by, maintain_order=True).agg(
-        value.mean().alias("static"), (pl.col("regret") == 0).mean().alias("best")
+        (pl.col("regret") == 0).mean().alias("best")
     )
     table = intervals(paired, by, ["regret"], level=level, seed=seed).drop("measure")
-    return table.join(of_groups, on=by, maintain_order="left").with_columns(
-        pl.col("static") - pl.col("static").min()
-    )
+    # The best of each scenario is the same for all groups: it cancels in the difference of means.
+    static = (pl.col("mean") - pl.col("mean").min()).alias("static")
+    return table.with_columns(static).join(of_groups, on=by, maintain_order="left")
 
 
 def _summary(

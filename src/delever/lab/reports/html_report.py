@@ -102,7 +102,7 @@ def report_of(stored: StoredRun | StoredStudy | pl.DataFrame, title: str) -> str
         case StoredStudy():
             return study_report(
                 title,
-                {stored.kind.title: stored.frame},
+                {stored.kind.title: stored.frame, **stored.more},
                 study_figures(stored),
                 stored.kind.sentence(stored.frame),
             )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -171,13 +172,16 @@ class StudyKind:
 
 @dataclass(frozen=True, slots=True)
 class StoredStudy:
-    """A table of a known kind."""
+    """A table of a known kind; a report has those of `more` after it, under their titles."""
 
     kind: StudyKind
     frame: pl.DataFrame
+    more: Mapping[str, pl.DataFrame]
 
 
-def study_of(frame: pl.DataFrame) -> StoredStudy | None:
+def study_of(
+    frame: pl.DataFrame, more: Mapping[str, pl.DataFrame] = MappingProxyType({})
+) -> StoredStudy | None:
     """Return a table with its kind, or None if it is of no known kind.
 
     >>> study = study_of(pl.DataFrame({"fund": [0], "adl": [1.0], "cost": [9.0]}))
@@ -186,7 +190,7 @@ def study_of(frame: pl.DataFrame) -> StoredStudy | None:
     """
     names = set(frame.columns)
     kind = next((kind for kind in STUDY_KINDS if names.issuperset(kind.columns)), None)
-    return None if kind is None else StoredStudy(kind, frame)
+    return None if kind is None else StoredStudy(kind, frame, more)
 
 
 def floats(frame: pl.DataFrame, column: str) -> list[float]:

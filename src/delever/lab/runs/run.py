@@ -179,11 +179,23 @@ class RunResult:
         """What ADL did to each position, as a row; see `accounts_frame`."""
         return accounts_frame(self.book, self.events, self.marks)
 
-    def vectors(self, asset: str) -> AccountVectors:
-        """Return what the measures in one settle asset are computed from."""
-        return account_vectors(
-            self.book, self.events, self.outcomes_by_position(), self.fund_equity, asset
-        )
+    def vectors(
+        self,
+        asset: str,
+        *,
+        markout_ms: int | None = None,
+        outcomes: Mapping[PositionKey, PositionOutcome] | None = None,
+    ) -> AccountVectors:
+        """Return what the measures in one settle asset are computed from.
+
+        `outcomes` are those of `outcomes_by_position`, where they are known.
+        """
+        found = self.outcomes_by_position() if outcomes is None else outcomes
+        vectors = account_vectors(self.book, self.events, found, self.fund_equity, asset)
+        if markout_ms is None:
+            return vectors
+        cash = markouts(self.book, self.events, self.marks, markout_ms, asset)
+        return replace(vectors, markout=cash / 10 ** self.book.cash_decimals(asset))
 
     def outcomes_by_position(self) -> dict[PositionKey, PositionOutcome]:
         """Return what ADL and socialized losses did to each position, in Cash and Lots."""
@@ -210,13 +222,9 @@ class RunResult:
         """
         if asset and asset not in self.book.assets:
             raise unknown("asset", asset, self.book.assets)
-        chosen = asset or self._only_asset()
-        vectors = self.vectors(chosen)
         if markout_ms is not None:
             check_whole("markout_ms", markout_ms, 0)
-            cash = markouts(self.book, self.events, self.marks, markout_ms, chosen)
-            vectors = replace(vectors, markout=cash / 10 ** self.book.cash_decimals(chosen))
-        return measure(vectors)
+        return measure(self.vectors(asset or self._only_asset(), markout_ms=markout_ms))
 
     @property
     def assets(self) -> list[str]:

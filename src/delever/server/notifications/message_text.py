@@ -27,6 +27,9 @@ _OPERATOR_TITLES = {
     NoticeKind.ADL_STARTED: "ADL started in {contract}: {subject}",
     NoticeKind.ADL_STOPPED: "ADL stopped in {contract}: {subject}",
     NoticeKind.MARK_REJECTED: "Mark of {contract} rejected: {subject}; the mark before stays",
+    NoticeKind.INDEX_PRICE_REJECTED: (
+        "Index price of {subject} rejected; collateral stays at the price before"
+    ),
     NoticeKind.ROW_REJECTED: (
         "Rows of {contract} rejected: {subject}; the rows before stay, without ADL and takeover"
     ),

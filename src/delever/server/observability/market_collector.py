@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from delever.api_types.market import MarketState
 from delever.core.messages import Side, TradingStatus
 from delever.core.units import PPM
+from delever.formatting import ContractFormatter
 from delever.server.engine.market_snapshot import ContractSnapshot, MarketSnapshot, PoolSnapshot
 
 
@@ -55,6 +56,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
             ["contract", "trigger"],
         ),
         "inventory": ("Inventory of the insurance fund, in units", ["contract", "side"]),
+        "mark": ("Mark price of a contract", ["contract"]),
         "mark_unconfirmed": ("1 while a contract's mark is beyond its limits", ["contract"]),
         "mark_age_seconds": ("Age of a contract's mark", ["contract"]),
     }
@@ -93,5 +95,8 @@ def _add_contract(
         families["inventory"].add_metric([name, side], quantity)
     families["mark_unconfirmed"].add_metric([name], float(contract.mark_unconfirmed))
     if contract.marked_ms:
+        formatter = ContractFormatter(contract.terms, contract.cash_decimals)
+        price = float(formatter.exact_price(contract.mark_ticks))
+        families["mark"].add_metric([name], price)
         age = abs(snapshot.taken_ms - contract.marked_ms) / 1_000  # the clock may be set back
         families["mark_age_seconds"].add_metric([name], age)

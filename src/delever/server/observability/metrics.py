@@ -8,6 +8,7 @@ contracts, pools, triggers, reasons and parts of paths; never accounts.
 import functools
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from shutil import disk_usage
 
@@ -26,16 +27,19 @@ from delever.core.messages import (
     AdlExhausted,
     AdlFilled,
     PartRejected,
+    Reason,
     RefreshIndicators,
     RefreshRatings,
     Rejected,
     RowsRejected,
     TakenOver,
 )
+from delever.server.engine.market_snapshot import MarketSnapshot
 from delever.server.engine.runner import Committed, Runner
 from delever.server.notifications.delivery_worker import DeliveryResult
 from delever.server.notifications.notifier import Notifier
 from delever.server.notifications.outbox import OutboxBacklog
+from delever.server.observability.adl_amounts import AdlAmounts
 from delever.server.observability.market_collector import MarketCollector
 from delever.server.storage.projector import HistoryProjector
 from delever.server.transport.asgi import Asgi, Message, Receive, Scope, Send, first_part
@@ -43,6 +47,9 @@ from delever.server.transport.websockets import DROPPED
 
 OTHER = "other"
 """The label of all unknown paths, so that requests cannot create labels."""
+
+CHANNELS, OUTCOMES = ("mail", "webhook"), ("sent", "failed", "rejected")
+"""Channels of notices, and outcomes of an attempt to deliver."""
 
 APIS = ("binance", "bybit", "okx", "v1")
 
@@ -75,8 +82,8 @@ class Metrics:
 
     def watch(self, runner: Runner, notifier: Notifier | None = None) -> None:
         """Listen to a runner, and to a notifier if there is one."""
-        self._market.update(runner.market_snapshot)
-        runner.snapshot_listeners.append(self._market.update)
+        self._snapshot(runner.market_snapshot)
+        runner.snapshot_listeners.append(self._snapshot)
         runner.listeners.append(lambda commits: self.committed(commits, runner.commit_seconds))
         self._queued.set_function(lambda: float(runner.queued))
         self._log_lag.set_function(lambda: float(runner.lag))
@@ -91,6 +98,14 @@ class Metrics:
         if notifier is not None:
             notifier.delivery_listeners.append(self.delivered)
             notifier.backlog_listeners.append(self.backlog)
+
+    def _snapshot(self, snapshot: MarketSnapshot) -> None:
+        """Replace the market snapshot; counters of its contracts begin at 0."""
+        self._market.update(snapshot)
+        self._amounts.update(snapshot)
+        for contract in snapshot.contracts:
+            for name in _COUNTED.values():
+                self._by_name[name].labels(contract)
 
     def _watch_disk(self, runner: Runner) -> None:
         """Report the size of the journal and of its disk; 0 for a journal in memory."""
@@ -119,6 +134,17 @@ class Metrics:
                 "adl_exhausted", "Rounds with an exhausted queue", "contract"
             ),
         }
+        for name in ("rejections", "parts_rejected"):
+            for reason in Reason:
+                self._by_name[name].labels(reason)
+        self._amounts = AdlAmounts(
+            make.counter(
+                "adl_notional", "Notional closed by ADL, at the mark", "contract", "asset"
+            ),
+            make.counter(
+                "adl_haircut", "Loss of deleveraged accounts against the mark", "contract", "asset"
+            ),
+        )
         self._commit = make.histogram("commit_seconds", "Time from start to durable of a commit")
         self._step = make.histogram("step_seconds", "The same, divided by its commands")
         self._size = make.histogram("commit_commands", "Commands in a commit", buckets=_COMMANDS)
@@ -156,6 +182,7 @@ class Metrics:
         self._size.observe(len(commits))
         self._step.observe(seconds / len(commits))
         commands, events = _counts_of(commits)
+        self._amounts.committed(commits)
         for (kind, outcome), count in commands.items():
             self._commands.labels(kind, outcome).inc(count)
         for (name, label), count in events.items():
@@ -179,6 +206,8 @@ class Metrics:
     def _make_notices(self) -> None:
         make = self._make
         self._deliveries = make.counter("deliveries", "Attempts to deliver", "channel", "outcome")
+        for channel, outcome in product(CHANNELS, OUTCOMES):
+            self._deliveries.labels(channel, outcome)
         self._notices = make.gauge("notices_waiting", "Deliveries in the outbox")
         self._lag = make.gauge("notices_lag_seconds", "Age of the oldest delivery in the outbox")
         self._failed = make.gauge("notices_failed", "Deliveries given up")
@@ -217,6 +246,8 @@ class Metrics:
         """Return the app with its requests and sockets counted by these parts of paths."""
         known = frozenset(parts)
         count = self.request_counter(known)
+        for part in (*known, OTHER):
+            self._dropped.labels(part)
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             kind = scope["type"]

@@ -46,6 +46,7 @@ def sweep(
     next_shocks: Sequence[Shock] = (),
     alpha: float = 0.0,
     asset: str = "",
+    markout_ms: int | None = None,
     vault_cap: Amount | None = None,
     loss_threshold: Amount | None = None,
     workers: int = 0,
@@ -59,7 +60,8 @@ def sweep(
     for the book's own. With `next_shocks`, `cvar_after` is the expected shortfall (of the
     worst 1 - `alpha`) of the book that each run leaves. Measures are in `asset`, by
     default the settle asset of most positions, and defined in `delever.lab.measures.run_measures`;
-    `adl` is true if ADL has closed anything or a loss was socialized. Seeds are in the scenarios.
+    markouts are to the marks `markout_ms` after each fill, or else to the last ones. `adl` is true
+    if ADL has closed anything or a loss was socialized. Seeds are in the scenarios.
 
     `workers` processes share the memory of the book (0: this process); `executor` replaces them.
     Rows and files are the same whatever runs them. With a `folder`, parts are stored as they are
@@ -76,9 +78,11 @@ def sweep(
     """
     check_whole("workers", workers, 0)
     check_alpha(alpha)
+    if markout_ms is not None:
+        check_whole("markout_ms", markout_ms, 0)
     known, compared = with_variants(book, rules, policies)
     caps = given_caps(vault_cap=vault_cap, loss_threshold=loss_threshold)
-    inputs = _inputs(known, scenarios, compared, funds, next_shocks, alpha, caps, asset)
+    inputs = _inputs(known, scenarios, compared, funds, next_shocks, alpha, caps, asset, markout_ms)
     own = ProcessExecutor(workers) if workers else SerialExecutor()
     parts = list(parts_of(len(inputs.tasks), PART_SIZE))
     store = None if folder is None else SweepFolder(Path(folder), inputs)
@@ -98,6 +102,7 @@ def _inputs(
     alpha: float,
     caps: dict[str, Amount],
     asset: str,
+    markout_ms: int | None,
 ) -> SweepInputs:
     """Return the inputs; raises InputError and UnknownNameError before anything is run."""
     known = rule_sets_of(book)
@@ -134,6 +139,7 @@ def _inputs(
             for name in rules
         },
         asset or main_asset(book),
+        markout_ms,
     )
 
 

@@ -14,7 +14,7 @@ from delever.core.messages import AdlFilled, Amount, FillCancelled, TakenOver
 from delever.core.units import PPM
 from delever.core.valuation.insurance import pool_equity
 from delever.lab.measures.account_outcomes import PositionKey, PositionOutcome
-from delever.lab.measures.run_measures import MEASURES, account_vectors, measure
+from delever.lab.measures.run_measures import MEASURES, measure
 from delever.lab.measures.tail_risk import cvar, losses_after
 from delever.lab.runs.market_paths.path import Scenario, Shock
 from delever.lab.runs.run import RunResult
@@ -44,6 +44,7 @@ class SweepInputs:
     alpha: float
     caps: Mapping[str, Mapping[str, Amount]]
     asset: str
+    markout_ms: int | None
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:
@@ -69,7 +70,7 @@ def _row(inputs: SweepInputs, number: int) -> Row:
     row: Row = {"task": number, "scenario": scenario.name, "rules": rules, "fund": fund_text(fund)}
     found = result.outcomes_by_position()
     row |= _totals(result, found, inputs.asset)
-    vectors = account_vectors(result.book, result.events, found, result.fund_equity, inputs.asset)
+    vectors = result.vectors(inputs.asset, markout_ms=inputs.markout_ms, outcomes=found)
     row |= {"deficit": vectors.deficit, "budget": vectors.budget, **measure(vectors)}
     if inputs.next_shocks:
         losses = losses_after(result.book, inputs.next_shocks, inputs.asset)
@@ -142,7 +143,8 @@ def content_of(inputs: SweepInputs) -> Sequence[object]:
     funds = [fund_text(fund) for fund in inputs.funds]
     caps = {name: sorted(each.items()) for name, each in inputs.caps.items()}
     digests = {name: each.digest for name, each in inputs.book.registry.items()}
-    return [scenarios, inputs.rules, funds, shocks, inputs.alpha, caps, digests, inputs.asset]
+    measured = [inputs.alpha, inputs.asset, inputs.markout_ms]
+    return [scenarios, inputs.rules, funds, shocks, caps, digests, measured]
 
 
 def _step_content(step: Any) -> object:
