@@ -9,7 +9,9 @@ from measure import Row, in_turns, main, ms, seconds
 from recording import singles
 from reference import Reference
 
+from delever.core import messages as m
 from delever.core.book import Book
+from delever.core.book.contract_state import ContractState
 from delever.core.engine import step
 from delever.core.risk.publication.cache import publish, rank_contracts
 
@@ -29,13 +31,18 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         state = built.contracts[f"C{number:03d}"]
         size = sum(table.size for table in state.tables.values())
 
-        def ranked(turn: int, number: int = number, state: object = state) -> None:
-            step(built, marks(book, turn, number))
+        rounds = max(options.rounds * 4, 20)
+        commands = [marks(book, turn, number) for turn in range(rounds + 1)]
+
+        def ranked(
+            turn: int, commands: list[m.SetMarks] = commands, state: ContractState = state
+        ) -> None:
+            step(built, commands[turn])
             rank_contracts(built, [state])
 
         taken = in_turns(
-            max(options.rounds * 4, 20),
-            step=lambda turn, number=number: step(built, marks(book, turn, number)),
+            rounds,
+            step=lambda turn, commands=commands: step(built, commands[turn]),
             ranked=ranked,
             c=lambda _, number=number: reference.rank_sides(2 * number, 2 * number + 2),
         )

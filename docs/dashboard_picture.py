@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "dashboard")]
 
 from dashboard_server import running_server  # noqa: E402
+from playwright.sync_api import expect  # noqa: E402
 
 from browser import open_browser, settle  # noqa: E402 - on the path set above
 
@@ -41,6 +42,8 @@ def main() -> None:
             server.mark(mark)
         server.submit("refresh_indicators")
         page = browser.page(f"{server.page}/contracts/BTCUSDT?side=short", SIZE)
+        for loaded in (page.locator("[data-indicator]").first, page.get_by_text("extremely high")):
+            expect(loaded).to_be_visible()
         settle(page)
         time.sleep(1)  # charts are animated
         page.screenshot(path=ROOT / "docs" / "pictures" / "dashboard.png")

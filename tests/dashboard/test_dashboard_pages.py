@@ -34,6 +34,9 @@ PAGES = {
 
 PNG_HEADER = b"\x89PNG"
 
+MAX_VALUE_HEIGHT = 100
+"""Height in pixels of a value beside its name, four lines."""
+
 WITHOUT_AS_OF = {"accounts", "episode", "episodes", "lab", "replay"}
 """Pages whose data are not of one sequence."""
 
@@ -94,6 +97,9 @@ def test_page_loads_without_errors_fits_the_screen_and_requests_only_its_server(
         page.screenshot(path=artifact(f"{name}-{form}.png"), full_page=True)
         assert page.locator("[role=alert]").inner_text() == ""
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        values = page.locator(".pairs dd")
+        heights = values.evaluate_all("values => values.map(value => value.clientHeight)")
+        assert max(heights, default=0) <= MAX_VALUE_HEIGHT
         assert [url for url in browser.requests if not url.startswith(server.url)] == []
         assert browser.console_errors == []
 

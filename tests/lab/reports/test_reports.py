@@ -19,6 +19,7 @@ from delever.lab.errors import InputError
 from delever.lab.reports import run_plots as plots
 from delever.lab.reports.comparison_plots import POSITIONS, foremost
 from delever.lab.reports.run_store import StoredRun, read_result, write_run
+from delever.lab.reports.table_store import StoredStudy
 from delever.lab.runs.market_paths.path import Shock
 from delever.lab.runs.run import RunResult, run
 from delever.lab.runs.scenario import read_scenario
@@ -204,6 +205,32 @@ def test_a_report_is_made_of_what_each_command_of_the_lab_writes(
         assert page.read_text().count("<tr>") == read_result(file).frame.height + 1
     (text,) = pages
     assert sentence in text or text.startswith("ADL closes 2 positions of 2 accounts")
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        (
+            {"published": [1.0, 2.0], "computed": [1.0, 3.0], "verdict": ["holds", "differs"]},
+            "Of 2 published figures, 1 hold as they were published.",
+        ),
+        (
+            {"policy": ["venue", "queue"], "touched": [2, 3], "newly_touched": [0, 1]},
+            "Whom the venue closed, and whom 1 other choice would have closed.",
+        ),
+        (
+            {"policy": ["queue"] * 2, "instance": ["small", "all"], "unfilled": [0.0, 0.0]},
+            "Policies on 1 instance: each measure, and its mean over all.",
+        ),
+    ],
+)
+def test_a_report_is_made_of_tables_of_studies(
+    tmp_path: Path, columns: dict[str, list[object]], sentence: str
+) -> None:
+    pl.DataFrame(columns).write_parquet(tmp_path / "rows.parquet")
+    stored = read_result(tmp_path / "rows.parquet")
+    assert isinstance(stored, StoredStudy)
+    assert stored.kind.sentence(stored.frame) == sentence
 
 
 def test_the_rows_of_a_sweep_are_reported_with_intervals(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from delever.core.accounting.ledger import BOOK_TOTALS, LedgerAccount, Posting
+from delever.core.accounting.ledger import BOOK_TOTALS, OUTSIDE, LedgerAccount, Posting
 from delever.core.accounting.postings import postings, postings_of_fills
 from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
@@ -85,12 +85,11 @@ class StepCheck:
         expected, unit_sums = self._expected, self._unit_sums
         for ledger, owner, unit, amount in moved:
             unit_sums[unit] += amount
-            if ledger is LedgerAccount.OUTSIDE:
-                continue
-            key = ledger, owner, unit
-            if key not in expected:
-                expected[key] = BOOK_TOTALS[ledger](self._book, owner, unit)
-            expected[key] += amount
+            if ledger is not OUTSIDE:
+                key = ledger, owner, unit
+                if key not in expected:
+                    expected[key] = BOOK_TOTALS[ledger](self._book, owner, unit)
+                expected[key] += amount
 
     def close(self) -> None:
         """Raise InvariantBrokenError unless every invariant holds after the step."""

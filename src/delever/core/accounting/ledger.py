@@ -27,6 +27,9 @@ class LedgerAccount(StrEnum):
     OUTSIDE = "outside"
 
 
+# Names of their own: Python 3.11 looks a member of an enumeration up in Python code.
+WALLETS, MARGINS, POSITIONS, INVENTORY, POOL, COLLATERAL, FEES, OUTSIDE = LedgerAccount
+
 Posting = tuple[LedgerAccount, str, str, int]
 """One entry of a balanced movement: ledger account, owner, unit, amount.
 
@@ -69,12 +72,12 @@ def _collateral(book: Book, pool: str, unit: str) -> int:
 
 
 BOOK_TOTALS: dict[LedgerAccount, Callable[[Book, str, str], int]] = {
-    LedgerAccount.WALLETS: lambda book, asset, _unit: book.assets[asset].wallets.total,
-    LedgerAccount.MARGINS: _margins,
-    LedgerAccount.POSITIONS: _positions,
-    LedgerAccount.INVENTORY: _inventory,
-    LedgerAccount.POOL: lambda book, pool, _unit: book.pools[pool].balance,
-    LedgerAccount.COLLATERAL: _collateral,
-    LedgerAccount.FEES: lambda book, asset, _unit: book.assets[asset].fees,
+    WALLETS: lambda book, asset, _unit: book.assets[asset].wallets.total,
+    MARGINS: _margins,
+    POSITIONS: _positions,
+    INVENTORY: _inventory,
+    POOL: lambda book, pool, _unit: book.pools[pool].balance,
+    COLLATERAL: _collateral,
+    FEES: lambda book, asset, _unit: book.assets[asset].fees,
 }
 """The book's own total of a ledger account, by owner and unit. `OUTSIDE` has none."""

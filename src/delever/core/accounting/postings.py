@@ -4,7 +4,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from delever.core import messages as m
-from delever.core.accounting.ledger import BOOK_TOTALS, LedgerAccount, Posting, lots_unit
+from delever.core.accounting.ledger import (
+    BOOK_TOTALS,
+    COLLATERAL,
+    FEES,
+    INVENTORY,
+    MARGINS,
+    OUTSIDE,
+    POOL,
+    POSITIONS,
+    WALLETS,
+    Posting,
+    lots_unit,
+)
 from delever.core.book import Book
 from delever.core.book.position_table import PositionColumns
 from delever.core.market.contract_terms import lots_ratio_of
@@ -31,7 +43,7 @@ def _against_outside(moved: Iterable[Posting], unit: str) -> Iterator[Posting]:
     for posting in moved:
         total += posting[-1]
         yield posting
-    yield LedgerAccount.OUTSIDE, unit, unit, -total
+    yield OUTSIDE, unit, unit, -total
 
 
 # --- snapshots ---
@@ -42,8 +54,8 @@ def _balances_set(book: Book, event: m.BalancesSet) -> Iterator[Posting]:
         event.accounts, event.assets, event.balance_cash, strict=True
     ):
         moved = balance - book.asset(asset).wallets.balance.item(book.accounts.index[account])
-        yield LedgerAccount.WALLETS, asset, asset, moved
-        yield LedgerAccount.OUTSIDE, asset, asset, -moved
+        yield WALLETS, asset, asset, moved
+        yield OUTSIDE, asset, asset, -moved
 
 
 def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Posting]:
@@ -51,7 +63,7 @@ def _balance_columns_set(book: Book, event: m.BalanceColumnsSet) -> Iterator[Pos
     accounts = unpack_column(event.account, "<i4", 0)
     submitted = exact_sum(unpack_column(event.balance_cash, "<i8", len(accounts)))
     known = exact_sum(book.asset(event.asset).wallets.balance[accounts])
-    moved = [(LedgerAccount.WALLETS, event.asset, event.asset, submitted - known)]
+    moved = [(WALLETS, event.asset, event.asset, submitted - known)]
     yield from _against_outside(moved, event.asset)
 
 
@@ -85,12 +97,12 @@ def _side_moved(
     name, asset = event.contract, book.contracts[event.contract].terms.settle
     unit, lots = lots_unit(name), event.side.sign * lots
     moved = [
-        (LedgerAccount.POSITIONS, name, asset, -cost),
-        (LedgerAccount.OUTSIDE, asset, asset, cost - margin),
-        (LedgerAccount.POSITIONS, name, unit, lots),
-        (LedgerAccount.OUTSIDE, unit, unit, -lots),
+        (POSITIONS, name, asset, -cost),
+        (OUTSIDE, asset, asset, cost - margin),
+        (POSITIONS, name, unit, lots),
+        (OUTSIDE, unit, unit, -lots),
     ]
-    return [*moved, (LedgerAccount.MARGINS, name, asset, margin)] if margin else moved
+    return [*moved, (MARGINS, name, asset, margin)] if margin else moved
 
 
 # --- pools, takeover, unwinding ---
@@ -98,33 +110,33 @@ def _side_moved(
 
 def _pool_funded(book: Book, event: m.PoolFunded) -> Iterator[Posting]:
     asset = book.pools[event.pool].asset
-    moved = [(LedgerAccount.POOL, event.pool, asset, event.amount_cash)]
+    moved = [(POOL, event.pool, asset, event.amount_cash)]
     return _against_outside(moved, asset)
 
 
 def _wallet_settled(_book: Book, event: m.WalletSettled) -> Iterator[Posting]:
     asset, amount = event.asset, event.amount_cash
-    yield LedgerAccount.WALLETS, asset, asset, -amount
-    yield LedgerAccount.POOL, event.pool, asset, amount
+    yield WALLETS, asset, asset, -amount
+    yield POOL, event.pool, asset, amount
 
 
 def _collateral_taken_over(book: Book, event: m.CollateralTakenOver) -> Iterator[Posting]:
     """Yield both movements: the asset to the pool, its value to the account's wallet."""
     settle = book.pools[event.pool].asset
     asset, amount, value = event.asset, event.amount_cash, event.value_cash
-    yield LedgerAccount.WALLETS, asset, asset, -amount
-    yield LedgerAccount.COLLATERAL, event.pool, asset, amount
-    yield LedgerAccount.WALLETS, settle, settle, value
-    yield LedgerAccount.COLLATERAL, event.pool, settle, -value
+    yield WALLETS, asset, asset, -amount
+    yield COLLATERAL, event.pool, asset, amount
+    yield WALLETS, settle, settle, value
+    yield COLLATERAL, event.pool, settle, -value
 
 
 def _collateral_converted(book: Book, event: m.CollateralConverted) -> Iterator[Posting]:
     settle, sold = book.pools[event.pool].asset, event.amount_cash
-    moved = [(LedgerAccount.COLLATERAL, event.pool, event.asset, -sold)]
+    moved = [(COLLATERAL, event.pool, event.asset, -sold)]
     yield from _against_outside(moved, event.asset)
     moved = [
-        (LedgerAccount.COLLATERAL, event.pool, settle, event.cost_cash),
-        (LedgerAccount.POOL, event.pool, settle, event.realized_pnl_cash),
+        (COLLATERAL, event.pool, settle, event.cost_cash),
+        (POOL, event.pool, settle, event.realized_pnl_cash),
     ]
     yield from _against_outside(moved, settle)
 
@@ -132,21 +144,21 @@ def _collateral_converted(book: Book, event: m.CollateralConverted) -> Iterator[
 def _taken_over(book: Book, event: m.TakenOver) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, name = state.terms.settle, event.contract
-    yield LedgerAccount.POSITIONS, name, asset, event.cost_cash
-    yield LedgerAccount.MARGINS, name, asset, -event.margin_cash
-    yield LedgerAccount.WALLETS, asset, asset, event.to_wallet_cash
-    yield LedgerAccount.POOL, state.pool, asset, event.to_pool_cash
-    yield LedgerAccount.INVENTORY, name, asset, -event.value_cash
+    yield POSITIONS, name, asset, event.cost_cash
+    yield MARGINS, name, asset, -event.margin_cash
+    yield WALLETS, asset, asset, event.to_wallet_cash
+    yield POOL, state.pool, asset, event.to_pool_cash
+    yield INVENTORY, name, asset, -event.value_cash
     unit, lots = lots_unit(name), event.side.sign * event.lots
-    yield LedgerAccount.POSITIONS, name, unit, -lots
-    yield LedgerAccount.INVENTORY, name, unit, lots
+    yield POSITIONS, name, unit, -lots
+    yield INVENTORY, name, unit, lots
 
 
 def _positions_netted(book: Book, event: m.PositionsNetted) -> Iterator[Posting]:
     asset, name = book.contracts[event.contract].terms.settle, event.contract
     cost = event.long_cost_cash + event.short_cost_cash
-    yield LedgerAccount.POSITIONS, name, asset, cost
-    yield LedgerAccount.WALLETS, asset, asset, event.realized_pnl_cash
+    yield POSITIONS, name, asset, cost
+    yield WALLETS, asset, asset, event.realized_pnl_cash
 
 
 def _positions_closed(book: Book, event: m.PositionsClosed) -> Iterator[Posting]:
@@ -158,14 +170,14 @@ def _positions_closed(book: Book, event: m.PositionsClosed) -> Iterator[Posting]
     )
     to_wallets = sum(event.realized_pnl_cash) + margin - to_pool
     moved = [
-        (LedgerAccount.POSITIONS, name, asset, cost),
-        (LedgerAccount.MARGINS, name, asset, -margin),
-        (LedgerAccount.WALLETS, asset, asset, to_wallets),
-        (LedgerAccount.POOL, state.pool, asset, to_pool),
+        (POSITIONS, name, asset, cost),
+        (MARGINS, name, asset, -margin),
+        (WALLETS, asset, asset, to_wallets),
+        (POOL, state.pool, asset, to_pool),
     ]
     yield from _against_outside(moved, asset)
     signed = -event.side.sign * sum(event.lots)
-    yield from _against_outside([(LedgerAccount.POSITIONS, name, unit, signed)], unit)
+    yield from _against_outside([(POSITIONS, name, unit, signed)], unit)
 
 
 def _inventory_closed(book: Book, event: m.InventoryClosed) -> Iterator[Posting]:
@@ -173,32 +185,32 @@ def _inventory_closed(book: Book, event: m.InventoryClosed) -> Iterator[Posting]
     asset, unit = state.terms.settle, lots_unit(event.contract)
     realized = sum(event.realized_pnl_cash)
     moved = [
-        (LedgerAccount.INVENTORY, event.contract, asset, sum(event.cost_cash)),
-        (LedgerAccount.POOL, state.pool, asset, realized),
+        (INVENTORY, event.contract, asset, sum(event.cost_cash)),
+        (POOL, state.pool, asset, realized),
     ]
     yield from _against_outside(moved, asset)
     signed = -event.side.sign * sum(event.lots)
-    yield from _against_outside([(LedgerAccount.INVENTORY, event.contract, unit, signed)], unit)
+    yield from _against_outside([(INVENTORY, event.contract, unit, signed)], unit)
 
 
 def _contract_settled(book: Book, event: m.ContractSettled) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset = state.terms.settle
-    moved = [(LedgerAccount.POOL, state.pool, asset, event.rounding_cash)]
+    moved = [(POOL, state.pool, asset, event.rounding_cash)]
     return _against_outside(moved, asset)
 
 
 def _settlement_loss_shared(book: Book, event: m.SettlementLossShared) -> Iterator[Posting]:
     asset, total = book.contracts[event.contract].terms.settle, sum(event.amount_cash)
-    yield LedgerAccount.WALLETS, asset, asset, -total
-    yield LedgerAccount.POOL, event.pool, asset, total
+    yield WALLETS, asset, asset, -total
+    yield POOL, event.pool, asset, total
 
 
 def _contract_amended(book: Book, event: m.ContractAmended) -> Iterator[Posting]:
     """Yield the lots that a new unit adds to each ledger account, against outside."""
     state, unit = book.contracts[event.contract], lots_unit(event.contract)
     ratio = lots_ratio_of(state.definition, event.definition)
-    for ledger in (LedgerAccount.POSITIONS, LedgerAccount.INVENTORY):
+    for ledger in (POSITIONS, INVENTORY):
         lots = BOOK_TOTALS[ledger](book, event.contract, unit)
         added = share_floor(lots, *ratio) - lots
         if added:
@@ -208,20 +220,20 @@ def _contract_amended(book: Book, event: m.ContractAmended) -> Iterator[Posting]
 def _inventory_netted(book: Book, event: m.InventoryNetted) -> Iterator[Posting]:
     """Yield the postings of money; the lots of both sides have the same ledger account."""
     asset, cost = book.contracts[event.contract].terms.settle, -event.realized_pnl_cash
-    yield LedgerAccount.INVENTORY, event.contract, asset, cost
-    yield LedgerAccount.POOL, event.pool, asset, event.realized_pnl_cash
+    yield INVENTORY, event.contract, asset, cost
+    yield POOL, event.pool, asset, event.realized_pnl_cash
 
 
 def _unwound(book: Book, event: m.Unwound) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, unit = state.terms.settle, lots_unit(event.contract)
     moved = [
-        (LedgerAccount.INVENTORY, event.contract, asset, event.cost_cash),
-        (LedgerAccount.POOL, state.pool, asset, event.realized_pnl_cash),
+        (INVENTORY, event.contract, asset, event.cost_cash),
+        (POOL, state.pool, asset, event.realized_pnl_cash),
     ]
     yield from _against_outside(moved, asset)
     signed = -event.side.sign * event.lots
-    yield from _against_outside([(LedgerAccount.INVENTORY, event.contract, unit, signed)], unit)
+    yield from _against_outside([(INVENTORY, event.contract, unit, signed)], unit)
 
 
 # --- ADL ---
@@ -248,8 +260,8 @@ def _fill_cancelled(book: Book, event: m.FillCancelled) -> Iterator[Posting]:
 
 def _compensated(_book: Book, event: m.Compensated) -> Iterator[Posting]:
     asset, amount = event.asset, event.amount_cash
-    yield LedgerAccount.POOL, event.pool, asset, -amount
-    yield LedgerAccount.WALLETS, asset, asset, amount
+    yield POOL, event.pool, asset, -amount
+    yield WALLETS, asset, asset, amount
 
 
 def _closed(book: Book, fill: m.AdlFilled, amounts: Sequence[int]) -> Iterator[Posting]:
@@ -258,24 +270,24 @@ def _closed(book: Book, fill: m.AdlFilled, amounts: Sequence[int]) -> Iterator[P
     asset, name = state.terms.settle, fill.contract
     lots, cost, realized_pnl, margin_returned, fee, pool_cost, pool_realized_pnl = amounts
     to_wallet = realized_pnl + margin_returned - fee
-    yield LedgerAccount.POSITIONS, name, asset, cost
+    yield POSITIONS, name, asset, cost
     if margin_returned:
-        yield LedgerAccount.MARGINS, name, asset, -margin_returned
-    yield LedgerAccount.WALLETS, asset, asset, to_wallet
+        yield MARGINS, name, asset, -margin_returned
+    yield WALLETS, asset, asset, to_wallet
     if fee:
-        yield LedgerAccount.FEES, asset, asset, fee
-    yield LedgerAccount.INVENTORY, name, asset, pool_cost
-    yield LedgerAccount.POOL, fill.pool, asset, pool_realized_pnl
+        yield FEES, asset, asset, fee
+    yield INVENTORY, name, asset, pool_cost
+    yield POOL, fill.pool, asset, pool_realized_pnl
     unit, lots = lots_unit(name), fill.side.sign * lots
-    yield LedgerAccount.POSITIONS, name, unit, -lots
-    yield LedgerAccount.INVENTORY, name, unit, lots
+    yield POSITIONS, name, unit, -lots
+    yield INVENTORY, name, unit, lots
 
 
 def _loss_socialized(book: Book, event: m.LossSocialized) -> Iterator[Posting]:
     state = book.contracts[event.contract]
     asset, total = state.terms.settle, sum(event.amount_cash)
-    yield LedgerAccount.POSITIONS, event.contract, asset, -total
-    yield LedgerAccount.POOL, state.pool, asset, total
+    yield POSITIONS, event.contract, asset, -total
+    yield POOL, state.pool, asset, total
 
 
 _POSTINGS: dict[type[Event], Callable[[Book, Any], Iterable[Posting]]] = {

@@ -581,6 +581,9 @@ class Wallets(Table):
     @contextmanager
     def followed_margins(self, accounts: Iterable[int]) -> Iterator[None]:
         """Carry changes of accounts' own margin over to the margin that the venue submitted."""
+        if not self.margins.size:
+            yield
+            return
         followed = [account for account in set(accounts) if self.margins.margin_of(account)]
         before = [self.own_margin(account) for account in followed]
         yield

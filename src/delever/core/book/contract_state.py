@@ -563,8 +563,14 @@ class ContractState:
         with wallets.followed_margins(fills.accounts):
             self.reduce_positions(side, wallets, np.array(fills.accounts), *closed)
             wallets.add_all(fills.accounts, paid)
-        reduced = (columns[name] for name in ("takeover", "lots", "pool_cost_cash"))
-        for takeover, lots, cost in zip(*reduced, strict=True):
+        reduced: dict[int, list[int]] = {}
+        for takeover, lots, cost in zip(
+            columns["takeover"], columns["lots"], columns["pool_cost_cash"], strict=True
+        ):
+            of_tranche = reduced.setdefault(takeover, [0, 0])
+            of_tranche[0] += lots
+            of_tranche[1] += cost
+        for takeover, (lots, cost) in reduced.items():
             self.inventory[side.opposite].reduce(takeover, lots, cost)
 
     def subtract_from_wallets(self, side: Side, rows: Ints, wallets: Wallets) -> None:

@@ -134,6 +134,8 @@ def _skips(
     amounts: Ints | None = None,
 ) -> list[CounterpartySkipped]:
     """Return the events of excluded rows, in order of rank."""
+    if not excluded.any():
+        return []
     queue = adl_round.queue
     valuation, names = queue.valuation, adl_round.book.accounts.names
     return [

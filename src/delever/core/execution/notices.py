@@ -18,7 +18,7 @@ from delever.core.messages import (
 )
 
 _NOTIFIED = frozenset(
-    {AdlFilled, AdlStarted, AdlStopped, AdlExhausted, Compensated, MarkUnconfirmed, MarkConfirmed}
+    {AdlStarted, AdlStopped, AdlExhausted, Compensated, MarkUnconfirmed, MarkConfirmed}
 )
 
 
@@ -26,14 +26,14 @@ def notices_of(events: Iterable[Event]) -> Iterator[Notice]:
     """Yield the notices of a step's events: the operator's first, then by account and contract."""
     by_account: dict[tuple[str, str], Notice] = {}
     for event in events:
-        if type(event) not in _NOTIFIED:
-            continue
-        if not isinstance(event, AdlFilled):
+        if type(event) is AdlFilled:
+            key = event.account, event.contract
+            if key in by_account:
+                _add(by_account[key].numbers, event)
+            else:
+                by_account[key] = _fill_notice(event)
+        elif type(event) in _NOTIFIED:
             yield _notice_of(event)
-        elif (key := (event.account, event.contract)) in by_account:
-            _add(by_account[key].numbers, event)
-        else:
-            by_account[key] = _fill_notice(event)
     yield from (by_account[key] for key in sorted(by_account))
 
 

@@ -80,7 +80,9 @@ def _parts(
         return [0] * len(lots)
     left, left_lots, parts = list(amounts), list(held_lots), []
     for owner, closed in zip(owners, lots, strict=True):
-        part = share_floor(left[owner], closed, left_lots[owner])
+        part = left[owner]
+        if closed < left_lots[owner]:
+            part = share_floor(part, closed, left_lots[owner])
         parts.append(part)
         left[owner] -= part
         left_lots[owner] -= closed

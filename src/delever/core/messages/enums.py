@@ -18,7 +18,10 @@ class Side(StrEnum):
     @property
     def opposite(self) -> "Side":
         """The other side."""
-        return Side.SHORT if self is Side.LONG else Side.LONG
+        return _SHORT if self is _LONG else _LONG
+
+
+_LONG, _SHORT = Side  # Python 3.11 looks a member of an enumeration up in Python code
 
 
 class ContractKind(StrEnum):

@@ -278,10 +278,10 @@ def _order(valuation: SideValuation, score: Score, eligible: Bools) -> Ints:
 def _ineligible(valuation: SideValuation, ranking: Ranking) -> dict[Reason, Ints]:
     """Return the rows that are not ranked, each under the first reason that applies."""
     size = valuation.size
-    exempt = valuation.terms.adl_exempt or ranking.exempts(valuation.terms)
+    whole = _exemption(valuation.terms, ranking)
+    if whole is not None:
+        return {whole: np.arange(size)} if size else {}
     reasons: list[tuple[Reason, Bools]] = [
-        (Reason.ADL_NOT_USED, np.full(size, not ranking.closes)),
-        (Reason.EXEMPT_CONTRACT, np.full(size, exempt)),
         (Reason.EXEMPT_ACCOUNT, valuation.account_exempt),
         (Reason.STALE_ROW, valuation.stale),
         (Reason.POSITION_UNDER_LIQUIDATION, valuation.under_liquidation),
@@ -294,11 +294,20 @@ def _ineligible(valuation: SideValuation, ranking: Ranking) -> dict[Reason, Ints
     found: dict[Reason, Ints] = {}
     excluded = np.zeros(size, bool)
     for reason, applies in reasons:
-        rows = np.flatnonzero(applies & ~excluded)
-        excluded |= applies
-        if len(rows):
-            found[reason] = rows
+        if applies.any():
+            rows = np.flatnonzero(applies & ~excluded)
+            excluded |= applies
+            if len(rows):
+                found[reason] = rows
     return found
+
+
+def _exemption(terms: ContractTerms, ranking: Ranking) -> Reason | None:
+    """Return why no position of a contract is ranked, or None where they may be."""
+    if not ranking.closes:
+        return Reason.ADL_NOT_USED
+    exempt = terms.adl_exempt or ranking.exempts(terms)
+    return Reason.EXEMPT_CONTRACT if exempt else None
 
 
 # --- indicators as venues publish them ---

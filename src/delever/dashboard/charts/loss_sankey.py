@@ -66,7 +66,8 @@ def loss_sankey(flows: Sequence[LossFlow], asset: str) -> dict[str, Any]:
 def _node(name: str, losses: Sequence[LossFlow], asset: str) -> dict[str, Any]:
     parts = (flow.amount for flow in losses if name in {DEFICIT, flow.outlet, flow.payer})
     total = sum(parts, Decimal(0))
-    label = {"color": GRAY, "fontSize": 12, "formatter": f"{name}\n{about(total)} {asset}"}
+    text = f"{name}\n{about(total)} {asset}"
+    label = {"color": GRAY, "fontSize": 12, "lineHeight": 15, "formatter": text}
     color = _COLORS.get(name, GRAY)
     return {"name": name, "itemStyle": {"color": color, "borderWidth": 0}, "label": label}
 

@@ -174,11 +174,13 @@ def set_labels(element: ui.table, **labels: str) -> None:
 class PagedTable:
     """A table of which the browser has one page of `page_rows` rows; it is sorted here."""
 
-    def __init__(self, columns: Sequence[Column], key: str, page_rows: int = PAGE_ROWS) -> None:
+    def __init__(
+        self, columns: Sequence[Column], key: str, page_rows: int = PAGE_ROWS, *, card: str = ""
+    ) -> None:
         self._page_rows = page_rows
         self._rows: Sequence[dict[str, Any]] = ()
         self._numeric = {column.name for column in columns if column.kind in _NUMERIC}
-        self.element = self._table = table(columns, [], key)
+        self.element = self._table = table(columns, [], key, card=card)
         self._table.pagination = {"rowsPerPage": self._page_rows, "page": 1, "rowsNumber": 0}
         self._table.props["rows-per-page-options"] = [self._page_rows]
         self._table.on("request", lambda event: self._display(event.args["pagination"]))

@@ -152,14 +152,14 @@ async def show(client: ApiClient, episode: int) -> None:
                 fund = html()
                 files.buttons()
             with panel("Who was closed", about="by account; cost is the haircut against the mark"):
-                accounts = PagedTable(_ACCOUNTS, "account", page_rows=20)
+                accounts = PagedTable(_ACCOUNTS, "account", page_rows=20, card=_ACCOUNT_CARD)
             with panel("Step by step", about="liquidation, takeover, trigger, rounds, stop"):
-                steps = PagedTable(_STEPS, "id")
+                steps = PagedTable(_STEPS, "id", card=_STEP_CARD)
             with panel("Rounds", about="each can be computed again from the journal"):
                 rounds = PagedTable(_ROUNDS, "id")
                 recompute = _Recompute(frame)
             with panel("Fills"):
-                fills = PagedTable(_FILLS, "fill")
+                fills = PagedTable(_FILLS, "fill", card=_FILL_CARD)
                 action_button(frame, CANCEL_FILL)
     await frame.connect()
     if not await frame.exists("ADL event", str(episode), frame.client.waterfall(episode)):
@@ -201,6 +201,28 @@ _EPISODE_CARD = (
     "<span :class=\"'state state-' + props.row.state_kind\">{{props.row.state}}</span></div>"
     '<div class="quiet">{{props.row.trigger}}, {{props.row.started}}, '
     "{{props.row.fills}} fills</div>"
+)
+
+
+_ACCOUNT_CARD = (
+    '<div><a v-if="props.row.account_href" :href="props.row.account_href">{{props.row.account}}</a>'
+    "<span v-else>{{props.row.account}}</span> {{props.row.quantity}} closed</div>"
+    '<div class="quiet">notional {{props.row.notional}}, cost vs mark {{props.row.haircut}}, '
+    "{{props.row.share}} %</div>"
+)
+
+_STEP_CARD = (
+    "<div>{{props.row.time}} <b>{{props.row.event}}</b></div>"
+    '<div class="quiet">{{props.row.detail}}<span v-if="props.row.quantity">; '
+    '{{props.row.quantity}}</span><span v-if="props.row.price"> at {{props.row.price}}</span>'
+    '<span v-if="props.row.to_fund">; to the fund {{props.row.to_fund}}</span></div>'
+)
+
+_FILL_CARD = (
+    '<div><a v-if="props.row.account_href" :href="props.row.account_href">{{props.row.account}}</a>'
+    "<span v-else>{{props.row.account}}</span> {{props.row.quantity}} at {{props.row.price}}</div>"
+    '<div class="quiet">fill {{props.row.fill}}, rank {{props.row.rank}}, realized '
+    "{{props.row.realized}}, {{props.row.state}}</div>"
 )
 
 
@@ -431,6 +453,7 @@ def _fill_row(frame: PageFrame, fill: FillResponse) -> dict[str, Any]:
     cancelled = fill.cancelled_sequence
     return {
         "fill": fill.fill,
+        "fill_href": frame.url(f"/fills/{fill.fill}"),
         "account": fill.account,
         "account_href": frame.account_url(fill.account, contract=fill.contract, side=fill.side),
         "quantity": fill.quantity,

@@ -271,6 +271,21 @@ def _marks(frame: pl.DataFrame) -> str:
     return f"The marks that {count(frame.height, 'queue')} of Hyperliquid imply."
 
 
+def _reproduction(frame: pl.DataFrame) -> str:
+    holds = frame.filter(pl.col("verdict") == "holds").height
+    return f"Of {count(frame.height, 'published figure')}, {holds} hold as they were published."
+
+
+def _whole_book(frame: pl.DataFrame) -> str:
+    policies = frame.filter(pl.col("policy") != "venue").height
+    return f"Whom the venue closed, and whom {count(policies, 'other choice')} would have closed."
+
+
+def _instances(frame: pl.DataFrame) -> str:
+    instances = frame.filter(pl.col("instance") != "all")["instance"].n_unique()
+    return f"Policies on {count(instances, 'instance')}: each measure, and its mean over all."
+
+
 STUDY_KINDS: Sequence[StudyKind] = (
     StudyKind("Fund size", ("fund", "adl", "cost"), _fund, "fund"),
     StudyKind("Sweep", ("rules", "fund", "measure", "mean", "low", "high"), _intervals, "interval"),
@@ -285,5 +300,8 @@ STUDY_KINDS: Sequence[StudyKind] = (
     StudyKind("Replay by rule set", ("rules", "unexplained", "rank_correlation"), _rules),
     StudyKind("Replay by formula", ("formula", "correlation", "above_published"), _formulas),
     StudyKind("Marks of the replay", ("coin", "closed_at", "valued_at"), _marks),
+    StudyKind("Published figures", ("published", "computed", "verdict"), _reproduction),
+    StudyKind("Policies on a whole book", ("policy", "touched", "newly_touched"), _whole_book),
+    StudyKind("Policies on instances", ("policy", "instance", "unfilled"), _instances),
 )
 """Kinds of tables, in the order in which a table is compared with them."""

@@ -93,7 +93,7 @@ def bench(
 
         >>> table = bench(["queue", "wealth_pro_rata"], ["largest_survivor"])
         >>> table.filter(instance="all").select("policy", "largest_survivor").rows()
-        [('queue', 0.9), ('wealth_pro_rata', 0.473684)]
+        [('queue', 0.9), ('wealth_pro_rata', 0.47368)]
     """
     names = list(BUILDERS) if instances is None else list(instances)
     chosen = [shipped_policy(each) if isinstance(each, str) else each for each in policies]
