@@ -156,6 +156,16 @@ def pool_amended(model: Model, command: m.AmendPool) -> list[Event] | Reason:
     return events
 
 
+def plan_wait_set(model: Model, command: m.SetPlanWait) -> list[Event] | Reason:
+    """Return the new wait of a contract's rounds, or the reason of its rejection."""
+    contract = model.contracts.get(command.contract)
+    if contract is None:
+        return Reason.UNKNOWN_CONTRACT
+    if contract.status == "settled":
+        return Reason.CONTRACT_SETTLED
+    return [m.PlanWaitSet(contract=contract.name, wait_ms=command.wait_ms, note=command.note)]
+
+
 def plan_accepted(model: Model, command: m.AllocateAdl) -> list[Event] | Reason:
     """Return the acceptance of a plan that is awaited; its rounds are checked as they run."""
     for planned in command.rounds:

@@ -602,15 +602,10 @@ def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
     return [m.AdlForced(contract=contract.name, note=command.note)]
 
 
-def _plan_wait(model: Model, command: m.SetPlanWait) -> list[Event]:
-    contract = _contract(model, command.contract)
-    if contract.status == "settled":
-        raise RejectedError(Reason.CONTRACT_SETTLED)
-    return [m.PlanWaitSet(contract=contract.name, wait_ms=command.wait_ms, note=command.note)]
-
-
-def _planned(model: Model, command: m.AllocateAdl) -> list[Event]:
-    return _unless_rejected(amendment_oracle.plan_accepted(model, command))
+def _planned(model: Model, command: m.AllocateAdl | m.SetPlanWait) -> list[Event]:
+    if isinstance(command, m.AllocateAdl):
+        return _unless_rejected(amendment_oracle.plan_accepted(model, command))
+    return _unless_rejected(amendment_oracle.plan_wait_set(model, command))
 
 
 def _check_pool(model: Model, name: str, asset: str) -> None:
@@ -795,7 +790,7 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.Compensate: _compensate,
     m.PauseAdl: _paused,
     m.ForceAdl: _forced,
-    m.SetPlanWait: _plan_wait,
+    m.SetPlanWait: _planned,
     m.AllocateAdl: _planned,
     m.ConfirmMark: _confirmed,
     m.SetTime: lambda _model, _command: [],
