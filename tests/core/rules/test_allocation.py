@@ -36,6 +36,17 @@ def test_allocation(row: Row) -> None:
         assert ",".join(map(str, lots)) == row["lots"]
 
 
+def test_lots_beyond_the_columns_are_shared_exactly_whatever_the_weights() -> None:
+    """CORE-04: 128 bits of rounding do not suffice for 2^60 lots, even with weights below 2^61."""
+    wanted, caps = 2_172_702_103_645_270_178, [2**61] * 3
+    weights = [7_131_682_469, 133_183_682, 31_926_763_740_664_318]
+    exact = [Fraction(wanted * weight, sum(weights)) for weight in weights]
+    shared = share_by_weight(wanted, np.array(caps), np.array(weights)).tolist()
+    assert sum(shared) == wanted
+    assert all(abs(lots - part) < 1 for lots, part in zip(shared, exact, strict=True))
+    assert shared == share(wanted, caps, weights)
+
+
 @given(members, st.integers(0, 700))
 def test_lots_are_neither_lost_nor_created(rows: list[tuple[int, int]], wanted: int) -> None:
     """CORE-04"""
