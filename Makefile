@@ -4,6 +4,8 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	echo $$python && break; done)
 SEED ?= $(shell date +%s)
 STEPS ?= 100000000
+SEEDS ?= 1
+COMMANDS ?= 10000
 comma := ,
 UV := .venv/bin/uv
 # Tests often wait for other processes, so that three workers use two cores better than two.
@@ -15,7 +17,7 @@ PYTEST := .venv/bin/pytest $(PYTEST_OPTIONS)
 install = $(UV) pip install --quiet --python $(1)/bin/python --editable '.$(2)' \
 	$(if $(3),--constraints $(3) --build-constraints constraints.txt)
 
-.PHONY: help demo serve test check unit browser test-random test-latest slow sim fuzz mutation coverage \
+.PHONY: help demo serve test check unit browser test-random test-latest slow sim chaos fuzz mutation coverage \
 	bench bench-large docs site venue dist upgrade clean
 
 help: ## list the targets
@@ -54,6 +56,10 @@ slow: .venv/dev browser ## run the slow tests too, and the property tests a hund
 
 sim: .venv/dev ## run the fault simulation for STEPS=n steps (10^8) from SEED=n on; see docs/testing.md
 	.venv/bin/python tests/fault_simulation/delever_sim.py --seed $(SEED) --steps $(STEPS)
+
+chaos: .venv/dev ## inject faults into three replicas and three brokers: SEED=n, SEEDS=n, COMMANDS=n
+	PYTHONPATH=tests .venv/bin/python tests/replication/chaos.py --seed $(SEED) \
+		--seeds $(SEEDS) --commands $(COMMANDS)
 
 fuzz: .venv-fuzz/fuzz ## let atheris search every parser for a minute
 	.venv-fuzz/bin/python benchmarks/fuzz.py

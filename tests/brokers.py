@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,30 +22,40 @@ listen: "127.0.0.1:{client}"
 http: "127.0.0.1:{monitor}"
 max_payload: {payload}
 jetstream {{ store_dir: "{store}", sync_interval: always, max_file: 1GB }}
-cluster {{ name: venue, listen: "127.0.0.1:{route}", routes: [{routes}] }}
+cluster {{
+  name: venue, listen: "127.0.0.1:{route}", routes: [{routes}]
+  no_advertise: true, advertise: "127.0.0.1:1"
+}}
 """
 
 
 class Brokers:
-    """Three brokers; numbers are 0 to 2, ports are free ones of 127.0.0.1."""
+    """Three brokers; numbers are 0 to 2, ports are free ones of 127.0.0.1.
+
+    They announce no addresses, so that nothing connects but by its configuration.
+    """
 
     def __init__(self, folder: Path, payload: int = 1_000_000) -> None:
         self._folder = folder
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         ports = free_ports(9)
-        self.clients, self._routes, self._monitors = ports[:3], ports[3:6], ports[6:]
-        routes = ", ".join(f"nats://127.0.0.1:{port}" for port in self._routes)
+        self.clients, self.routes, self._monitors = ports[:3], ports[3:6], ports[6:]
+        self._payload = payload
         for number in range(3):
-            settings = SETTINGS.format(
-                number=number,
-                client=self.clients[number],
-                monitor=self._monitors[number],
-                route=self._routes[number],
-                routes=routes,
-                store=self.store(number),
-                payload=payload,
-            )
-            (folder / f"n{number}.conf").write_text(settings)
+            self.configure(number, self.routes)
+
+    def configure(self, number: int, routes: Iterable[int]) -> None:
+        """Write the configuration of a broker, which reaches the others by ports alone."""
+        settings = SETTINGS.format(
+            number=number,
+            client=self.clients[number],
+            monitor=self._monitors[number],
+            route=self.routes[number],
+            routes=", ".join(f"nats://127.0.0.1:{port}" for port in routes),
+            store=self.store(number),
+            payload=self._payload,
+        )
+        (self._folder / f"n{number}.conf").write_text(settings)
 
     def store(self, number: int) -> Path:
         return self._folder / f"store{number}"
@@ -83,6 +93,13 @@ class Brokers:
         """Return the files of a stream's messages, the oldest first."""
         found = self.store(number).rglob(f"streams/{name}/msgs/*.blk")
         return sorted(found, key=lambda path: int(path.stem))
+
+    def flip_bit(self, number: int, name: str) -> None:
+        """Flip a bit in the middle of the oldest messages of a broker that does not run."""
+        path = self.block_files(number, name)[0]
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
 
     def leader(self, name: str = "venue") -> int:
         """Return the broker that leads a stream with both followers current; wait for it."""

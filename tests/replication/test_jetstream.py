@@ -5,7 +5,6 @@ import contextlib
 import json
 import signal
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -69,7 +68,7 @@ def test_flipped_bits_in_a_block_are_a_gap_until_another_broker_answers(brokers:
     using(brokers.address("flipped"), fill)
     damaged = (brokers.leader("flipped") + 1) % 3
     brokers.kill(damaged, signal.SIGTERM)
-    flip_bit(brokers.block_files(damaged, "flipped")[0])
+    brokers.flip_bit(damaged, "flipped")
     brokers.start(damaged)
     brokers.leader("flipped")
 
@@ -87,12 +86,6 @@ def test_flipped_bits_in_a_block_are_a_gap_until_another_broker_answers(brokers:
         assert all(found == expected + 1 for expected, found in gaps)
 
     using(brokers.address("flipped"), use)
-
-
-def flip_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 def test_without_a_majority_nothing_is_acknowledged_and_later_stored_once(brokers: Brokers) -> None:

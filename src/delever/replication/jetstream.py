@@ -6,6 +6,7 @@ the client's own defaults leave a stopped broker after minutes.
 """
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Sequence
@@ -39,8 +40,11 @@ PENDING_BYTES = 256 * 1024 * 1024
 END_OF_BATCH = "204"
 NOT_FOUND = "404"
 STREAM_NOT_FOUND = 10_059
-CONNECT_TIMEOUT_S = 10
-"""How long a start waits for the first broker that answers."""
+CONNECT_TIMEOUT_S = 30
+"""How long a start waits for a broker, and for a leader: an election takes up to 9 seconds."""
+
+RETRY_S = 0.1
+"""Pause of a start before it asks again."""
 
 
 class StreamAddress(NamedTuple):
@@ -97,7 +101,7 @@ class JetStreamLog:
         version = f"{found.major}.{found.minor}.{found.patch}"
         check_version(_broker_of(self._client), version)
         self.max_body_bytes = self._client.max_payload - HEADER_BYTES
-        check_stream(self.address.name, await self._settings())
+        check_stream(self.address.name, await self._settings_once_led())
         self._inbox = self._client.new_inbox()
         self._answers = await self._client.subscribe(
             f"{self._inbox}.*", pending_msgs_limit=-1, pending_bytes_limit=PENDING_BYTES
@@ -106,7 +110,21 @@ class JetStreamLog:
     async def close(self) -> None:
         """Close the connection."""
         if self._client.is_connected or self._client.is_reconnecting:
-            await self._client.close()
+            # uvloop raises RuntimeError for a last write to a connection that a broker has closed.
+            with contextlib.suppress(NatsError, OSError, RuntimeError):
+                await self._client.close()
+
+    async def _settings_once_led(self) -> dict[str, Any]:
+        """Return the stream's configuration; ask again while brokers elect a leader."""
+        clock = asyncio.get_running_loop().time
+        end_s = clock() + self._timeout_s
+        while True:
+            try:
+                return await self._settings()
+            except LogUnavailable:
+                if clock() >= end_s:
+                    raise
+            await asyncio.sleep(RETRY_S)
 
     async def _settings(self) -> dict[str, Any]:
         """Return the stream's configuration; create the stream where there is none."""
