@@ -43,8 +43,8 @@ curl -H 'Authorization: Bearer ID.SECRET' "$url/contracts/BTCUSDT/queue?side=sho
 [configuration](config.md). The role `read` reads everything; `trade-account` the market and its
 own accounts; `ingest` submits commands; `operate` also an operator's: fund_pool, move_contract,
 amend_contract, amend_pool, delist_contract, settle_contract, cancel_adl, pause_adl, force_adl,
-confirm_mark and compensate, with a note that gives the reason. With `[api] anonymous_read` the
-market, queues and ADL episodes need no key.
+set_plan_wait, allocate_adl, confirm_mark and compensate, with a note that gives the reason. With
+`[api] anonymous_read` the market, queues and ADL episodes need no key.
 
 **Names.** Where an answer lists several accounts (queues, episodes, fills, streams), `read` sees
 all names, an account's key its own, and an anonymous visitor none: the others are `masked:...`,
@@ -241,6 +241,8 @@ async def _exchange(caller: httpx2.AsyncClient, service: Service, name: str) -> 
     if answer.status_code not in {200, 503}:
         raise RuntimeError(f"{name}: {answer.status_code}: {answer.text}")
     request = f"{method} {path}" + (f"\n\n{body}" if body else "")
+    if "octet-stream" in answer.headers["content-type"]:
+        return request, "the book as bytes (application/octet-stream)"
     return request, json.dumps(_cut(answer.json()), indent=1)
 
 

@@ -34,6 +34,8 @@ ROWS = (
     messages.BalanceRow,
     messages.MarginTier,
     messages.CollateralTier,
+    messages.PlannedRound,
+    messages.PlannedFill,
     messages.TriggerLimits,
     messages.MarkLimits,
 )
@@ -106,6 +108,18 @@ MEANINGS = {
     "invalid_depth_order": "Depth is not sorted by price, best first.",
     "no_open_position": "The account has no such position.",
     "missing_mark_price": "The contract has no mark yet.",
+    "invalid_digest": "Not 64 hexadecimal digits in lower case.",
+    "empty_plan": "The plan has no rounds, or a round has no fills.",
+    "plan_not_awaited": "No round of the contract and side waits for a plan: see `set_plan_wait`.",
+    "plan_too_late": "The wait is over, and the policy of the rule set runs: wait longer, or plan "
+    "faster.",
+    "plan_stale": "The plan is of a book before the request: plan again from the present book.",
+    "plan_exceeds_round": "The plan closes more lots than the round wants now; the value is the "
+    "plan's.",
+    "plan_exceeds_position": "The plan closes more than the position or its cap allows.",
+    "price_beyond_plan_limit": "The ADL price is worse for the accounts than the plan's limit.",
+    "counterparty_ineligible": "ADL may not close the position: it is not ranked, or the fill "
+    "would bankrupt it.",
     "no_inventory_to_close": "No trigger of the rule set has inventory to close.",
     "adl_queue_not_supported": "The rule set has no ADL; it socializes losses instead.",
     "stale_version": "The row is older than the account's current version.",

@@ -9,6 +9,13 @@
     delever serve -c venue.toml &     (a key with the roles ingest, operate and read)
     python examples/tiny_venue.py http://127.0.0.1:8080 engine.SECRET
 
+With a third argument, the milliseconds for which a round of ADL waits for a plan, and a worker
+beside it, the rounds close what is best for the scenarios of the worker:
+
+    export DELEVER_API_KEY=engine.SECRET
+    delever lab allocate --server http://127.0.0.1:8080 --model student_t --count 500 &
+    python examples/tiny_venue.py http://127.0.0.1:8080 engine.SECRET 5000
+
 All numbers are integers: lots of 0.001 BTC, prices in USDT, money in thousandths of a USDT, so that
 lots times price is money. The tick is 1 USDT at first, and amended to 5 USDT in the session.
 Accounts margin in USDT and in BTC: `coins` are thousandths of a BTC, worth a mark each.
@@ -196,9 +203,10 @@ class Link:
 class Venue:
     """Keeps the market and delever consistent with each other."""
 
-    def __init__(self, market: Market, link: Link) -> None:
+    def __init__(self, market: Market, link: Link, plan_wait_ms: int = 0) -> None:
         self.market = market
         self.link = link
+        self.plan_wait_ms = plan_wait_ms  # how long rounds wait for a plan
         self.version = 0
         self.last_fill = 0
         self.inventory = 0  # signed lots that the fund has taken over
@@ -206,6 +214,7 @@ class Venue:
         self.fund_coins = 0  # coins that the fund has taken over
         self.sold_coins = self.proceeds = 0  # what the venue has sold of them, and for how much
         self.in_adl: set[str] = set()
+        self.waits_for_plan = False  # a round of ADL waits for `delever lab allocate --server`
         self.read_until = self.acknowledged = (
             0  # sequences: of the last event read, the last answer
         )
@@ -226,6 +235,9 @@ class Venue:
             tick_size="1", lot_size="0.001",
         )  # fmt: skip
         await send("fund_pool", pool=POOL, amount=text(SEED_MONEY), reason="seed", note="opening")
+        if self.plan_wait_ms:
+            wait = {"contract": CONTRACT, "wait_ms": self.plan_wait_ms}
+            await send("set_plan_wait", **wait, note="rounds wait for plans")
         await send(
             "define_collateral", asset=COIN, margin_currency=ASSET, index_price=str(START),
             tiers=[{"quantity_from": 0, "rate": str(Decimal(COIN_RATE) / 100)}],
@@ -332,6 +344,13 @@ class Venue:
         self.sold_coins += coins
         self.proceeds += proceeds
 
+    async def finish_round(self) -> None:
+        """Trade nothing while a round waits for its plan."""
+        await self.read_and_apply()
+        while self.waits_for_plan:
+            await asyncio.sleep(RETRY_S)
+            await self.read_and_apply()
+
     # --- applying events ---
 
     async def read_and_apply(self) -> None:
@@ -373,13 +392,16 @@ class Venue:
                 self.in_adl.add(event["trigger"])
             case "adl_stopped":
                 self.in_adl.discard(event["trigger"])
+                self.waits_for_plan = self.waits_for_plan and bool(self.in_adl)
             case _:
                 self._apply_terms(event)
         self.event_types.append(kind)
 
     def _apply_terms(self, event: dict[str, Any]) -> None:
-        """Apply an amendment, and the settlement of the contract."""
+        """Apply a wait for a plan, an amendment, and the settlement of the contract."""
         match event["type"]:
+            case "plan_requested" | "round_closed" as kind:
+                self.waits_for_plan = kind == "plan_requested"
             case "contract_amended":
                 self.price_unit = int(event["price_unit"] or event["definition"]["tick_size"])
             case "positions_closed":
@@ -475,6 +497,8 @@ async def turn(venue: Venue, rng: random.Random) -> None:
     venue.submit_changes()
     await venue.submit_mark(market.mark + rng.randrange(-900, 500))
     await venue.liquidate()
+    if venue.plan_wait_ms:
+        await venue.finish_round()
     if rng.random() < 0.6:
         await venue.read_and_apply()
     await venue.unwind() if rng.random() < 0.7 else None
@@ -508,11 +532,11 @@ async def arrive(venue: Venue) -> None:
             return
 
 
-async def main(url: str, key: str) -> None:
+async def main(url: str, key: str, plan_wait_ms: str = "0") -> None:
     rng = random.Random(7)  # noqa: S311 - a market, not a secret
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx2.AsyncClient(base_url=url, headers=headers) as client:
-        venue = Venue(opened_market(rng), Link(client))
+        venue = Venue(opened_market(rng), Link(client), int(plan_wait_ms))
         await session(venue, rng, turns=80)
         for account in venue.market.accounts.values():
             print(account)
@@ -520,4 +544,4 @@ async def main(url: str, key: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]))
+    asyncio.run(main(*sys.argv[1:4]))

@@ -7,6 +7,7 @@ and again. In the end both must hold the same book, to the last unit, and no mon
 import asyncio
 import random
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 import pytest
 from live_server import live_server
 
+import delever
 from delever.config import Config, Role
 from delever.core.book import Book
 from delever.core.book.pool_state import HeldCollateral
@@ -22,6 +24,8 @@ from delever.core.messages import Side
 from delever.core.valuation.insurance import pool_equity
 from delever.core.valuation.multi_asset import collateral_pnl
 from delever.journal import Recorder, verify
+from delever.lab.policies.plans.live.plan_verification import verify_plans
+from delever.lab.policies.plans.live.plan_worker import PlanWorker
 from delever.server.transport.api_keys import ApiKey
 from waiting import PATIENCE_S
 
@@ -169,6 +173,48 @@ def test_venue_and_engine_agree_over_an_unreliable_network(tmp_path: Path, seed:
 
 def sorted_by_number(answered: list[tuple[str, int]]) -> list[tuple[str, int]]:
     return sorted(set(answered), key=lambda each: int(each[0].rpartition("-")[2]))
+
+
+def test_a_worker_makes_the_plans_of_the_rounds(tmp_path: Path) -> None:
+    """The worker runs beside the venue; every accepted plan is proved again from the journal."""
+    path, folder, ended = tmp_path / "j.db", tmp_path / "certificates", threading.Event()
+
+    async def play(url: str) -> tuple[Venue, tuple[int, int]]:
+        rng = random.Random(7)
+        async with client_of(url) as client:
+            venue = Venue(opened_market(rng), Link(client), plan_wait_ms=60_000)
+            money = money_of(venue)
+            await session(venue, rng, TURNS)
+            return venue, money
+
+    def work(url: str) -> None:
+        shocks = [delever.Shock({CONTRACT: move}) for move in ("0.1", "0.3", "-0.1", "-0.3")]
+        worker = PlanWorker(
+            url,
+            f"engine.{SECRET}",
+            lambda _book: shocks,
+            folder=folder,
+            ties="pro_rata",
+            slippage="0.01",
+            log=lambda _line: None,
+        )
+        with worker:
+            while not ended.wait(0.02):
+                worker.make_plans()
+
+    with live_server(served_from(path)) as server:
+        server.service.keyring.add(ApiKey("engine", ROLES, (), SECRET.encode()))
+        thread = threading.Thread(target=work, args=(server.url,))
+        thread.start()
+        try:
+            venue, money = asyncio.run(play(server.url))
+        finally:
+            ended.set()
+            thread.join()
+    check(venue, path, money)
+    plans = verify_plans(path, folder)
+    assert plans.height == venue.event_types.count("plan_accepted") > 0
+    assert set(plans["finding"]) == {""}
 
 
 def test_a_fill_of_a_traded_position_is_cancelled_and_adl_runs_again(tmp_path: Path) -> None:

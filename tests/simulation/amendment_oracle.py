@@ -1,4 +1,4 @@
-"""The events of an amendment of a contract or a pool, predicted, or the reason of its rejection."""
+"""The events of an amendment or a plan, predicted, or the reason of its rejection."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -124,8 +124,14 @@ def pool_amended(model: Model, command: m.AmendPool) -> list[Event] | Reason:
     }
     definition = msgspec.structs.replace(pool.definition, **given)
     members = model.members(pool.name)
-    for limits in (definition.limits, *(member.definition.limits for member in members)):
-        if trigger_oracle.ignores_a_limit(limits, definition.rules):
+    if trigger_oracle.ignores_a_limit(definition.limits, definition.rules):
+        return Reason.LIMIT_NOT_SUPPORTED
+    needed = (definition.limits.vault_cap, definition.limits.loss_threshold)
+    is_vault = definition.rules.partition("+")[0] == "hyperliquid"
+    if definition.managed and is_vault and None in needed:
+        return Reason.LIMIT_REQUIRED
+    for member in members:
+        if trigger_oracle.ignores_a_limit(member.definition.limits, definition.rules):
             return Reason.LIMIT_NOT_SUPPORTED
     events: list[Event] = [
         m.AdlStopped(
@@ -148,3 +154,32 @@ def pool_amended(model: Model, command: m.AmendPool) -> list[Event] | Reason:
         )
         events.append(haircut)
     return events
+
+
+def plan_wait_set(model: Model, command: m.SetPlanWait) -> list[Event] | Reason:
+    """Return the new wait of a contract's rounds, or the reason of its rejection."""
+    contract = model.contracts.get(command.contract)
+    if contract is None:
+        return Reason.UNKNOWN_CONTRACT
+    if contract.status == "settled":
+        return Reason.CONTRACT_SETTLED
+    return [m.PlanWaitSet(contract=contract.name, wait_ms=command.wait_ms, note=command.note)]
+
+
+def plan_accepted(model: Model, command: m.AllocateAdl) -> list[Event] | Reason:
+    """Return the acceptance of a plan that is awaited; its rounds are checked as they run."""
+    for planned in command.rounds:
+        request = model.contracts[planned.contract].plan_requests.get(planned.side)
+        if request is None:
+            return Reason.PLAN_NOT_AWAITED
+        if command.time_ms >= request[1]:
+            return Reason.PLAN_TOO_LATE
+        if command.book_sequence < request[0]:
+            return Reason.PLAN_STALE
+    accepted = m.PlanAccepted(
+        book_sequence=command.book_sequence,
+        certificate=command.certificate,
+        contracts=tuple(dict.fromkeys(planned.contract for planned in command.rounds)),
+        note=command.note,
+    )
+    return [accepted]

@@ -17,7 +17,7 @@ from event_reader import Reader
 from loss_oracle import check_last_resorts
 from model import AuditError, Contract, Model, expect, same
 from pool_audit import check_all_triggers, check_depth, check_pools, is_monitored
-from round_audit import check_rounds
+from round_audit import check_rounds, lots_of_plan
 from settlement_oracle import check_loss_shared
 from takeover_audit import manage, net, settle_closed, settle_netted, take_over
 
@@ -46,6 +46,8 @@ class Auditor:
             right = fault or answer(self.model, command)
             if self._vast and too_large(events):
                 right = Reason.EXCEEDS_NUMERIC_RANGE
+            if isinstance(command, m.AllocateAdl) and has_fault_of_plan(events):
+                right = events[0].reason
             if isinstance(right, Reason):
                 self._check_rejected(reader, command, right)
             else:
@@ -84,6 +86,8 @@ class Auditor:
         for event in too_old(self.model):
             reader.take(event)
         manage(reader, takes_over=not isinstance(command, m.AmendContract | m.AmendPool))
+        if isinstance(command, m.AllocateAdl):
+            reader.plan = lots_of_plan(self.model, command)
         forced = command.contract if isinstance(command, m.ForceAdl) else ""
         for forced_now in (forced, ""):
             check_depth(reader)
@@ -91,10 +95,26 @@ class Auditor:
             check_all_triggers(reader)
             check_rounds(reader, forced_now)
             check_last_resorts(reader)
+        same("rounds of the plan that did not run", reader.plan, {})
         check_pools(reader)
         _check_rerated(reader)
         _check_refresh(reader, command)
         _check_notices(reader)
+
+
+PLAN_FAULTS = {
+    Reason.PLAN_NOT_AWAITED,
+    Reason.PLAN_EXCEEDS_ROUND,
+    Reason.PLAN_EXCEEDS_POSITION,
+    Reason.PRICE_BEYOND_PLAN_LIMIT,
+    Reason.COUNTERPARTY_INELIGIBLE,
+}
+
+
+def has_fault_of_plan(events: tuple[Event, ...]) -> bool:
+    """Return whether the rounds of a plan disproved it; the auditor checks those of valid plans."""
+    first = events[0]
+    return isinstance(first, m.Rejected) and first.reason in PLAN_FAULTS
 
 
 def too_large(events: tuple[Event, ...]) -> bool:

@@ -602,6 +602,12 @@ def _forced(model: Model, command: m.ForceAdl) -> list[Event]:
     return [m.AdlForced(contract=contract.name, note=command.note)]
 
 
+def _planned(model: Model, command: m.AllocateAdl | m.SetPlanWait) -> list[Event]:
+    if isinstance(command, m.AllocateAdl):
+        return _unless_rejected(amendment_oracle.plan_accepted(model, command))
+    return _unless_rejected(amendment_oracle.plan_wait_set(model, command))
+
+
 def _check_pool(model: Model, name: str, asset: str) -> None:
     if name not in model.pools:
         raise RejectedError(Reason.UNKNOWN_POOL)
@@ -784,6 +790,8 @@ ANSWERS: dict[type[m.Command], Callable[[Model, Any], list[Event] | None]] = {
     m.Compensate: _compensate,
     m.PauseAdl: _paused,
     m.ForceAdl: _forced,
+    m.SetPlanWait: _planned,
+    m.AllocateAdl: _planned,
     m.ConfirmMark: _confirmed,
     m.SetTime: lambda _model, _command: [],
     m.RefreshRatings: lambda _model, _command: [],

@@ -274,6 +274,7 @@ def _moved(model: Model, event: m.ContractMoved) -> None:
     expect(not contract.active, "ADL goes on in another pool", contract.name)
     contract.warned.clear()
     contract.exhausted_lots.clear()
+    contract.plan_requests.clear()
     for each in model.pools.values():
         each.monitored.discard(contract.name)
 
@@ -349,6 +350,7 @@ def _status(model: Model, event: m.ContractStatusSet) -> None:
     contract = model.contracts[event.contract]
     contract.status, contract.fund_pays = event.status, event.fund_pays
     contract.exhausted_lots.clear()
+    contract.plan_requests.clear()
 
 
 def _contract_settled(model: Model, event: m.ContractSettled) -> None:
@@ -366,6 +368,7 @@ def _contract_settled(model: Model, event: m.ContractSettled) -> None:
     contract.warned.clear()
     contract.stale.clear()
     contract.exhausted_lots.clear()
+    contract.plan_requests.clear()
     contract.rated_used = None
     model.orders = {key: ids for key, ids in model.orders.items() if key[1] != contract.name}
     for pool in model.pools.values():
@@ -550,6 +553,7 @@ def _stopped(model: Model, event: m.AdlStopped) -> None:
     del contract.active[event.trigger]
     if not contract.active:
         contract.exhausted_lots.clear()
+        contract.plan_requests.clear()
 
 
 def _paused(model: Model, event: m.AdlPaused) -> None:
@@ -570,7 +574,23 @@ def _notice(model: Model, event: m.Notice) -> None:
 
 
 def _round(model: Model, event: m.RoundClosed) -> None:
-    model.contracts[event.contract].exhausted_lots.pop(event.side, None)
+    contract = model.contracts[event.contract]
+    contract.exhausted_lots.pop(event.side, None)
+    request = contract.plan_requests.pop(event.side, None)
+    if request and event.filled_lots < event.wanted_lots:
+        contract.plan_requests[event.side] = model.sequence, request[1]
+
+
+def _plan_wait(model: Model, event: m.PlanWaitSet) -> None:
+    contract = model.contracts[event.contract]
+    contract.plan_wait_ms = event.wait_ms
+    if event.wait_ms == 0:
+        contract.plan_requests.clear()
+
+
+def _plan_requested(model: Model, event: m.PlanRequested) -> None:
+    contract = model.contracts[event.contract]
+    contract.plan_requests[Side(event.side)] = model.sequence, event.until_ms
 
 
 def _exhausted(model: Model, event: m.AdlExhausted) -> None:
@@ -619,6 +639,9 @@ EFFECTS: dict[type[Event], Callable[[Model, Any], None]] = {
     m.AdlStopped: _stopped,
     m.AdlPaused: _paused,
     m.AdlForced: lambda _model, _event: None,
+    m.PlanWaitSet: _plan_wait,
+    m.PlanRequested: _plan_requested,
+    m.PlanAccepted: lambda _model, _event: None,
     m.AdlFilled: _filled,
     m.FillCancelled: _cancelled,
     m.LossSocialized: _socialized,

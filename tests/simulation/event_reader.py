@@ -18,6 +18,7 @@ class Reader:
         self.events = events
         self.at = 0
         self.capped: set[tuple[str, str]] = set()  # sides with a round under a cap per account
+        self.plan: dict[tuple[str, str], dict[tuple[str, int], int]] = {}  # lots by position
 
     @property
     def rest(self) -> tuple[Event, ...]:

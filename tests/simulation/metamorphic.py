@@ -90,6 +90,12 @@ def renamed(commands: Sequence[m.Command]) -> tuple[list[m.Command], dict[str, s
             case m.DefineAccount():
                 owner = new.get(command.owner, command.owner)
                 transformed.append(changed(row(command), owner=owner))
+            case m.AllocateAdl():
+                rounds = tuple(
+                    msgspec.structs.replace(planned, fills=tuple(map(row, planned.fills)))
+                    for planned in command.rounds
+                )
+                transformed.append(changed(command, rounds=rounds))
             case m.Takeover() | m.Compensate() | m.SetAccountMargin():
                 transformed.append(row(command))
             case _:

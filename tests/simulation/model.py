@@ -225,6 +225,8 @@ class Contract:
         self.mark_rejected = False
         self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted_lots: dict[Side, int] = {}
+        self.plan_wait_ms = 0
+        self.plan_requests: dict[Side, tuple[int, int]] = {}  # sequence, end of the wait
 
     def define(self, definition: m.DefineContract, tick: Fraction) -> None:
         """Set the terms; `tick` is the unit of prices, `grid` the tick of trades."""

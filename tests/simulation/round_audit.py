@@ -1,6 +1,7 @@
 """ADL rounds, checked event by event: skips, fills, the summary, and what is left over."""
 
 from collections.abc import Collection
+from fractions import Fraction
 
 import round_oracle
 import trigger_oracle
@@ -55,31 +56,90 @@ def _check_side(
     model = reader.model
     if (contract.name, side) in reader.capped:
         return
-    rules = model.pools[contract.pool].venue
-    if rules in OWN_ACCOUNTS_FIRST:
+    planned = None if forced else reader.plan.pop((contract.name, side), None)
+    if not forced and planned is None and contract.plan_wait_ms:
+        if side not in contract.plan_requests:
+            _check_request(reader, contract, side, active)
+        if side in contract.plan_requests and model.time_ms < contract.plan_requests[side][1]:
+            return
+    if model.pools[contract.pool].venue in OWN_ACCOUNTS_FIRST:
         _check_own_accounts(reader, contract, side, active, forced=forced)
+    closed = _inventory_closed(reader, contract, side, active, forced=forced)
+    if closed is None:
+        return
+    rules, tranches, prices, target = closed
+    start = reader.at
+    while planned is None and _check_netting(reader, contract, side, tranches, prices):
+        pass
+    _check_round(reader, contract, side, rules, tranches, prices, target, planned)
+    if reader.at > start and "cap_per_account" in model.pools[contract.pool].options:
+        reader.capped.add((contract.name, side))
+
+
+Closed = tuple[tuple[str, str], dict[int, Tranche], dict[int, int], int | None]
+"""Trigger and price rule, the tranches closed, the price of each, a pool-level value to reach."""
+
+
+def _inventory_closed(
+    reader: Reader, contract: Contract, side: Side, active: Collection[str], *, forced: bool
+) -> Closed | None:
+    """Return what a round closes of a side, or None where that is nothing."""
+    model = reader.model
+    rules = model.pools[contract.pool].venue
     triggers = [t for t in trigger_oracle.TRIGGERS[rules] if forced or t in active]
     found = {t: round_oracle.tranches_of(model, contract, side, t) for t in triggers}
     trigger = next((t for t in triggers if found[t]), triggers[0] if forced else None)
     if trigger is None:
-        return
+        return None
     tranches = round_oracle.in_turn(contract, side) if forced else found[trigger]
     if not tranches:
-        return
+        return None
     rule = round_oracle.price_rule_of(model.pools[contract.pool], trigger)
     prices, target = _prices_of(reader, contract, side, rule, tranches)
     deficit = trigger_oracle.deficit(model, contract, trigger)
     if not forced and deficit is not None and rules in round_oracle.RESIDUAL:
         tranches = round_oracle.sized(contract, side, tranches, prices, deficit)
         _expect_no_more_than_the_deficit(contract, side, tranches, prices, deficit)
-    if tranches:
-        prices = {takeover: prices[takeover] for takeover in tranches}
-        start = reader.at
-        while _check_netting(reader, contract, side, tranches, prices):
-            pass
-        _check_round(reader, contract, side, (trigger, rule), tranches, prices, target)
-        if reader.at > start and "cap_per_account" in model.pools[contract.pool].options:
-            reader.capped.add((contract.name, side))
+    prices = {takeover: prices[takeover] for takeover in tranches}
+    return ((trigger, rule), tranches, prices, target) if tranches else None
+
+
+def _check_request(reader: Reader, contract: Contract, side: Side, active: Collection[str]) -> None:
+    """Expect the request for a plan, where a round has something to close."""
+    closed = _inventory_closed(reader, contract, side, active, forced=False)
+    wanted = sum(tranche.lots for tranche in closed[1].values()) if closed else 0
+    if closed and wanted != contract.exhausted_lots.get(side):
+        until_ms = reader.model.time_ms + contract.plan_wait_ms
+        requested = m.PlanRequested(
+            contract=contract.name,
+            side=side,
+            trigger=closed[0][0],
+            wanted_lots=wanted,
+            until_ms=until_ms,
+        )
+        reader.take(requested)
+
+
+def lots_of_plan(
+    model: Model, command: m.AllocateAdl
+) -> dict[tuple[str, str], dict[tuple[str, int], int]]:
+    """Return the lots of each position in a plan, by contract and side of the inventory."""
+    plan: dict[tuple[str, str], dict[tuple[str, int], int]] = {}
+    for planned in command.rounds:
+        contract = model.contracts[planned.contract]
+        plan[contract.name, planned.side] = {
+            (fill.account, fill.position): int(Fraction(fill.quantity) / contract.lot)
+            for fill in planned.fills
+        }
+    return plan
+
+
+def _cut_to_plan(queue: list[Counterparty], planned: dict[tuple[str, int], int]) -> None:
+    """Leave each counterparty what the plan closes, which is no more than a round may close."""
+    ranked = {counterparty.key: counterparty.lots for counterparty in queue}
+    expect(all(lots <= ranked.get(key, 0) for key, lots in planned.items()), "not closable")
+    for counterparty in queue:
+        counterparty.lots = planned.get(counterparty.key, 0)
 
 
 OWN_ACCOUNTS_FIRST = {"deribit"}
@@ -193,13 +253,17 @@ def _check_round(
     tranches: dict[int, Tranche],
     prices: dict[int, int],
     target: int | None,
+    planned: dict[tuple[str, int], int] | None,
 ) -> None:
-    """Check one round: the inventory of `side` against the queue of the other side."""
+    """Check one round: the inventory of `side` against the queue of the other side, or a plan."""
     model, against = reader.model, other(side)
     wanted = sum(tranche.lots for tranche in tranches.values())
     queue, out = round_oracle.sort_queue(
         model, contract, against, _event_ranks(reader, contract, against)
     )
+    if planned is not None:
+        _cut_to_plan(queue, planned)
+        expect(sum(planned.values()) <= wanted, "a plan closes more than the round wants")
     ticks = list(prices.values())
     liquidated = {tranche.account for tranche in tranches.values()}
     taken = queue, wanted, ticks
@@ -212,10 +276,13 @@ def _check_round(
     filled = min(wanted, sum(c.lots for c in allowed))
     if filled == 0 and contract.exhausted_lots.get(side) == wanted:
         return
+    if planned is not None:
+        same("quantity of the plan", filled, sum(planned.values()))
+    is_exhausted = filled < wanted and planned is None
     matches = _match(allowed, tranches)
     last = matches[-1][0].rank if matches else 0
     for counterparty in (c for c in queue if c not in allowed):
-        if filled < wanted or counterparty.rank < last:
+        if is_exhausted or counterparty.rank < last:
             _check_skip(reader, contract, against, counterparty, liquidated, insolvent)
     cost, earned = sum(tranche.cost for tranche in tranches.values()), 0
     for counterparty, takeover, lots in matches:
@@ -228,7 +295,7 @@ def _check_round(
         expect(residual >= 0, "the pool is beyond its limit", residual)
     right = (contract.name, side, *rules, wanted, filled, residual, unfunded, len(queue))
     _check_summary(reader, right, out)
-    if filled < wanted:
+    if is_exhausted:
         reason = Reason.QUEUE_EXHAUSTED if queue or out else Reason.NO_OPEN_POSITIONS
         left = wanted - filled
         reader.take(

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable
 
 import msgspec
-from auditor import Auditor, too_large
+from auditor import Auditor, has_fault_of_plan, too_large
 from command_oracle import answer
 from model import SIDES, AuditError, Model, Position, expect, same
 from takeover_audit import PoolRangeError
@@ -40,7 +40,8 @@ class Session:
         expected = move.fault or answer(self.auditor.model, move.command)
         before = self._frozen() if isinstance(expected, Reason) else b""
         events = self._engine(self.book, move.command)
-        if before or too_large(events):
+        disproved = isinstance(move.command, m.AllocateAdl) and has_fault_of_plan(events)
+        if before or too_large(events) or disproved:
             expect(not before or before == self._frozen(), "a rejected command changed something")
             same("changes of a rejected command", self.book.take_changes(), NO_CHANGES)
         self.auditor.check(move.command, events, move.fault)
@@ -109,6 +110,7 @@ def compare(model: Model, book: Book) -> None:
         same(f"rejected mark of {name}", held.mark_rejected, contract.mark_rejected)
         same(f"stale rows of {name}", held.stale, contract.stale)
         same(f"ADL of {name}", list(held.active), list(contract.active))
+        same(f"requests for plans of {name}", held.plan_requests, contract.plan_requests)
         for side in SIDES:
             table = held.tables[side]
             found_positions = {

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from model import SIDES, Contract, Model
+import round_oracle
+from model import SIDES, Contract, Model, other
 from random_collateral import RandomCollateral
 from random_market import RandomMarket, opening, text
 
 from delever.core import messages as m
-from delever.core.messages import FundingReason, Reason
+from delever.core.messages import FundingReason, Reason, Side
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Workload:
     def __init__(self, seed: int, *, scale: int = 1) -> None:
         self.random = random.Random(seed)
         self.orders = random.Random(f"orders {seed}")
+        self.plans = random.Random(f"plans {seed}")
         self.market = RandomMarket(self.random, scale=scale, coarse=scale == 1 and seed % 3 == 0)
         self.time_ms = 1_000
         self.version = 1
@@ -52,6 +54,8 @@ class Workload:
         self.market.follow(model)
         if self.orders.random() < 0.05:
             return Move(self._order(model))
+        if about_plans := self._plan(model):
+            return Move(about_plans)
         if about_collateral := self.collateral.next(model, self.time_ms):
             return Move(about_collateral)
         self._pass_time()
@@ -291,6 +295,55 @@ class Workload:
         paused = draw.random() < 0.3
         return m.PauseAdl(time_ms=time_ms, contract=contract, paused=paused, note="halted")
 
+    def _plan(self, model: Model) -> m.Command | None:
+        """Return a plan for a round that waits, else a wait, from a generator of their own."""
+        draw = self.plans
+        waiting = [(c, side) for c in model.contracts.values() for side in c.plan_requests]
+        if waiting and draw.random() < 0.4:
+            return self._plan_for(model, *draw.choice(waiting))
+        open_ = [c.name for c in model.contracts.values() if c.status != "settled"]
+        if not open_ or draw.random() < 0.98:
+            return None
+        wait_ms = draw.choice([0, 20_000, 60_000, 600_000])
+        contract = draw.choice(open_)
+        return m.SetPlanWait(time_ms=self.time_ms, contract=contract, wait_ms=wait_ms, note="plans")
+
+    def _plan_for(self, model: Model, contract: Contract, side: Side) -> m.Command | None:
+        """Return a plan for a round: mostly one that its queue allows, for a part of it."""
+        draw = self.plans
+        queue = round_oracle.sort_queue(model, contract, other(side), {})[0]
+        closable = [c for c in queue if c.lots]
+        if not closable:
+            return None
+        left = draw.choice([1, 2, 1]) * contract.inventory(side)[0]
+        fills = []
+        for counterparty in draw.sample(closable, draw.randint(1, len(closable))):
+            lots = min(draw.choice([counterparty.lots, draw.randint(1, counterparty.lots)]), left)
+            lots += draw.random() < 0.02
+            left -= lots
+            quantity = text(lots * contract.lot)
+            number = counterparty.number
+            if lots > 0:
+                account = counterparty.account
+                fills.append(m.PlannedFill(account=account, quantity=quantity, position=number))
+        if not fills:
+            return None
+        far = contract.grid if side == "short" else 10**7 * contract.grid
+        limit = far if draw.random() < 0.9 or not contract.mark else self._near_mark(contract)
+        planned = m.PlannedRound(
+            contract=contract.name,
+            side=side,
+            price_limit=limit if isinstance(limit, str) else text(limit),
+            fills=tuple(fills),
+        )
+        return m.AllocateAdl(
+            time_ms=self.time_ms,
+            book_sequence=max(model.sequence - draw.choice([0, 0, 0, 3]), 0),
+            certificate="0" * 64,
+            rounds=(planned,),
+            note="optimal",
+        )
+
     def _change_of_terms(self, model: Model) -> m.Command:
         """Return an amendment, or a step of a delisting."""
         draw, time_ms = self.orders, self.time_ms
@@ -306,7 +359,7 @@ class Workload:
     def _ending(self, draw: random.Random, contract: Contract) -> m.Command:
         """Return a step of a delisting: mostly called off again, sometimes settled."""
         fields = {"time_ms": self.time_ms, "contract": contract.name, "note": "delisted"}
-        if contract.status == "trading" or draw.random() < 0.3:
+        if contract.status == "trading" or draw.random() < 0.15:
             listed = [m.TradingStatus.TRADING, m.TradingStatus.TRADING]
             ending = [m.TradingStatus.CLOSE_ONLY, m.TradingStatus.SETTLING]
             status = draw.choice(ending if contract.status == "trading" else listed + ending)

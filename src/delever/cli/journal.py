@@ -77,6 +77,10 @@ def verify(
     deep: Annotated[
         bool, Parameter(help="Also replay every record, by events and by commands.")
     ] = True,
+    plans: Annotated[
+        Path | None,
+        Parameter(help="Directory of certificates: also prove the plans of allocate_adl again."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Verify a journal: its hash chain, its snapshots, and both replays.
@@ -97,7 +101,22 @@ def verify(
             found.append(verify_journal(file, deep=deep, progress=report_progress, rule_sets=own))
     sound = all(verification.ok for verification in found)
     links = link_findings(files) if sound else []
-    return _write_verdict(files, found, links, json=json)
+    verdict = _write_verdict(files, found, links, json=json)
+    if plans is None:
+        return verdict
+    return verdict or _write_plans(journal, plans, json=json)
+
+
+def _write_plans(journal: Path, folder: Path, *, json: bool) -> int:
+    """Write what is proved of each plan; the exit code is 3 where one is not proved."""
+    from delever.lab.policies.plans.live.plan_verification import verify_plans  # noqa: PLC0415 - slow to import
+    from delever.rule_registry import installed_rule_sets  # noqa: PLC0415
+
+    table = verify_plans(journal, folder, rule_sets=installed_rule_sets())
+    metadata = {"journal": str(journal), "certificates": str(folder)}
+    sections = {"plans": table.to_dicts()}
+    write_sections(sections, json=json, schema="delever.verify.plans/1", metadata=metadata)
+    return ExitCode.CHECK_FAILED if (table["finding"] != "").any() else ExitCode.SUCCESS
 
 
 def _distinct(parts: Iterable[tuple[int, int]]) -> int:

@@ -1,5 +1,7 @@
 """The lab: crashes simulated, rules and policies compared, funds sized, quantities allocated."""
 
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from delever.cli import ExitCode, UsageError, needs_extra
-from delever.cli.book import BookPath, Contract, Json, SideName
+from delever.cli.book import BookPath, Json, SideName
 from delever.cli.output import (
     TO_STDOUT,
     Output,
@@ -113,6 +115,33 @@ class CrashOptions:
 
 
 NO_CRASH = CrashOptions()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PlanWorkerOptions:
+    """The server whose rounds get plans, and how plans are made."""
+
+    server: str = ""
+    """URL of a server for whose rounds plans are made, instead of a book."""
+
+    key_variable: str = "DELEVER_API_KEY"
+    """Environment variable with the API key (name.secret); its roles are read and operate."""
+
+    certificates: Path | None = None
+    """Directory for the certificates of submitted plans, which `delever verify --plans` reads."""
+
+    ties: Literal["pro_rata", "fewest_accounts"] = "pro_rata"
+    """Who pays among plans of the same expected shortfall."""
+
+    slippage: str = "0.005"
+    """How much worse for the accounts than now the ADL price may be when the plan arrives."""
+
+    once: bool = False
+    """Make the plans that are awaited now, and end; exit code 3 if one is rejected."""
+
+
+NO_SERVER = PlanWorkerOptions()
 
 
 def crashes(book: "Book", crash: CrashOptions) -> list["Scenario"]:
@@ -401,28 +430,40 @@ def odds(
     write_rows(table, out, schema="delever.lab.odds/1", metadata={"account": account})
 
 
-@app.command(help="Divide a quantity over the ADL queue under several policies.")
+@app.command(help="Divide a quantity over the ADL queue, or make plans for a server's ADL.")
 def allocate(
-    book: BookPath,
+    book: Annotated[
+        Path | None, Parameter(help="Book directory: one CSV or Parquet file for each table.")
+    ] = None,
     /,
     *,
-    contract: Contract,
-    side: Annotated[SideName, Parameter(help="Side of the positions to close.")],
-    quantity: Annotated[str, Parameter(help="Quantity to close.")],
+    contract: Annotated[str, Parameter(help="Contract name.")] = "",
+    side: Annotated[SideName | None, Parameter(help="Side of the positions to close.")] = None,
+    quantity: Annotated[str, Parameter(help="Quantity to close.")] = "",
     policies: Annotated[
         list[str] | None, Parameter(name="--policy", help="Policy; repeatable. Default: queue.")
     ] = None,
     rules: Annotated[str | None, Parameter(help="Rule set. Default: the fund's own.")] = None,
     price: Annotated[str | None, Parameter(help="ADL price. Default: the mark.")] = None,
     report: Report = None,
+    worker: PlanWorkerOptions = NO_SERVER,
+    crash: CrashOptions = NO_CRASH,
     out: Output = TO_STDOUT,
-) -> None:
-    """Write what each policy takes from each position.
+) -> int:
+    """Write what each policy takes from each position of a book.
 
-    On a terminal a row is an account, with a column for each policy.
+    On a terminal a row is an account, with a column for each policy. With --server no book is read:
+    plans over all contracts, optimal for the scenarios, are submitted whenever rounds of the server
+    await one (`set_plan_wait`).
     """
     from delever.lab.queries import allocation  # noqa: PLC0415 - slow to import
 
+    if worker.server:
+        if book is not None:
+            raise UsageError("expected a book or --server, not both")
+        return _work_for_server(worker, crash)
+    if book is None or side is None or not (contract and quantity):
+        raise UsageError("expected --server URL, or a book with --contract, --side and --quantity")
     loaded = _read(book)
     table = allocation.allocate(
         loaded, contract, side, quantity, policies=policies or ["queue"], rules=rules, price=price
@@ -432,6 +473,28 @@ def allocate(
     rows = allocation.columns_by_policy(table) if on_terminal else table
     metadata = {"contract": contract, "side": side, "quantity": quantity}
     write_rows(rows, out, schema="delever.lab.allocate/1", metadata=metadata)
+    return ExitCode.SUCCESS
+
+
+def _work_for_server(worker: PlanWorkerOptions, crash: CrashOptions) -> int:
+    """Make plans until interrupted; with --once for what awaits one now."""
+    try:
+        from delever.lab.policies.plans.live.plan_worker import PlanWorker  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is not installed: install delever[lab]") from None
+
+    plans = PlanWorker(
+        worker.server,
+        os.environ.get(worker.key_variable, ""),
+        lambda book: crashes(book, crash),
+        folder=worker.certificates,
+        ties=worker.ties,
+        slippage=worker.slippage,
+        log=log,
+    )
+    with plans:
+        accepted = plans.work(time.sleep, once=worker.once)
+    return ExitCode.SUCCESS if accepted else ExitCode.CHECK_FAILED
 
 
 @app.command(help="Check the certificate of a plan, without a solver.")
@@ -442,10 +505,10 @@ def check(
     json: Json = False,
 ) -> int:
     """Write the bounds as derived again, and what is not true; exit code 3 if anything is not."""
-    from delever.lab.policies.plans import certificate_file  # noqa: PLC0415 - slow to import
+    from delever.lab.policies.plans.certificate import read_certificate  # noqa: PLC0415 - slow to import
     from delever.lab.policies.plans.check import check as check_certificate  # noqa: PLC0415
 
-    found = check_certificate(*certificate_file.read_certificate(certificate))
+    found = check_certificate(*read_certificate(certificate))
     rows = [{"finding": finding} for finding in found.findings]
     bounds = {"upper": found.upper, "lower": found.lower, "gap": found.gap}
     metadata = {"certificate": str(certificate), "ok": found.ok, **bounds}

@@ -5,7 +5,8 @@
 3. unwinding     inventory is netted; (managed pools) it is closed against depth
 4. observation   depth is compared with inventory, pools are measured, peaks move
 5. triggers      ADL starts or stops; the operator is warned when 80 % of a trigger is used
-6. rounds        inventory is closed against the ADL queue; contracts take turns by loss
+6. rounds        inventory is closed against the ADL queue; contracts take turns by loss; where
+                 plans are awaited, a round waits for one before the rule set's policy runs
 7. last resort   a deficit that no queue covers is socialized, where the rule set does that
 8. publication   ratings of contracts whose state moved; ratings and indicators on command
 9. invariants    checked, or the step raises
@@ -22,15 +23,23 @@ from delever.core.book import Book
 from delever.core.book.contract_state import ContractState
 from delever.core.execution.deleveraging import deleverage, round_key
 from delever.core.execution.notices import notices_of, unallocated_funds
-from delever.core.intake.handlers import admit, take_over_named
+from delever.core.execution.planned_round import (
+    PlannedAllocation,
+    is_awaiting_plan,
+    planned_allocations,
+    request_plan,
+)
+from delever.core.intake.handlers import admit, rejection_of, take_over_named
 from delever.core.intake.live_terms.closing import settle_closed
 from delever.core.intake.live_terms.delisting import share_settlement_loss
 from delever.core.intake.marks import check_ages
 from delever.core.kernels import ParallelMap
+from delever.core.market.validation import Rejection
 from delever.core.messages import (
     Accepted,
     AdlStarted,
     AdlStopped,
+    AllocateAdl,
     AmendContract,
     AmendPool,
     Command,
@@ -47,6 +56,8 @@ from delever.core.messages import (
 from delever.core.messages.fill_batch import FillBatch
 from delever.core.risk.publication.schedule import REFRESHES, refresh, rerate
 from delever.core.rules import RegisteredRules, rule_set_of, rule_sets_of
+from delever.core.rules.policies.policy import LotPolicy
+from delever.core.rules.ruleset import Case, RuleSet
 from delever.core.rules.triggers import WARNING_PPM, Trigger, TriggerEvaluation
 from delever.core.units import PPM
 from delever.core.valuation.insurance import absorb, observe, watch_depth
@@ -89,12 +100,31 @@ def step(
     if registry is not None:
         book.use_registry(registry)
     admitted = admit(book, command)
+    if type(command) is AllocateAdl and not isinstance(admitted, Rejected):
+        admitted = _rehearse(book, command, admitted)
     if isinstance(admitted, Rejected):
         book.apply(admitted)
         return (admitted,)
+    return _run(book, command, admitted, parallel_map)
+
+
+def _rehearse(book: Book, command: AllocateAdl, admitted: list[Event]) -> list[Event] | Rejected:
+    """Return a plan's acceptance, or its rejection where a copy of the book finds a fault in it."""
+    try:
+        _run(book.copy(), command, admitted, map)
+    except Rejection as rejection:
+        return rejection_of(command, rejection)
+    return admitted
+
+
+def _run(
+    book: Book, command: Command, admitted: list[Event], parallel_map: ParallelMap
+) -> tuple[Event, ...]:
+    """Run the cycle of an admitted command; raise Rejection for a plan that its rounds disprove."""
     kind = type(command)
     accepted = Accepted(sequence=book.sequence + 1, time_ms=command.time_ms)
-    run = _Step(book, accepted, parallel_map)
+    plan = planned_allocations(book, command) if isinstance(command, AllocateAdl) else {}
+    run = _Step(book, accepted, parallel_map, plan)
     run.emit(admitted)
     if type(command) is Takeover:
         run.emit(take_over_named(book, command, admitted))
@@ -112,6 +142,9 @@ def step(
     has_work = not _is_idle(book)
     if has_work:
         _run_pools(run, command.contract if isinstance(command, ForceAdl) else "")
+    for unused in run.plan.values():
+        contract = unused.planned.contract
+        raise Rejection(f"{unused.path}.contract", contract, Reason.PLAN_NOT_AWAITED)
     if has_work or kind in AMENDMENTS:
         run.emit(rerate(book, run.events))
     if kind in REFRESHES:
@@ -179,8 +212,15 @@ def _run_pools(run: "_Step", forced: str) -> None:
 class _Step:
     """The events of one step; each event, or all fills of a round, is applied before the next."""
 
-    def __init__(self, book: Book, accepted: Accepted, parallel_map: ParallelMap) -> None:
+    def __init__(
+        self,
+        book: Book,
+        accepted: Accepted,
+        parallel_map: ParallelMap,
+        plan: dict[tuple[str, Side], PlannedAllocation],
+    ) -> None:
         self.book = book
+        self.plan = plan
         self.parallel_map = parallel_map
         self.events: list[Event] = [accepted]
         self.check = StepCheck(book)
@@ -208,11 +248,16 @@ class _Step:
             self.emit(_evaluate_all(self.book, state))
 
     def run_round(self, state: ContractState, side: Side, *, forced: bool) -> None:
-        """Run the round of one side, unless the side has had a round under a cap in this step."""
+        """Run the round of one side, unless it has had one under a cap in this step, or waits."""
         if (state.name, side) in self.capped:
             return
+        planned = None if forced else self.plan.pop((state.name, side), None)
+        if not forced and planned is None and state.plan_wait_ms:
+            self.emit(_request_plan(self.book, state, side))
+            if is_awaiting_plan(self.book, state, side):
+                return
         before = len(self.events)
-        self.emit(_round(self.book, state, side, forced=forced))
+        self.emit(_round(self.book, state, side, forced=forced, planned=planned))
         if rule_set_of(self.book, state).ranking.cap_ppm < PPM and len(self.events) > before:
             self.capped.add((state.name, side))
 
@@ -328,24 +373,37 @@ def _losses(state: ContractState) -> int:
     return sum(min(state.inventory_pnl(side), 0) for side in Side)
 
 
-def _round(
-    book: Book, state: ContractState, side: Side, *, forced: bool
-) -> Iterator[Event | FillBatch]:
-    """Yield the round of a side, under the first active trigger that has inventory to close.
-
-    In a forced contract every trigger counts as active. A round that has closed nothing is not run
-    again before its inputs change.
-    """
+def _request_plan(book: Book, state: ContractState, side: Side) -> Iterator[Event]:
     rules = rule_set_of(book, state)
-    key = None if forced else round_key(book, state, rules)
-    if key is not None and book.idle_rounds.get((state.name, side)) == key:
-        return
+    case = _case_of(book, state, side, rules, forced=False)
+    if case is not None:
+        yield from request_plan(book, state, side, rules, case)
+
+
+def _case_of(
+    book: Book, state: ContractState, side: Side, rules: RuleSet, *, forced: bool
+) -> Case | None:
+    """Return the case of the first active trigger that has inventory of a side to close.
+
+    In a forced contract every trigger counts as active.
+    """
     cases = [case for case in rules.cases if forced or case.trigger.name in state.active]
     closing = (case for case in cases if case.trigger.tranches(book, state, side))
-    case = next(closing, cases[0] if forced else None)
+    return next(closing, cases[0] if forced else None)
+
+
+def _round(
+    book: Book, state: ContractState, side: Side, *, forced: bool, planned: LotPolicy | None
+) -> Iterator[Event | FillBatch]:
+    """Yield the round of a side; one that has closed nothing runs again once its inputs change."""
+    rules = rule_set_of(book, state)
+    key = None if forced or planned else round_key(book, state, rules)
+    if key is not None and book.idle_rounds.get((state.name, side)) == key:
+        return
+    case = _case_of(book, state, side, rules, forced=forced)
     is_idle = True
     if case is not None:
-        for event in deleverage(book, state, side, rules, case, forced=forced):
+        for event in deleverage(book, state, side, rules, case, forced=forced, planned=planned):
             is_idle = False
             yield event
     if is_idle and key is not None:

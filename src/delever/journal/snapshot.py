@@ -171,6 +171,8 @@ class ContractRecord(StateRecord):
     mark_unconfirmed: bool = False
     last_confirmed_mark: int | str = 0
     stale: list[tuple[Side, str, int]] = []
+    plan_wait_ms: int = 0
+    plan_requests: dict[Side, tuple[int, int]] = {}
 
 
 class PoolRecord(StateRecord):

@@ -10,6 +10,7 @@ from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import AssetState
 from delever.core.market.validation import Rejection, reject_unless
 from delever.core.messages import (
+    AllocateAdl,
     BalanceRow,
     CancelAdl,
     Command,
@@ -23,6 +24,7 @@ from delever.core.messages import (
     Reason,
     Rejected,
     SetBalances,
+    SetPlanWait,
     SetPositions,
     UnwindFill,
 )
@@ -36,7 +38,7 @@ from delever.shadow.venue_feed import VenueAdlFill
 
 NOTE = "shadow: the venue's own ADL decides"
 
-OWN_ADL = CancelAdl, Compensate, ForceAdl, PauseAdl
+OWN_ADL = AllocateAdl, CancelAdl, Compensate, ForceAdl, PauseAdl, SetPlanWait
 """Commands about ADL fills of the engine, which a shadow does not have."""
 
 

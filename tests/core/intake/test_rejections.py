@@ -88,12 +88,29 @@ def open_world() -> World:
     world.submit(m.ForceAdl, contract="OTHER", note="fill 1")
     world.long("eve", "BTC", 1, at=100)
     world.long("eve", "BTC", "1.001", at=100)  # an odd lot: the row before is stale
+    plan_world(world)
     world.time_ms = 1000
     world.wait(0)
     return world
 
 
-@pytest.mark.parametrize("row", cases("rejections.txt"))
+def plan_world(world: World) -> None:
+    """Add contracts whose rounds await a plan: OPEN until 600,000 ms, LATE until 500 ms."""
+    world.pool("plans", rules="kucoin")
+    world.account("gus", adl_exempt=True)
+    for name, wait_ms in {"OPEN": 600_000, "LATE": 500}.items():
+        world.contract(name, pool="plans", tick_size="0.5", lot_size="0.01")
+        world.mark(**{name: 100})
+        world.wallets(cyd=500, gus=500)
+        for account in ("cyd", "gus"):
+            world.short(account, name, 5, at=100, margin=50)
+        world.inventory(name, Side.LONG, 2, 100)
+        world.submit(m.SetPlanWait, contract=name, wait_ms=wait_ms, note="plans are made")
+        world.mark(**{name: 90})
+    world.submit(m.PauseAdl, contract="LATE", paused=True, note="late")
+
+
+@pytest.mark.parametrize("row", [*cases("rejections.txt"), *cases("plan_rejections.txt")])
 def test_rejected(row: Row) -> None:
     world = open_world()
     world.book.take_changes()
@@ -111,8 +128,10 @@ def test_rejected(row: Row) -> None:
 
 
 def test_every_rejection_reason_is_in_the_table() -> None:
-    """Two are tested where they arise: in tests/journal, test_recorder.py and test_segments.py."""
+    """Three are tested where they arise: in tests/journal, and in test_planned_round.py."""
     reasons = {row["reason"] for row in rows_of("rejections.txt")}
+    reasons |= {row["reason"] for row in rows_of("plan_rejections.txt")}
+    reasons |= {Reason.PLAN_EXCEEDS_POSITION}
     reasons |= {Reason.INTERNAL_ERROR, Reason.TIME_JUMP_HELD}
     assert reasons == {str(reason) for reason in list(Reason)[:FIRST_OTHER_REASON]}
 

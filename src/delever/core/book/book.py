@@ -12,7 +12,7 @@ import numpy as np
 
 from delever.core import messages as m
 from delever.core.book.account_tables import Accounts
-from delever.core.book.changes import Changes, MonitoredContracts
+from delever.core.book.changes import REPORTS, Changes, MonitoredContracts
 from delever.core.book.contract_state import (
     ContractState,
     contracts_html,
@@ -82,12 +82,9 @@ class Book:
         self._changes = Changes()
 
     def __repr__(self) -> str:
-        counted = {
-            "contract": len(self.contracts),
-            "account": self.accounts.size,
-            "pool": len(self.pools),
-        }
-        parts = (f"{count} {noun}{'s' if count != 1 else ''}" for noun, count in counted.items())
+        counts = len(self.contracts), self.accounts.size, len(self.pools)
+        counted = zip(counts, ("contract", "account", "pool"), strict=True)
+        parts = (f"{count} {noun}{'s' if count != 1 else ''}" for count, noun in counted)
         listed = [*self.assumptions[:3], "..."][: len(self.assumptions)]
         return f"<Book: {'; '.join([', '.join(parts), *listed])}>"
 
@@ -218,7 +215,7 @@ class Book:
 
         `revision` counts the events that can change the outcome of an ADL round.
         """
-        self.revision += type(event) not in _REPORTS
+        self.revision += type(event) not in REPORTS
         if type(event) is m.MarksSet:
             self._marks_set(event, parallel_map)
         else:
@@ -262,7 +259,7 @@ class Book:
     def _no_change(self, event: Event) -> None:
         """Leave the book as it is: the event only reports."""
 
-    _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _no_change
+    _row_ignored = _rows_ignored = _counterparty_skipped = _adl_forced = _plan_accepted = _no_change
 
     # --- events: definitions ---
 
@@ -562,8 +559,7 @@ class Book:
 
     def _inventory_closed(self, event: m.InventoryClosed) -> None:
         state = self.contracts[event.contract]
-        columns = event.takeovers, event.lots, event.cost_cash
-        for takeover, lots, cost in zip(*columns, strict=True):
+        for takeover, lots, cost in zip(event.takeovers, event.lots, event.cost_cash, strict=True):
             self._reduce_inventory(state, event.side, takeover, lots, cost)
         self._credit_pool(state, sum(event.realized_pnl_cash))
 
@@ -689,8 +685,20 @@ class Book:
         self.outstanding.add_compensation(event)
         self.last_fill = event.compensation
 
+    def _plan_wait_set(self, event: m.PlanWaitSet) -> None:
+        state = self.contracts[event.contract]
+        state.await_plans(event.wait_ms)
+        self._record_change(state)
+
+    def _plan_requested(self, event: m.PlanRequested) -> None:
+        state = self.contracts[event.contract]
+        state.plan_requests[event.side] = self.sequence, event.until_ms
+        self._record_change(state)
+
     def _round_closed(self, event: m.RoundClosed) -> None:
-        self.contracts[event.contract].exhausted.pop(event.side, None)
+        state = self.contracts[event.contract]
+        if state.close_round(event, self.sequence):
+            self._record_change(state)
 
     def _adl_exhausted(self, event: m.AdlExhausted) -> None:
         self.contracts[event.contract].exhausted[event.side] = event.remaining_lots
@@ -785,14 +793,6 @@ class Book:
                 state.reset_bounds()
                 self._update_bounds(state)
 
-
-_REPORTS = frozenset(
-    {
-        *(m.Accepted, m.Rejected, m.RowIgnored, m.RowsIgnored, m.CounterpartySkipped),
-        *(m.AdlForced, m.RatingsSet, m.IndicatorsPublished),
-    }
-)
-"""Events that change nothing that an ADL round reads, except the time."""
 
 _HANDLERS: dict[type[Event], Callable[[Book, Any], None]] = {
     event: getattr(Book, f"_{event.__struct_config__.tag}") for event in get_args(m.AnyEvent)

@@ -6,12 +6,21 @@ from typing import Any
 
 import msgspec
 
+from delever.core import messages as m
 from delever.core.book.contract_state import ContractState
 from delever.core.book.pool_state import AssetState, PoolState
 from delever.core.messages import Side
 from delever.core.units import long_integers_as_text
 
 _encoder = msgspec.msgpack.Encoder()
+
+REPORTS = frozenset(
+    {
+        *(m.Accepted, m.Rejected, m.RowIgnored, m.RowsIgnored, m.CounterpartySkipped),
+        *(m.AdlForced, m.PlanAccepted, m.RatingsSet, m.IndicatorsPublished),
+    }
+)
+"""Events that change nothing that an ADL round reads, except the time."""
 
 
 class Changes:

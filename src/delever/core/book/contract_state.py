@@ -33,6 +33,7 @@ from delever.core.messages import (
     PositionsNetted,
     PositionsSet,
     Rating,
+    RoundClosed,
     Side,
     TakenOver,
     TradingStatus,
@@ -61,11 +62,13 @@ class ContractState:
     `realized_pnl` and `injected` are what the contract's inventory and operators have paid into its
     pool, in Cash. `active` maps each trigger that is on to the time of its start; `warned` are the
     triggers that a warning has announced; `exhausted` is the inventory, in lots, that the last
-    round of a side left open. `stale` are the positions (side, account, position id) whose newest
-    row was rejected. `is_observed`: an observation of the pool
-    has included the contract. `amendments` counts the amendments of the terms; `price_unit` is the
-    unit of prices where it is not the tick; `former_units` are those before amendments of tick or
-    lot. `fund_pays` is false while the pool takes no part before the settlement.
+    round of a side left open. `plan_wait_ms` is how long rounds wait for a plan, `plan_requests`
+    maps each side whose round has asked for one to the sequence and the end of the wait. `stale`
+    are the positions (side, account, position id) whose newest row was rejected. `is_observed`: an
+    observation of the pool has included the contract. `amendments` counts the amendments of the
+    terms; `price_unit` is the unit of prices where it is not the tick; `former_units` are those
+    before amendments of tick or lot. `fund_pays` is false while the pool takes no part before the
+    settlement.
     """
 
     def __init__(
@@ -108,6 +111,8 @@ class ContractState:
         self.settlement_price = ""
         self.stale: set[tuple[Side, str, int]] = set()
         self.exhausted: dict[Side, int] = {}
+        self.plan_wait_ms = 0
+        self.plan_requests: dict[Side, tuple[int, int]] = {}
         self.rating: Rating | None = None
         self.is_observed = False
         self.largest_holding = 0, 0
@@ -126,6 +131,7 @@ class ContractState:
         self.active.clear()
         self.warned.clear()
         self.exhausted.clear()
+        self.plan_requests.clear()
         self.is_observed = False
 
     def observe_pnl(self, time_ms: int, contract_pnl_cash: int) -> None:
@@ -208,6 +214,7 @@ class ContractState:
         """Set the status before the settlement, and whether the pool takes part."""
         self.status, self.fund_pays = status, fund_pays
         self.exhausted.clear()
+        self.plan_requests.clear()
 
     def settle(self, price: str) -> None:
         """Settle the contract, whose positions and inventory are closed."""
@@ -217,6 +224,7 @@ class ContractState:
         self.depth_insufficient_since_ms = dict.fromkeys(Side)
         self.warned.clear()
         self.exhausted.clear()
+        self.plan_requests.clear()
         self.stale.clear()
         self.mark_unconfirmed = self.mark_rejected = False
         self.update_mark_limits()
@@ -230,10 +238,28 @@ class ContractState:
         self.warned.discard(trigger)
 
     def stop_adl(self, trigger: str) -> None:
-        """Stop the ADL of a trigger; after the last one no side is exhausted any more."""
+        """Stop the ADL of a trigger; after the last one no side is exhausted or awaits a plan."""
         del self.active[trigger]
         if not self.active:
             self.exhausted.clear()
+            self.plan_requests.clear()
+
+    def await_plans(self, wait_ms: int) -> None:
+        """Set how long rounds wait for a plan; without a wait no round does any more."""
+        self.plan_wait_ms = wait_ms
+        if not wait_ms:
+            self.plan_requests.clear()
+
+    def close_round(self, event: RoundClosed, sequence: int) -> bool:
+        """End a side's round; return whether it had a request for a plan.
+
+        The rest of an incomplete round may be in a newer plan, until the wait is over.
+        """
+        self.exhausted.pop(event.side, None)
+        request = self.plan_requests.pop(event.side, None)
+        if request is not None and event.filled_lots < event.wanted_lots:
+            self.plan_requests[event.side] = sequence, request[1]
+        return request is not None
 
     # --- marks and values ---
 
@@ -727,6 +753,8 @@ class ContractState:
             *((self.price_unit, self.definition) if self.amendments else ()),
             *((self.status, self.fund_pays, self.settlement_price) if self.is_delisted else ()),
             *(("paused",) if self.paused else ()),
+            *(("plan_wait", self.plan_wait_ms) if self.plan_wait_ms else ()),
+            *sorted(self.plan_requests.items()),
             *(("mark_rejected",) if self.mark_rejected else ()),
             *((pack_mark(self.last_confirmed_mark),) if self.mark_unconfirmed else ()),
             *(("stale", *sorted(self.stale)) if self.stale else ()),

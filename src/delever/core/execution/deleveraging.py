@@ -17,6 +17,7 @@ from delever.core.execution.settlement import settle
 from delever.core.messages import AdlExhausted, Event, Reason, RoundClosed, Side
 from delever.core.messages.fill_batch import FillBatch
 from delever.core.rules.adl_price import AtBankruptcyPrice, Quote
+from delever.core.rules.policies.policy import LotPolicy
 from delever.core.rules.ranking import Queue, rank_side
 from delever.core.rules.ruleset import Case, RuleSet
 from delever.core.rules.triggers.sizing import Sizing, in_turn, residual
@@ -33,19 +34,23 @@ def deleverage(
     case: Case,
     *,
     forced: bool = False,
+    planned: LotPolicy | None = None,
 ) -> Iterator[Event | FillBatch]:
     """Yield the events of one round: skipped counterparties, fills, summary, what is left over.
 
     A skip is reported only if it moved another counterparty forward, or if the queue did not
     suffice. A round that can close nothing is reported once, and again when the quantity changes.
     A `forced` round closes the whole inventory of the side. Under `both_legs` the hedges that the
-    round reaches are netted first, and the queue is ranked again.
+    round reaches are netted first, and the queue is ranked again. `planned` divides the quantity in
+    the place of the rule set's policy, and may close less: the rest waits for another round.
     """
     if rules.closes_own_accounts_first and book.accounts.owners:
         yield from close_own_accounts(book, state, side, rules, case, forced=forced)
     tranches, quote = closed_in_round(book, state, side, rules, case, forced=forced)
     if not tranches:
         return
+    if planned is not None:
+        rules = replace(rules, policy=planned)
     wanted = sum(tranche.lots for tranche in tranches)
     inventory_cost = sum(tranche.cost for tranche in tranches)
     balance = book.pool_of(state).balance
@@ -55,14 +60,17 @@ def deleverage(
         allocation = allocate_round(adl_round)
         rows, allocated = allocation.rows, allocation.lots
         filled = int(allocated.sum())
+        if planned is not None and not len(rows):  # a policy is not asked about an empty queue
+            planned.allocate(replace(queue, order=rows), wanted, quote)
         if filled == 0 and state.exhausted.get(side) == wanted:
             return
         netted = list(net_reached(adl_round, rows, allocated)) if rules.ranking.both_legs else []
         if not netted:
             break
         yield from netted
+    is_exhausted = filled < wanted and planned is None
     last_rank = int(queue.rank[rows[allocated > 0]].max(initial=0))
-    yield from (skip for skip in allocation.skips if filled < wanted or skip.rank < last_rank)
+    yield from (skip for skip in allocation.skips if is_exhausted or skip.rank < last_rank)
     fills = settle(adl_round, rows, allocated)
     if fills:
         yield fills
@@ -70,7 +78,7 @@ def deleverage(
     residual = _rounding_residual(adl_round, realized, inventory_cost) if filled == wanted else 0
     unfunded = max(-(balance + realized), 0) - max(-balance, 0)
     yield _round_closed(adl_round, filled, residual, max(unfunded, 0))
-    if filled < wanted:
+    if is_exhausted:
         reason = Reason.QUEUE_EXHAUSTED if queue.valuation.size else Reason.NO_OPEN_POSITIONS
         yield AdlExhausted(
             contract=state.name, side=side, remaining_lots=wanted - filled, reason=reason

@@ -6,6 +6,6 @@
 4. column_packing  columns -> a command in columns
 5. collateral      terms and index prices of collateral, and its conversion
 6. marks           marks read and checked; those beyond their contract's limits
-7. live_terms      new terms of live contracts and pools, and the end of a contract
+7. live_terms      new terms of live contracts and pools, plans, and the end of a contract
 8. handlers        one function a command; `admit` is the entry
 """

@@ -17,6 +17,7 @@ from delever.core.intake.bulk_snapshots import (
     set_position_columns,
 )
 from delever.core.intake.collateral import convert_collateral, define_collateral, set_index_prices
+from delever.core.intake.live_terms.adl_plans import accept_plan, set_plan_wait
 from delever.core.intake.live_terms.amendments import amend_contract, amend_pool, amended_pool
 from delever.core.intake.live_terms.delisting import delist_contract, settle_contract
 from delever.core.intake.marks import confirm_mark, reject_unconfirmed, set_marks
@@ -67,12 +68,17 @@ def admit(book: Book, command: m.Command) -> list[Event] | m.Rejected:
         _check_time(book, command)
         return list(_HANDLERS[type(command)](book, command))
     except Rejection as rejection:
-        return m.Rejected(
-            command=str(command.__struct_config__.tag),
-            reason=rejection.reason,
-            field=rejection.field,
-            value=rejection.value,
-        )
+        return rejection_of(command, rejection)
+
+
+def rejection_of(command: m.Command, rejection: Rejection) -> m.Rejected:
+    """Return the event of a command that is rejected."""
+    return m.Rejected(
+        command=str(command.__struct_config__.tag),
+        reason=rejection.reason,
+        field=rejection.field,
+        value=rejection.value,
+    )
 
 
 def _check_time(book: Book, command: m.Command) -> None:
@@ -403,6 +409,10 @@ def _force_adl(book: Book, command: m.ForceAdl) -> list[Event]:
     return [m.AdlForced(contract=state.name, note=command.note)]
 
 
+def _set_plan_wait(book: Book, command: m.SetPlanWait) -> list[Event]:
+    return [set_plan_wait(_unsettled(book, command.contract), command)]
+
+
 def _refresh_ratings(book: Book, command: m.RefreshRatings) -> list[Event]:
     for number, name in enumerate(command.contracts):
         field = f"contracts[{number}]"
@@ -517,6 +527,8 @@ _HANDLERS: dict[type[m.Command], Callable[[Book, Any], list[Event]]] = {
     m.Compensate: _compensate,
     m.PauseAdl: _pause_adl,
     m.ForceAdl: _force_adl,
+    m.SetPlanWait: _set_plan_wait,
+    m.AllocateAdl: accept_plan,
     m.ConfirmMark: confirm_mark,
     m.RefreshRatings: _refresh_ratings,
     m.RefreshIndicators: _refresh_indicators,

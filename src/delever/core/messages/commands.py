@@ -511,6 +511,57 @@ class ForceAdl(Command, tag="force_adl", frozen=True, kw_only=True):
     note: str
 
 
+class SetPlanWait(Command, tag="set_plan_wait", frozen=True, kw_only=True):
+    """Set how long ADL rounds of a contract wait for a plan of `allocate_adl`; 0: not at all.
+
+    A round that has inventory to close requests a plan (`plan_requested`) and is deferred until
+    one is accepted or `wait_ms` have passed. Then the policy of the rule set divides the quantity,
+    as it does without a wait.
+    """
+
+    contract: str
+    wait_ms: int
+    note: str
+
+
+class PlannedFill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The quantity that a plan closes of one position."""
+
+    account: str
+    quantity: Amount
+    position: int = 0
+
+
+class PlannedRound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a plan closes in one round that awaits it.
+
+    `side` is that of the inventory, as in `plan_requested` and `round_closed`; `fills` are of the
+    other side. `price_limit` is the ADL price that is worst for them and still accepted: the
+    lowest at which longs are closed, the highest at which shorts are.
+    """
+
+    contract: str
+    side: Side
+    price_limit: Amount
+    fills: tuple[PlannedFill, ...]
+
+
+class AllocateAdl(Command, tag="allocate_adl", frozen=True, kw_only=True):
+    """Close positions as a plan says that was solved outside the engine, over all its contracts.
+
+    `book_sequence` is the sequence of the book that the plan was made from, `certificate` the
+    BLAKE2b-256 of its certificate in hexadecimal. Every round of the plan must await one, at a
+    price within its limit, and want at least the plan's quantity; every position must be eligible
+    and large enough. Otherwise the whole plan is rejected with its first fault, the book stays as
+    it is, and the policy of the rule set runs when the wait is over.
+    """
+
+    book_sequence: int
+    certificate: str
+    rounds: tuple[PlannedRound, ...]
+    note: str
+
+
 class ConfirmMark(Command, tag="confirm_mark", frozen=True, kw_only=True):
     """Confirm the mark of a contract that is beyond the contract's mark limits.
 
@@ -570,6 +621,8 @@ AnyCommand = (
     | Compensate
     | PauseAdl
     | ForceAdl
+    | SetPlanWait
+    | AllocateAdl
     | ConfirmMark
     | RefreshRatings
     | RefreshIndicators

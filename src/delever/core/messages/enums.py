@@ -135,6 +135,8 @@ class Reason(StrEnum):
     PRICE_WITHOUT_CONTRACT = "price_without_contract"
     DUPLICATE_ROW = "duplicate_row"
     COLUMN_LENGTH_MISMATCH = "column_length_mismatch"
+    INVALID_DIGEST = "invalid_digest"
+    EMPTY_PLAN = "empty_plan"
 
     # Command rejected: a name is unknown, or defined already.
     UNKNOWN_ASSET = "unknown_asset"
@@ -172,6 +174,13 @@ class Reason(StrEnum):
     ADL_QUEUE_NOT_SUPPORTED = "adl_queue_not_supported"
     MARK_UNCONFIRMED = "mark_unconfirmed"
     MARK_ALREADY_CONFIRMED = "mark_already_confirmed"
+    PLAN_NOT_AWAITED = "plan_not_awaited"
+    PLAN_TOO_LATE = "plan_too_late"
+    PLAN_STALE = "plan_stale"
+    PLAN_EXCEEDS_ROUND = "plan_exceeds_round"
+    PLAN_EXCEEDS_POSITION = "plan_exceeds_position"
+    PRICE_BEYOND_PLAN_LIMIT = "price_beyond_plan_limit"
+    COUNTERPARTY_INELIGIBLE = "counterparty_ineligible"
 
     # Command rejected: its step raised.
     INTERNAL_ERROR = "internal_error"

@@ -401,6 +401,40 @@ class AdlForced(Event, tag="adl_forced", frozen=True, kw_only=True):
     note: str
 
 
+class PlanWaitSet(Event, tag="plan_wait_set", frozen=True, kw_only=True):
+    """An operator set how long ADL rounds of a contract wait for a plan; 0: not at all."""
+
+    contract: str
+    wait_ms: int
+    note: str
+
+
+class PlanRequested(Event, tag="plan_requested", frozen=True, kw_only=True):
+    """A round waits for a plan until `until_ms`; `side` is that of the inventory to close.
+
+    The request ends when a round has closed all that it wanted, or when ADL stops.
+    """
+
+    contract: str
+    side: Side
+    trigger: str
+    wanted_lots: int
+    until_ms: int
+
+
+class PlanAccepted(Event, tag="plan_accepted", frozen=True, kw_only=True):
+    """A plan was found valid: its rounds follow.
+
+    `book_sequence` is that of the book that it was made from, `certificate` the BLAKE2b-256 of its
+    certificate.
+    """
+
+    book_sequence: int
+    certificate: str
+    contracts: tuple[str, ...]
+    note: str
+
+
 # A round has thousands of fills and notices: positional fields make them faster to create.
 class AdlFilled(Event, tag="adl_filled", frozen=True, gc=False):
     """A counterparty's position was closed against inventory, in part or whole.
@@ -608,6 +642,9 @@ AnyEvent = (
     | MarkUnconfirmed
     | MarkConfirmed
     | AdlForced
+    | PlanWaitSet
+    | PlanRequested
+    | PlanAccepted
     | AdlFilled
     | FillCancelled
     | Compensated

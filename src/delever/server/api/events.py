@@ -12,6 +12,7 @@ from litestar.params import FromQuery, QueryParameter
 
 from delever.api_types.market import EventPage, EventResponse
 from delever.core.messages import AnyEvent, Event
+from delever.journal.snapshot import encode_book
 from delever.server.api.event_stream import StreamFilter
 from delever.server.api.requests.authorization import (
     Connection,
@@ -38,6 +39,15 @@ EVENT_TYPES = {str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_RECORDS)]
 After = Annotated[int, QueryParameter(ge=0, le=2**53)]
 Type = Annotated[str | None, QueryParameter(name="type")]
+
+
+@get("/v1/book", guards=[reads_everything], tags=["events"], media_type="application/octet-stream")
+async def book(services: Services) -> bytes:
+    """Return the whole book in the format of the journal's snapshots (msgpack).
+
+    `delever lab allocate --server` makes its plans from it.
+    """
+    return await services.runner.read(encode_book)
 
 
 @get("/v1/events", guards=[reads_everything], tags=["events"])
@@ -265,4 +275,4 @@ def _counted(services: ApiServices, scope: Scope) -> Iterator[None]:
             del counts[address]
 
 
-ROUTES = [events, stream, socket]
+ROUTES = [book, events, stream, socket]

@@ -1,6 +1,6 @@
 """Plans of a book: lots of each position, what they leave, and why each account pays."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ from delever.lab.errors import InputError
 from delever.lab.policies.catalog import AnyPolicy, lot_policy
 from delever.lab.policies.lot_policies import share_by_float
 from delever.lab.policies.plans.book_reduction import BookReduction, Need, book_reduction
-from delever.lab.policies.plans.certificate import Certificate
-from delever.lab.policies.plans.certificate_file import write_certificate
+from delever.lab.policies.plans.certificate import Certificate, write_certificate
 from delever.lab.policies.plans.reduction import Reduction
 from delever.lab.policies.plans.shadow_prices import Ties, shadow_prices
 from delever.lab.runs.market_paths.path import Scenario, Shock
@@ -67,13 +66,14 @@ def plan_reduction(
     scenarios: Iterable[Shock | Scenario],
     policy: str | AnyPolicy = SHADOW_PRICES,
     ties: Ties = "pro_rata",
+    exclude: Collection[str] = (),
 ) -> Plan:
     """Return who gives up what, so that a book is reduced by quantities of contracts and sides.
 
     Under `shadow_prices` the expected shortfall after the plan, over equally likely scenarios, is
     as small as it can be, with a certificate; any other policy divides contract by contract, in the
     order of the pool's rule set, at the mark. Quantities are rounded to lots by largest remainder,
-    ties by rank. Raises InputError and UnknownNameError.
+    ties by rank. Accounts in `exclude` give up nothing. Raises InputError and UnknownNameError.
 
         >>> import delever
         >>> from delever import lab
@@ -83,7 +83,7 @@ def plan_reduction(
         >>> plan.frame["reduced"].sum(), plan.certificate.gap < 1e-9
         (Decimal('1.000'), True)
     """
-    target = book_reduction(book, need, scenarios)
+    target = book_reduction(book, need, scenarios, exclude)
     certificate = None
     if policy == SHADOW_PRICES:
         certificate = shadow_prices(target.reduction, ties=ties)

@@ -1,6 +1,6 @@
 """A book as a reduction: margin buckets with exposure and equity, and the positions to close."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,18 +52,34 @@ class BookReduction:
     positions: dict[int, ClosablePositions]
 
 
-def book_reduction(book: Book, need: Need, scenarios: Iterable[Shock | Scenario]) -> BookReduction:
+def book_reduction(
+    book: Book, need: Need, scenarios: Iterable[Shock | Scenario], exclude: Collection[str] = ()
+) -> BookReduction:
     """Return the reduction of a book; scenarios count from its marks to their last step.
 
     Contracts are those that settle in the asset of the needed ones; buckets without equity are left
-    out, as they are no counterparties. Raises InputError and UnknownNameError for needs and
-    scenarios that the book cannot have.
+    out, as they are no counterparties, and accounts in `exclude` give up nothing. Raises InputError
+    and UnknownNameError for needs and scenarios that the book cannot have.
+    """
+    states = _of_one_asset(book, _wanted(book, need))
+    moves = [_moves(states, scenario_of(crash)) for crash in scenarios]
+    if not moves:
+        raise InputError("needs at least one scenario", column="scenarios")
+    return reduction_of_moves(book, need, moves, exclude)
+
+
+def reduction_of_moves(
+    book: Book, need: Need, moves: Floats | Sequence[Sequence[float]], exclude: Collection[str] = ()
+) -> BookReduction:
+    """Return the reduction of a book over relative moves, a row a scenario and a column a contract.
+
+    Raises InputError and UnknownNameError for needs that the book cannot have.
     """
     wanted = _wanted(book, need)
     states = _of_one_asset(book, wanted)
     names = tuple(state.name for state in states)
     unit = float(10 ** book.cash_decimals(states[0].terms.settle))
-    columns = _Buckets(book, states, unit)
+    columns = _Buckets(book, states, unit, frozenset(exclude))
     sides = {names.index(name): side for name, side in wanted}
     positions = {k: columns.closable(k, side, wanted[names[k], side]) for k, side in sides.items()}
     limits = np.zeros_like(columns.exposure)
@@ -72,9 +88,6 @@ def book_reduction(book: Book, need: Need, scenarios: Iterable[Shock | Scenario]
         np.add.at(limits[:, k], closable.bucket, closable.value)
         value = closable.value.sum() / max(int(closable.lots.sum()), 1)
         required[k] = -sides[k].sign * closable.wanted_lots * value
-    moves = [_moves(states, scenario_of(crash)) for crash in scenarios]
-    if not moves:
-        raise InputError("needs at least one scenario", column="scenarios")
     reduction = Reduction.of(columns.exposure, columns.equity, moves, required, limits=limits)
     return BookReduction(reduction, names, columns.names, positions)
 
@@ -125,8 +138,10 @@ def _moves(states: Iterable[ContractState], scenario: Scenario) -> list[float]:
 class _Buckets:
     """Exposure, equity and names of the margin buckets of some contracts, in money."""
 
-    def __init__(self, book: Book, states: list[ContractState], unit: float) -> None:
-        self.book, self.states, self.unit = book, states, unit
+    def __init__(
+        self, book: Book, states: list[ContractState], unit: float, excluded: frozenset[str]
+    ) -> None:
+        self.book, self.states, self.unit, self.excluded = book, states, unit, excluded
         cross, isolated = self._cross_accounts(), self._isolated()
         self.row_of_account = {account: row for row, account in enumerate(cross)}
         self.row_of_position = {key: len(cross) + row for row, key in enumerate(isolated)}
@@ -192,6 +207,10 @@ class _Buckets:
         queue = rank_side(valuation, ranking)
         order = queue.order
         lots = queue.closable_lots[order]
+        if self.excluded:
+            index = self.book.accounts.index
+            excluded = [index[name] for name in self.excluded if name in index]
+            lots = np.where(np.isin(valuation.account[order], excluded), 0, lots)
         whole = np.maximum(valuation.lots[order], 1)
         value = valuation.notional[order] / self.unit * (lots / whole)
         bucket = self.rows(

@@ -15,6 +15,7 @@ from litestar.handlers.base import BaseRouteHandler
 
 from delever.config import Config, Role
 from delever.core.messages import (
+    AllocateAdl,
     AmendContract,
     AmendPool,
     CancelAdl,
@@ -29,6 +30,7 @@ from delever.core.messages import (
     FundPool,
     MoveContract,
     PauseAdl,
+    SetPlanWait,
     SetTime,
     SettleContract,
 )
@@ -49,6 +51,8 @@ OPERATOR_COMMANDS = (
     CancelAdl,
     PauseAdl,
     ForceAdl,
+    SetPlanWait,
+    AllocateAdl,
     ConfirmMark,
     Compensate,
 )

@@ -9,7 +9,7 @@ from reductions import synthetic
 
 from delever.cli import ExitCode, lab
 from delever.lab.errors import InputError
-from delever.lab.policies.plans.certificate_file import read_certificate, write_certificate
+from delever.lab.policies.plans.certificate import read_certificate, write_certificate
 from delever.lab.policies.plans.shadow_prices import shadow_prices
 
 
