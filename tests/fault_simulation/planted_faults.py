@@ -34,10 +34,13 @@ def several_commits(patch: pytest.MonkeyPatch) -> None:
     append = SqliteJournal.append
 
     def append_one_by_one(
-        journal: SqliteJournal, records: Sequence[Record], segment: Segment | None = None
+        journal: SqliteJournal,
+        records: Sequence[Record],
+        segment: Segment | None = None,
+        log_sequence: int | None = None,
     ) -> None:
         for number, record in enumerate(records):
-            append(journal, [record], None if number else segment)
+            append(journal, [record], None if number else segment, log_sequence)
 
     patch.setattr(SqliteJournal, "append", append_one_by_one)
 
@@ -45,13 +48,16 @@ def several_commits(patch: pytest.MonkeyPatch) -> None:
 def late_commit(patch: pytest.MonkeyPatch) -> None:
     """A commit is written together with the next one, after its answer."""
     append = SqliteJournal.append
-    waiting: dict[int, list[tuple[Sequence[Record], Segment | None]]] = {}
+    waiting: dict[int, list[tuple[Sequence[Record], Segment | None, int | None]]] = {}
 
     def append_later(
-        journal: SqliteJournal, records: Sequence[Record], segment: Segment | None = None
+        journal: SqliteJournal,
+        records: Sequence[Record],
+        segment: Segment | None = None,
+        log_sequence: int | None = None,
     ) -> None:
         late = waiting.setdefault(id(journal), [])
-        late.append((records, segment))
+        late.append((records, segment, log_sequence))
         if len(late) > 3 or journal.path == ":memory:":
             for each in late:
                 append(journal, *each)
@@ -65,10 +71,13 @@ def ignored_write_error(patch: pytest.MonkeyPatch) -> None:
     append = SqliteJournal.append
 
     def append_anyway(
-        journal: SqliteJournal, records: Sequence[Record], segment: Segment | None = None
+        journal: SqliteJournal,
+        records: Sequence[Record],
+        segment: Segment | None = None,
+        log_sequence: int | None = None,
     ) -> None:
         try:
-            append(journal, records, segment)
+            append(journal, records, segment, log_sequence)
         except JournalError:
             return
 

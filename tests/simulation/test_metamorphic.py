@@ -162,4 +162,4 @@ def test_an_index_price_set_without_its_stamp_publishes_stale_ranks(
         asset.collateral_at = 0
 
     monkeypatch.setattr(AssetState, "set_collateral", set_unstamped)
-    assert any(stale_ranks(rules) for rules in list(RULE_SETS)[:5])
+    assert any(stale_ranks(rules) for rules in reversed(RULE_SETS))  # few sessions notice it

@@ -31,7 +31,10 @@ from delever.core.units import COLUMN_LIMIT, share_floor
 from delever.core.valuation.multi_asset import is_pooled
 from delever.core.valuation.numeric_range import ContractSide, Growth, balances_fit, check_range
 
-Submitted = dict[tuple[str, str, int, Side], bool]
+SubmittedKey = tuple[str, str, int, Side]
+"""Account, contract, position and side of a row."""
+
+Submitted = dict[SubmittedKey, bool]
 """The positions of a command's rows so far, and whether each is open."""
 
 MAX_LEVERAGE_HUNDREDTHS = 1_000_000
@@ -239,7 +242,7 @@ class TakenRow(NamedTuple):
     notices: list[Event]
 
     @property
-    def key(self) -> tuple[str, str, int, Side]:
+    def key(self) -> SubmittedKey:
         """The position that the row is of."""
         return self.row.account, self.row.contract, self.row.position, self.row.side
 
@@ -254,6 +257,7 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
     rejected: list[m.RowRejected] = []
     taken: list[TakenRow] = []
     submitted: Submitted = {}
+    failed: set[SubmittedKey] = set()  # a second row of such a key is a duplicate all the same
     check_version(book, command)
     for number, row in enumerate(command.positions):
         found = book.accounts.index.get(row.account)
@@ -276,15 +280,15 @@ def set_positions(book: Book, command: m.SetPositions) -> list[Event]:
             if command.strict:
                 raise fault.inside(f"positions[{number}]")
             rejected.append(_position_rejected(command, number, fault))
-            submitted.pop((row.account, row.contract, row.position, row.side), None)
+            failed.add((row.account, row.contract, row.position, row.side))
             continue
         taken.append(TakenRow(number, row, position, notices))
     for place in reversed(_largest_positions(book, taken, strict=command.strict)):
         rejected.append(_position_rejected(command, taken[place].number, None))
-        del submitted[taken[place].key]
+        failed.add(taken[place].key)
         del taken[place]
     sides = _by_side(taken)
-    _close_other_sides(book, sides, submitted)
+    _close_other_sides(book, sides, submitted.keys() - failed)
     events += [notice for each in taken for notice in each.notices]
     events += [_positions_set(command, key, sides[key]) for key in sorted(sides)]
     events += _order_events(book, [each.row for each in taken])
@@ -458,7 +462,7 @@ def growth_reason(state: ContractState) -> Reason:
 
 
 def _close_other_sides(
-    book: Book, sides: dict[ContractSide, list[SubmittedPosition]], submitted: Submitted
+    book: Book, sides: dict[ContractSide, list[SubmittedPosition]], submitted: set[SubmittedKey]
 ) -> None:
     """Add the closing of positions that one-way accounts have on the other side of a new one."""
     for (contract, side), rows in list(sides.items()):
