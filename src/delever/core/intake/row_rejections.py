@@ -39,17 +39,19 @@ def fewest_too_large(sizes: Floats, check: Callable[[Bools], None]) -> list[int]
 def with_notices(book: Book, rejected: Sequence[m.RowRejected | m.RowsRejected]) -> list[Event]:
     """Return the rejections, and a notice for each contract that they make incomplete.
 
-    A balance makes those contracts incomplete in which its account has cross positions. The notice
-    has the reason of the contract's first row, whether rows or columns were submitted.
+    A balance makes those contracts incomplete in which its account has cross positions. Notices are
+    in the order of the contracts' first rows, with the reason of that row, whether rows or columns
+    were submitted.
     """
     reasons: dict[str, list[tuple[int, Reason]]] = {}
     for event in rejected:
         rows = _row_numbers(event)
         for name in sorted(_contracts_of(book, event)):
             reasons.setdefault(name, []).extend((row, event.reason) for row in rows)
+    by_first_row = sorted((*min(found), name, len(found)) for name, found in reasons.items())
     notices = [
-        m.Notice(m.NoticeKind.ROW_REJECTED, min(found)[1], "", name, {"rows": len(found)})
-        for name, found in reasons.items()
+        m.Notice(m.NoticeKind.ROW_REJECTED, reason, "", name, {"rows": count})
+        for _, reason, name, count in by_first_row
         if not is_incomplete(book, book.contracts[name])
     ]
     return [*rejected, *notices]
