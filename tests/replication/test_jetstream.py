@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import TypeVar
 
 import pytest
@@ -120,6 +121,20 @@ def test_without_a_majority_nothing_is_acknowledged_and_later_stored_once(broker
         assert [each.body for each in found] == [b"1", b"2"]
 
     using(brokers.address("majority"), use)
+
+
+def test_a_duplicate_that_waits_for_its_majority_is_not_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A broker answers it with sequence 0, as nats-server 2.15 does."""
+
+    async def answer(*_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(data=b'{"stream": "venue", "seq": 0, "duplicate": true}')
+
+    log = JetStreamLog(StreamAddress(("nats://127.0.0.1:1",), "venue"), timeout_s=1)
+    monkeypatch.setattr(log._client, "request", answer)
+    with pytest.raises(LogUnavailable, match="message second: is not stored yet"):
+        asyncio.run(log.append("second", b"2"))
 
 
 async def appended(log: JetStreamLog, message_id: str, body: bytes) -> int:

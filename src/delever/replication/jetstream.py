@@ -152,6 +152,8 @@ class JetStreamLog:
             raise LogUnavailable(f"message {message_id}: {error!r}") from error
         if "seq" not in found:
             raise LogUnavailable(f"message {message_id}: {found.get('error')}")
+        if found["seq"] == 0:  # a duplicate of a message that still waits for its majority
+            raise LogUnavailable(f"message {message_id}: is not stored yet")
         return int(found["seq"])
 
     async def read(self, after: int, limit: int) -> Sequence[LogMessage]:
