@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +45,14 @@ from delever.replication.hash_marks import MARK_EVERY
 from delever.rule_registry import digest_of, installed_rule_sets
 from delever.server.engine.commit import DuplicateIdError, Outcome
 from delever.server.engine.market_snapshot import MarketSnapshot
-from delever.server.engine.runner import TICK_MS, PendingRequest, Runner, StoppedError
+from delever.server.engine.runner import (
+    TICK_MS,
+    PendingRequest,
+    Runner,
+    StoppedError,
+    answer_requests,
+    refuse_requests,
+)
 
 log = structlog.get_logger()
 
@@ -175,7 +182,7 @@ class Replica(Runner):
         for task in (*self._appends, *self._tasks):
             task.cancel()
         error = StoppedError("the server is shutting down; submit the command again")
-        self._refuse((*self._take_unanswered(), *self._queue), error)
+        refuse_requests((*self._take_unanswered(), *self._queue), error)
         await super().stop()
         if self._log is not None:
             await self._log.close()
@@ -235,7 +242,7 @@ class Replica(Runner):
     def _divide(self, batch: list[PendingRequest], error: ValueError) -> None:
         """Send the first of some requests by itself, and queue the others; a single one fails."""
         if len(batch) == 1:
-            self._refuse(batch, error)
+            refuse_requests(batch, error)
             self._slots.release()
             return
         self._queue[:0] = batch[1:]
@@ -270,7 +277,7 @@ class Replica(Runner):
                 await asyncio.sleep(RETRY_S)
                 continue
             except LogError as error:
-                self._refuse(self._unanswered.pop(group.id, ()), ValueError(str(error)))
+                refuse_requests(self._unanswered.pop(group.id, ()), ValueError(str(error)))
                 return
             self._outage_since_ms = 0
             self._last = max(self._last, sequence)
@@ -355,19 +362,10 @@ class Replica(Runner):
         self, batch: Sequence[PendingRequest], outcomes: list[Outcome | DuplicateIdError] | None
     ) -> None:
         if outcomes is None:
-            self._refuse(batch, StoppedError("accepted too long ago; submit the command again"))
+            stopped = StoppedError("accepted too long ago; submit the command again")
+            refuse_requests(batch, stopped)
             return
-        begin = 0
-        for request in batch:
-            end = begin + len(request.commands)
-            if not request.done.done():  # the caller may have gone
-                request.done.set_result(outcomes[begin:end])
-            begin = end
-
-    def _refuse(self, batch: Iterable[PendingRequest], error: Exception) -> None:
-        for request in batch:
-            if not request.done.done():
-                request.done.set_exception(error)
+        answer_requests(batch, outcomes)
 
     def _halt(self, why: str) -> None:
         """Stop or resume running the log; only a start with the right terms resumes it."""
@@ -376,7 +374,7 @@ class Replica(Runner):
             log.critical("the log cannot be run here", why=why, remedy=remedy)
         self.halted = why
         if why:
-            self._refuse(self._take_unanswered(), StoppedError(why))
+            refuse_requests(self._take_unanswered(), StoppedError(why))
 
     def _fail(self, error: BaseException, batch: list[PendingRequest]) -> None:
         """Fail as a runner does; commands in the log without an answer fail, too."""

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -83,6 +83,25 @@ class PendingRequest(NamedTuple):
 
     commands: Sequence[Command]
     done: "asyncio.Future[list[Outcome | DuplicateIdError]]"
+
+
+def answer_requests(
+    requests: Iterable[PendingRequest], outcomes: Sequence[Outcome | DuplicateIdError]
+) -> None:
+    """Return each request the outcomes of its commands, which are in the order of the requests."""
+    begin = 0
+    for request in requests:
+        end = begin + len(request.commands)
+        if not request.done.done():  # the caller may have gone
+            request.done.set_result(list(outcomes[begin:end]))
+        begin = end
+
+
+def refuse_requests(requests: Iterable[PendingRequest], error: Exception) -> None:
+    """Raise an error to the callers of requests, unless they have gone."""
+    for request in requests:
+        if not request.done.done():
+            request.done.set_exception(error)
 
 
 class Runner:
@@ -299,12 +318,7 @@ class Runner:
         """Return each request its outcomes; then call the listeners."""
         if snapshot is not None:
             self.market_snapshot = snapshot
-        begin = 0
-        for pending in batch:
-            end = begin + len(pending.commands)
-            if not pending.done.done():  # the caller may have gone
-                pending.done.set_result(outcomes[begin:end])
-            begin = end
+        answer_requests(batch, outcomes)
         if snapshot is not None:
             self.snapshot_listeners.call(snapshot)
         self.listeners.call(
@@ -328,9 +342,8 @@ class Runner:
     def _fail(self, error: BaseException, batch: list[PendingRequest]) -> None:
         """Answer every request first: a log that cannot be written must not make one wait."""
         self.failed = error
-        for pending in (*batch, *self._queue):
-            if not pending.done.done():
-                pending.done.set_exception(StoppedError(f"the engine has stopped: {error!r}"))
+        stopped = StoppedError(f"the engine has stopped: {error!r}")
+        refuse_requests((*batch, *self._queue), stopped)
         self._queue.clear()
         self._queued_commands = 0
         self._wake.set()
